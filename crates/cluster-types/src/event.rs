@@ -1,0 +1,198 @@
+//! What happened to the cluster, as seen from one node: one [`Event`] for each transition, with the evidence for it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::id::NodeId;
+use crate::incarnation::Incarnation;
+use crate::member::Member;
+use crate::time::Instant;
+
+/// How a node came to be accused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accusation {
+    /// This node probed it directly and through others, and nothing came back.
+    ProbeUnanswered,
+    /// Its phi crossed the threshold.
+    Phi,
+    /// Another member said so.
+    Gossip,
+}
+
+impl Accusation {
+    /// The word used in events and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ProbeUnanswered => "probe_unanswered",
+            Self::Phi => "phi",
+            Self::Gossip => "gossip",
+        }
+    }
+}
+
+/// Why a node is suspected or was declared failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// How this node learnt of it.
+    pub accusation: Accusation,
+    /// Who else accuses it, by name; this node is among them if it probed in vain itself.
+    pub accusers: Vec<NodeId>,
+    /// How many accusers make the short deadline.
+    pub votes_needed: u8,
+    /// Since the last authenticated sign of life at any accuser.
+    pub silence: Duration,
+    /// Since the first probe of this round of suspicion stayed unanswered, if this node probed.
+    pub unanswered_for: Option<Duration>,
+    /// Local health score of this node, 0 (well) to 8.
+    pub local_health: u8,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// First learnt of, alive or suspect.
+    Joined(Arc<Member>),
+    /// Refuted a suspicion that was reported, came back after it failed or left, or restarted.
+    Alive(Arc<Member>),
+    /// Accused of silence.
+    Suspected(Arc<Member>, Evidence),
+    /// Declared failed.
+    Failed(Arc<Member>, Evidence),
+    /// Said goodbye.
+    Left(Arc<Member>),
+    /// Changed its address or metadata.
+    Updated(Arc<Member>),
+    /// Forgotten after its time.
+    Reaped(Arc<Member>),
+    /// Phi crossed the threshold: once until recovery.
+    HealthCheckFailed {
+        /// The subject.
+        member: Arc<Member>,
+        /// Phi in thousandths.
+        phi_milli: u64,
+    },
+    /// A control link to it is up.
+    LinkUp {
+        /// The other side.
+        node: NodeId,
+        /// The incarnation it said hello with.
+        incarnation: Incarnation,
+        /// Where it was reached.
+        addr: SocketAddr,
+    },
+    /// The last control link to it is gone.
+    LinkDown {
+        /// The other side.
+        node: NodeId,
+        /// The incarnation it had said hello with.
+        incarnation: Incarnation,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Dialling it for users is suspended.
+    BreakerOpen(NodeId),
+    /// A trial dial is allowed.
+    BreakerHalfOpen(NodeId),
+    /// Dialling works again.
+    BreakerClosed(NodeId),
+    /// Members that had failed here are back together after a partition.
+    Merged {
+        /// How many came back.
+        members: usize,
+    },
+    /// Another live process claims this node's or the named node's name.
+    Conflict {
+        /// The name held twice.
+        node: NodeId,
+        /// The incarnation of the other holder.
+        incarnation: Incarnation,
+        /// Where the other holder answers.
+        addr: SocketAddr,
+        /// What it means here, in words.
+        reason: String,
+    },
+    /// A seed could not be joined through in this round.
+    JoinFailed {
+        /// The address given by the user.
+        seed: String,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+impl EventKind {
+    /// The word used in JSON lines, logs and metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Joined(_) => "joined",
+            Self::Alive(_) => "alive",
+            Self::Suspected(..) => "suspected",
+            Self::Failed(..) => "failed",
+            Self::Left(_) => "left",
+            Self::Updated(_) => "updated",
+            Self::Reaped(_) => "reaped",
+            Self::HealthCheckFailed { .. } => "health_check_failed",
+            Self::LinkUp { .. } => "link_up",
+            Self::LinkDown { .. } => "link_down",
+            Self::BreakerOpen(_) => "breaker_open",
+            Self::BreakerHalfOpen(_) => "breaker_half_open",
+            Self::BreakerClosed(_) => "breaker_closed",
+            Self::Merged { .. } => "merged",
+            Self::Conflict { .. } => "conflict",
+            Self::JoinFailed { .. } => "join_failed",
+        }
+    }
+
+    /// The member record the event is about, where it is about a member.
+    #[must_use]
+    pub const fn member(&self) -> Option<&Arc<Member>> {
+        match self {
+            Self::Joined(m)
+            | Self::Alive(m)
+            | Self::Suspected(m, _)
+            | Self::Failed(m, _)
+            | Self::Left(m)
+            | Self::Updated(m)
+            | Self::Reaped(m)
+            | Self::HealthCheckFailed { member: m, .. } => Some(m),
+            _ => None,
+        }
+    }
+
+    /// The subject's name, where there is one.
+    #[must_use]
+    pub fn node(&self) -> Option<&NodeId> {
+        match self {
+            Self::LinkUp { node, .. } | Self::LinkDown { node, .. } | Self::Conflict { node, .. } => {
+                Some(node)
+            }
+            Self::BreakerOpen(node) | Self::BreakerHalfOpen(node) | Self::BreakerClosed(node) => Some(node),
+            Self::Merged { .. } | Self::JoinFailed { .. } => None,
+            other => other.member().map(|m| m.node()),
+        }
+    }
+
+    /// The subject's incarnation, where it is known.
+    #[must_use]
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        match self {
+            Self::LinkUp { incarnation, .. }
+            | Self::LinkDown { incarnation, .. }
+            | Self::Conflict { incarnation, .. } => Some(*incarnation),
+            other => other.member().map(|m| m.claim.incarnation),
+        }
+    }
+}
+
+/// One transition, numbered by the bus that carries it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// When it happened on this node's monotonic clock.
+    pub at: Instant,
+    /// What happened.
+    pub kind: EventKind,
+}
