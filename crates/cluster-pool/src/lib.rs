@@ -1,1 +1,23 @@
-//! .
+//! Links between the nodes of a cluster.
+#![doc = include_str!("../README.md")]
+
+pub mod frame;
+pub mod hello;
+pub mod identity;
+pub mod link;
+pub mod pool;
+pub mod quic;
+pub mod transport;
+
+pub use hello::{Hello, HelloError};
+pub use identity::{Authority, Credentials, Identity, IdentityError, NodeSecret, Pki, PkiError, Role};
+pub use link::{Link, RequestError};
+pub use pool::{
+    ConnectionPool, DialError, DialTarget, InboundRequest, NoStreams, PoolConfig, PoolError, PoolEvent,
+    StreamHandler,
+};
+pub use quic::{BindError, QuicConfig, QuicTransport};
+pub use transport::{
+    CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, Incoming, LinkClass, Side,
+    Transport,
+};

@@ -1,0 +1,361 @@
+//! The hello: what two sides tell each other before anything else, server first, on the first stream of the server.
+//!
+//! ```text
+//! server                         client
+//!   | -- hello ------------------> |   the client knows who answered and may go away
+//!   | <------------------ hello -- |   the server knows who called and for what
+//!   | -- welcome or refusal -----> |   the link is up, or the reason why not
+//! ```
+//!
+//! A TLS connect returns before the server has judged the client's certificate, so a link is up, and back-off reset, only
+//! after the welcome.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cluster_types::{Blame, Blamed, ClusterName, Incarnation, Life, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::frame::{FrameError, decode_body, encode_body, read_frame, write_frame};
+use crate::identity::Role;
+use crate::transport::{CloseCode, Connection, ConnectionError, LinkClass, RecvHalf, SendHalf};
+
+/// Lowest protocol version spoken.
+pub const PROTOCOL_MIN: u16 = 1;
+/// Highest protocol version spoken.
+pub const PROTOCOL_MAX: u16 = 1;
+
+/// How long each side waits for the other's part. Several round trips of the slowest path, with a loss or two.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Longest hello, in bytes: names of 64 bytes and a refusal's sentence fit many times.
+const HELLO_LEN_MAX: usize = 2_048;
+
+const KIND_HELLO: u16 = 1;
+const KIND_WELCOME: u16 = 2;
+const KIND_REFUSAL: u16 = 3;
+
+/// What a side says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Its name, which must be the one in its certificate.
+    pub node: NodeId,
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// Which run of the process it is.
+    pub life: Life,
+    /// Its incarnation now.
+    pub incarnation: Incarnation,
+    /// Where it wants to be dialled.
+    pub addr: SocketAddr,
+    /// Whether it is about to go: it answers what is under way and takes nothing new.
+    pub draining: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WireHello {
+    protocol_min: u16,
+    protocol_max: u16,
+    /// Bits of optional features; none yet.
+    features: u64,
+    cluster: String,
+    node: String,
+    life: u64,
+    incarnation: u64,
+    addr: SocketAddr,
+    draining: bool,
+    /// 0 control, 1 data. The server repeats nothing here: 0.
+    class: u8,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WireRefusal {
+    reason: String,
+}
+
+/// Why a connection did not become a link.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HelloError {
+    /// The peer said nothing in time. Safe to retry.
+    #[error("the peer opened a connection and said nothing for {HELLO_TIMEOUT:?}")]
+    Silent,
+    /// The connection ended meanwhile. Safe to retry.
+    #[error("the connection ended during the hello")]
+    Connection(#[from] ConnectionError),
+    /// What came was not a hello.
+    #[error("the hello cannot be read")]
+    Frame(#[from] FrameError),
+    /// No common protocol version.
+    #[error(
+        "the peer speaks protocol {theirs_min} to {theirs_max}, this node {PROTOCOL_MIN} to {PROTOCOL_MAX}"
+    )]
+    Incompatible {
+        /// The peer's lowest.
+        theirs_min: u16,
+        /// The peer's highest.
+        theirs_max: u16,
+    },
+    /// The hello names somebody else than the certificate does.
+    #[error("the peer says it is {said}, its certificate says {certified}")]
+    NotItself {
+        /// The name in the hello.
+        said: String,
+        /// The identity in the certificate.
+        certified: String,
+    },
+    /// Somebody else answers at the address dialled.
+    #[error("{found} answered where {wanted} was dialled")]
+    WrongNode {
+        /// Who was dialled.
+        wanted: NodeId,
+        /// Who answered.
+        found: NodeId,
+    },
+    /// This node dialled itself.
+    #[error("the address dialled is this node's own")]
+    Myself,
+    /// The peer refused, in its own words.
+    #[error("the peer refused: {reason}")]
+    Refused {
+        /// Its reason.
+        reason: String,
+    },
+}
+
+impl Blamed for HelloError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Silent | Self::Connection(_) | Self::WrongNode { .. } => Blame::EnvironmentFailed,
+            Self::Frame(e) => e.blame(),
+            Self::Incompatible { .. } => Blame::PeerIncompatible,
+            Self::NotItself { .. } => Blame::PeerMisbehaved,
+            Self::Myself | Self::Refused { .. } => Blame::CallerMisused,
+        }
+    }
+}
+
+impl Hello {
+    fn encode(&self, class: LinkClass) -> Vec<u8> {
+        encode_body(&WireHello {
+            protocol_min: PROTOCOL_MIN,
+            protocol_max: PROTOCOL_MAX,
+            features: 0,
+            cluster: self.cluster.to_string(),
+            node: self.node.to_string(),
+            life: self.life.get(),
+            incarnation: self.incarnation.get(),
+            addr: self.addr,
+            draining: self.draining,
+            class: match class {
+                LinkClass::Control => 0,
+                LinkClass::Data => 1,
+            },
+        })
+    }
+
+    /// Decodes and compares with the certificate.
+    fn decode(body: &[u8], connection: &dyn Connection) -> Result<(Self, LinkClass), HelloError> {
+        let wire: WireHello = decode_body("hello", body)?;
+        if wire.protocol_min > PROTOCOL_MAX || wire.protocol_max < PROTOCOL_MIN {
+            let (theirs_min, theirs_max) = (wire.protocol_min, wire.protocol_max);
+            return Err(HelloError::Incompatible {
+                theirs_min,
+                theirs_max,
+            });
+        }
+        let certified = connection.remote_identity();
+        let not_itself = || HelloError::NotItself {
+            said: format!("{}/{}", wire.cluster, wire.node),
+            certified: certified.uri(),
+        };
+        let (Role::Node(node) | Role::Client(node)) = &certified.role;
+        if wire.cluster != certified.cluster.as_str() || wire.node != node.as_str() {
+            return Err(not_itself());
+        }
+        let hello = Self {
+            node: node.clone(),
+            cluster: certified.cluster.clone(),
+            life: Life::from_raw(wire.life),
+            incarnation: Incarnation::from_raw(wire.incarnation),
+            addr: wire.addr,
+            draining: wire.draining,
+        };
+        let class = if wire.class == 0 {
+            LinkClass::Control
+        } else {
+            LinkClass::Data
+        };
+        Ok((hello, class))
+    }
+}
+
+async fn in_time<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, HelloError>
+where
+    HelloError: From<E>,
+{
+    tokio::time::timeout(HELLO_TIMEOUT, work)
+        .await
+        .map_err(|_elapsed| HelloError::Silent)?
+        .map_err(Into::into)
+}
+
+/// The dialler's part. `wanted` is who was dialled, if the dialler knows.
+///
+/// # Errors
+/// See [`HelloError`]; the connection is closed then.
+pub async fn greet_as_client(
+    connection: &dyn Connection,
+    own: &Hello,
+    class: LinkClass,
+    wanted: Option<&NodeId>,
+) -> Result<Hello, HelloError> {
+    let greeted = client_part(connection, own, class, wanted).await;
+    if let Err(error) = &greeted {
+        connection.close(code_for(error));
+    }
+    greeted
+}
+
+async fn client_part(
+    connection: &dyn Connection,
+    own: &Hello,
+    class: LinkClass,
+    wanted: Option<&NodeId>,
+) -> Result<Hello, HelloError> {
+    let (mut send, mut recv) = in_time(connection.accept_bi()).await?;
+    let frame = in_time(read_frame(&mut recv, HELLO_LEN_MAX)).await?;
+    let (remote, _) = decode_hello(frame.kind, &frame.body, connection)?;
+    if remote.node == own.node && remote.life == own.life {
+        return Err(HelloError::Myself);
+    }
+    if let Some(wanted) = wanted.filter(|w| **w != remote.node) {
+        return Err(HelloError::WrongNode {
+            wanted: wanted.clone(),
+            found: remote.node,
+        });
+    }
+    in_time(async {
+        write_frame(&mut send, KIND_HELLO, &own.encode(class))
+            .await
+            .map_err(FrameError::from)
+    })
+    .await?;
+    send.finish();
+    let answer = in_time(read_frame(&mut recv, HELLO_LEN_MAX)).await?;
+    match answer.kind {
+        KIND_WELCOME => Ok(remote),
+        KIND_REFUSAL => {
+            let refusal: WireRefusal = decode_body("refusal", &answer.body)?;
+            Err(HelloError::Refused {
+                reason: refusal.reason,
+            })
+        }
+        found => Err(FrameError::Unexpected {
+            found,
+            wanted: "a welcome or a refusal",
+        }
+        .into()),
+    }
+}
+
+/// The acceptor's part: greets first, reads the answer, and lets `admit` decide before it welcomes.
+///
+/// # Errors
+/// See [`HelloError`]; the peer was told the reason, and the connection is closed.
+pub async fn greet_as_server(
+    connection: &dyn Connection,
+    own: &Hello,
+    admit: impl FnOnce(&Hello, LinkClass) -> Result<(), String> + Send,
+) -> Result<(Hello, LinkClass), HelloError> {
+    let (mut send, mut recv) = in_time(connection.open_bi()).await?;
+    let heard = server_part(connection, own, &mut *send, &mut *recv).await;
+    let judged = heard.and_then(|(hello, class)| match admit(&hello, class) {
+        Ok(()) => Ok((hello, class)),
+        Err(reason) => Err(HelloError::Refused { reason }),
+    });
+    match &judged {
+        Ok(_) => {
+            in_time(async {
+                write_frame(&mut send, KIND_WELCOME, &[])
+                    .await
+                    .map_err(FrameError::from)
+            })
+            .await?
+        }
+        Err(error) => refuse(connection, &mut *send, &mut *recv, error).await,
+    }
+    send.finish();
+    judged
+}
+
+async fn server_part(
+    connection: &dyn Connection,
+    own: &Hello,
+    send: &mut dyn SendHalf,
+    recv: &mut dyn RecvHalf,
+) -> Result<(Hello, LinkClass), HelloError> {
+    let hello = own.encode(LinkClass::Control);
+    in_time(async {
+        write_frame(send, KIND_HELLO, &hello)
+            .await
+            .map_err(FrameError::from)
+    })
+    .await?;
+    let frame = in_time(read_frame(recv, HELLO_LEN_MAX)).await?;
+    decode_hello(frame.kind, &frame.body, connection)
+}
+
+fn decode_hello(
+    kind: u16,
+    body: &[u8],
+    connection: &dyn Connection,
+) -> Result<(Hello, LinkClass), HelloError> {
+    if kind != KIND_HELLO {
+        return Err(FrameError::Unexpected {
+            found: kind,
+            wanted: "a hello",
+        }
+        .into());
+    }
+    Hello::decode(body, connection)
+}
+
+/// Tells the peer why, gives it a moment to read it (closing at once could overtake the words), and closes.
+async fn refuse(
+    connection: &dyn Connection,
+    send: &mut dyn SendHalf,
+    recv: &mut dyn RecvHalf,
+    error: &HelloError,
+) {
+    let reason = match error {
+        HelloError::Refused { reason } => reason.clone(),
+        other => other.to_string(),
+    };
+    let told = async {
+        write_frame(send, KIND_REFUSAL, &encode_body(&WireRefusal { reason })).await?;
+        send.finish();
+        // The dialler closes when it has read the refusal.
+        recv_end(recv).await;
+        connection.closed().await;
+        Ok::<(), std::io::Error>(())
+    };
+    // Told or not, the connection ends now; there is nobody else to report to.
+    let _ = tokio::time::timeout(Duration::from_millis(500), told).await;
+    connection.close(code_for(error));
+}
+
+async fn recv_end(recv: &mut dyn RecvHalf) {
+    let mut rest = [0; 64];
+    while let Ok(1..) = tokio::io::AsyncReadExt::read(recv, &mut rest).await {}
+}
+
+const fn code_for(error: &HelloError) -> CloseCode {
+    match error {
+        HelloError::Refused { .. } | HelloError::WrongNode { .. } | HelloError::Myself => CloseCode::REFUSED,
+        HelloError::Silent | HelloError::Connection(_) => CloseCode::DONE,
+        HelloError::Frame(_) | HelloError::Incompatible { .. } | HelloError::NotItself { .. } => {
+            CloseCode::PROTOCOL
+        }
+    }
+}

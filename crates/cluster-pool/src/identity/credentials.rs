@@ -1,0 +1,121 @@
+//! What a node needs to prove who it is and to know its peers: certificate, key, the authority to trust, the node secret.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cluster_types::{ClusterName, NodeId};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::pki::PkiError;
+use super::{Identity, Role};
+
+/// The one cryptography used: ring, which keeps a ClientHello in one datagram and builds with a C compiler alone.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Random bytes that outlive restarts and certificate rotation. Connection ids and stateless-reset tokens come from them,
+/// which is how a restarted node tells its peers within a round trip that their old connections are gone.
+#[derive(Clone)]
+pub struct NodeSecret([u8; 32]);
+
+impl NodeSecret {
+    /// A fresh secret.
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    pub fn generate() -> Result<Self, PkiError> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|e| PkiError::Issue {
+            reason: e.to_string(),
+        })?;
+        Ok(Self(bytes))
+    }
+
+    /// A secret from its bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A key for one purpose: HMAC-SHA256 of the purpose under the secret.
+    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &self.0);
+        let tag = ring::hmac::sign(&key, purpose.as_bytes());
+        tag.as_ref().try_into().expect("HMAC-SHA256 is 32 bytes")
+    }
+}
+
+impl fmt::Debug for NodeSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeSecret(..)")
+    }
+}
+
+/// A node's or client's credentials, checked: the key fits the certificate, and the certificate carries the identity.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    identity: Identity,
+    certified_key: Arc<CertifiedKey>,
+    authority: CertificateDer<'static>,
+    secret: NodeSecret,
+}
+
+impl Credentials {
+    pub(crate) fn new(
+        identity: Identity,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        authority: CertificateDer<'static>,
+        secret: NodeSecret,
+    ) -> Result<Self, PkiError> {
+        let certified_key = CertifiedKey::from_der(chain, key, &provider()).map_err(|e| PkiError::Issue {
+            reason: format!("the key does not fit the certificate: {e}"),
+        })?;
+        Ok(Self {
+            identity,
+            certified_key: Arc::new(certified_key),
+            authority,
+            secret,
+        })
+    }
+
+    /// Who they are for.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The cluster they are for.
+    #[must_use]
+    pub const fn cluster(&self) -> &ClusterName {
+        &self.identity.cluster
+    }
+
+    /// The node's or client's name.
+    #[must_use]
+    pub const fn name(&self) -> &NodeId {
+        let (Role::Node(name) | Role::Client(name)) = &self.identity.role;
+        name
+    }
+
+    pub(crate) const fn certified_key(&self) -> &Arc<CertifiedKey> {
+        &self.certified_key
+    }
+
+    /// The authority whose certificates are trusted.
+    #[must_use]
+    pub const fn authority(&self) -> &CertificateDer<'static> {
+        &self.authority
+    }
+
+    pub(crate) const fn secret(&self) -> &NodeSecret {
+        &self.secret
+    }
+}

@@ -1,0 +1,291 @@
+//! A link: a connection after both hellos. Cheap to clone; never held in a map across an await.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster_types::{Blame, Blamed, Life, NodeId};
+use tokio::sync::Notify;
+
+use crate::frame::{Frame, FrameError, read_frame, write_frame};
+use crate::hello::Hello;
+use crate::transport::{BiStream, CloseCode, Connection, ConnectionError, LinkClass, RecvHalf, SendHalf};
+
+/// Tells links apart that go to the same peer, so that a late end of one cannot touch its successor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub(crate) u64);
+
+#[derive(Debug)]
+struct Inner {
+    id: LinkId,
+    connection: Arc<dyn Connection>,
+    remote: Hello,
+    class: LinkClass,
+    outbound: bool,
+    dead: AtomicBool,
+    /// Streams open in either direction.
+    active: AtomicUsize,
+    idle: Notify,
+}
+
+/// An authenticated, greeted connection to one life of one peer.
+#[derive(Clone)]
+pub struct Link(Arc<Inner>);
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = if self.0.outbound { "to" } else { "from" };
+        write!(
+            f,
+            "{} link {} {direction} {}",
+            self.0.class.as_str(),
+            self.0.id.0,
+            self.0.remote.node
+        )
+    }
+}
+
+impl Link {
+    pub(crate) fn new(
+        id: LinkId,
+        connection: Arc<dyn Connection>,
+        remote: Hello,
+        class: LinkClass,
+        outbound: bool,
+    ) -> Self {
+        let (dead, active, idle) = (AtomicBool::new(false), AtomicUsize::new(0), Notify::new());
+        Self(Arc::new(Inner {
+            id,
+            connection,
+            remote,
+            class,
+            outbound,
+            dead,
+            active,
+            idle,
+        }))
+    }
+
+    /// Which link it is.
+    #[must_use]
+    pub fn id(&self) -> LinkId {
+        self.0.id
+    }
+
+    /// What the peer said of itself.
+    #[must_use]
+    pub fn remote(&self) -> &Hello {
+        &self.0.remote
+    }
+
+    /// The peer's name.
+    #[must_use]
+    pub fn node(&self) -> &NodeId {
+        &self.0.remote.node
+    }
+
+    /// The peer's life.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        self.0.remote.life
+    }
+
+    /// What the link is for.
+    #[must_use]
+    pub fn class(&self) -> LinkClass {
+        self.0.class
+    }
+
+    /// Whether this side dialled.
+    #[must_use]
+    pub fn is_outbound(&self) -> bool {
+        self.0.outbound
+    }
+
+    /// The address packets come from, which may differ from the one the peer advertises.
+    #[must_use]
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.0.connection.remote_addr()
+    }
+
+    /// The transport's estimate of the round-trip time.
+    #[must_use]
+    pub fn rtt(&self) -> Duration {
+        self.0.connection.rtt()
+    }
+
+    /// Whether it is known to be over.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.0.dead.load(Ordering::Acquire)
+    }
+
+    /// Streams open now, in both directions.
+    #[must_use]
+    pub fn active_streams(&self) -> usize {
+        self.0.active.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn connection(&self) -> &dyn Connection {
+        &*self.0.connection
+    }
+
+    /// Marks it dead before the error goes on to anyone, so that nobody is handed it again.
+    pub(crate) fn note_dead(&self, error: ConnectionError) -> ConnectionError {
+        self.0.dead.store(true, Ordering::Release);
+        error
+    }
+
+    /// Sends a datagram; it may be lost, and is dropped when the buffer is full or the path's limit is smaller.
+    ///
+    /// # Errors
+    /// The link is over.
+    pub fn send_datagram(&self, bytes: impl Into<Bytes>) -> Result<(), ConnectionError> {
+        self.0
+            .connection
+            .send_datagram(bytes.into())
+            .map_err(|e| self.note_dead(e))
+    }
+
+    /// Opens a stream. The peer sees it with the first data on it. Waits at the peer's limit: put a deadline on it.
+    ///
+    /// # Errors
+    /// The link is over, and then already out of its pool.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn open_bi(&self) -> Result<LinkStream, ConnectionError> {
+        let guard = self.count_stream();
+        let stream = self.0.connection.open_bi().await.map_err(|e| self.note_dead(e))?;
+        Ok(LinkStream::new(stream, guard))
+    }
+
+    /// The peer's next stream.
+    pub(crate) async fn accept_bi(&self) -> Result<LinkStream, ConnectionError> {
+        let stream = self
+            .0
+            .connection
+            .accept_bi()
+            .await
+            .map_err(|e| self.note_dead(e))?;
+        Ok(LinkStream::new(stream, self.count_stream()))
+    }
+
+    /// Sends one frame and waits for one in return, on a stream of its own.
+    ///
+    /// # Errors
+    /// The link is over, the answer is malformed or longer than `answer_max`, or `patience` is over.
+    ///
+    /// # Cancel safety
+    /// Safe: the peer sees the stream reset.
+    pub async fn request(
+        &self,
+        kind: u16,
+        body: &[u8],
+        answer_max: usize,
+        patience: Duration,
+    ) -> Result<Frame, RequestError> {
+        let exchange = async {
+            let mut stream = self.open_bi().await?;
+            write_frame(&mut *stream.send, kind, body)
+                .await
+                .map_err(FrameError::from)?;
+            stream.send.finish();
+            Ok(read_frame(&mut *stream.recv, answer_max).await?)
+        };
+        tokio::time::timeout(patience, exchange)
+            .await
+            .unwrap_or(Err(RequestError::Timeout { patience }))
+    }
+
+    /// Ends the link at once.
+    pub fn close(&self, code: CloseCode) {
+        self.0.dead.store(true, Ordering::Release);
+        self.0.connection.close(code);
+    }
+
+    fn count_stream(&self) -> StreamGuard {
+        self.0.active.fetch_add(1, Ordering::AcqRel);
+        StreamGuard(self.clone())
+    }
+
+    /// Waits until no stream is open in either direction.
+    pub(crate) async fn wait_idle(&self) {
+        loop {
+            let mut idle = std::pin::pin!(self.0.idle.notified());
+            idle.as_mut().enable();
+            if self.active_streams() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+/// Counts one open stream of a link until it is dropped.
+#[derive(Debug)]
+struct StreamGuard(Link);
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        if self.0.0.active.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.0.idle.notify_waiters();
+        }
+    }
+}
+
+/// A stream of a link. Dropping it unfinished tells the peer that it was cancelled.
+pub struct LinkStream {
+    /// The sending half.
+    pub send: Box<dyn SendHalf>,
+    /// The receiving half.
+    pub recv: Box<dyn RecvHalf>,
+    _counted: StreamGuard,
+}
+
+impl LinkStream {
+    fn new((send, recv): BiStream, counted: StreamGuard) -> Self {
+        Self {
+            send,
+            recv,
+            _counted: counted,
+        }
+    }
+}
+
+impl fmt::Debug for LinkStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LinkStream")
+    }
+}
+
+/// Why a request got no answer. What the peer did with it is unknown unless it never left.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The link is over.
+    #[error("the link ended")]
+    Link(#[from] ConnectionError),
+    /// The answer is malformed or missing.
+    #[error("no usable answer")]
+    Frame(#[from] FrameError),
+    /// No answer in time.
+    #[error("no answer within {patience:?}")]
+    Timeout {
+        /// How long was waited.
+        patience: Duration,
+    },
+}
+
+impl Blamed for RequestError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Link(e) => e.blame(),
+            Self::Frame(e) => e.blame(),
+            Self::Timeout { .. } => Blame::EnvironmentFailed,
+        }
+    }
+}

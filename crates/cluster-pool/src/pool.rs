@@ -1,0 +1,228 @@
+//! The pool: at most one link per peer and class, dialled once however many ask, shared by all, out of it when it dies.
+//!
+//! Two classes live side by side. Control links belong to membership: it says which to dial, and hears of every link that
+//! comes up or goes down, of every datagram and of every request. Data links belong to the users: they come up when
+//! somebody asks for one. A link that a peer has dialled serves this side's traffic as well.
+
+mod config;
+mod dial;
+mod error;
+mod event;
+mod serve;
+mod slots;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use cluster_types::NodeId;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use config::PoolConfig;
+pub use error::{DialError, PoolError};
+pub use event::{DialTarget, InboundRequest, NoStreams, PoolEvent, StreamHandler};
+
+use crate::hello::Hello;
+use crate::link::{Link, LinkId};
+use crate::transport::{CloseCode, LinkClass, Transport};
+use slots::Slots;
+
+/// What the pool's tasks share.
+#[derive(Debug)]
+struct Shared {
+    transport: Arc<dyn Transport>,
+    config: PoolConfig,
+    /// Read at each hello, written when the incarnation changes: tiny sections, never across an await.
+    hello: RwLock<Hello>,
+    control: Slots,
+    data: Slots,
+    events: mpsc::Sender<PoolEvent>,
+    handler: Arc<dyn StreamHandler>,
+    dials: Semaphore,
+    handshakes: Arc<Semaphore>,
+    next_link: AtomicU64,
+    dropped_datagrams: AtomicU64,
+    draining: AtomicBool,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    runtime: Handle,
+}
+
+impl Shared {
+    fn hello(&self) -> Hello {
+        let hello = self.hello.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Hello {
+            draining: self.draining.load(Ordering::Acquire),
+            ..hello
+        }
+    }
+
+    const fn slots(&self, class: LinkClass) -> &Slots {
+        match class {
+            LinkClass::Control => &self.control,
+            LinkClass::Data => &self.data,
+        }
+    }
+
+    fn new_link_id(&self) -> LinkId {
+        LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(task, &self.runtime);
+    }
+}
+
+/// Links to the members of a cluster. Cheap to clone; clones share everything.
+#[derive(Debug, Clone)]
+pub struct ConnectionPool(Arc<Shared>);
+
+impl ConnectionPool {
+    /// Starts accepting and dialling over `transport`, on the tokio runtime this is called in.
+    ///
+    /// The receiver must be read: what it carries for control links is not dropped, but waits (datagrams are dropped and
+    /// counted instead).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn start(
+        transport: Arc<dyn Transport>,
+        hello: Hello,
+        config: PoolConfig,
+        handler: Arc<dyn StreamHandler>,
+    ) -> (Self, mpsc::Receiver<PoolEvent>) {
+        let (events, receiver) = mpsc::channel(config.event_queue_len);
+        let shared = Arc::new(Shared {
+            transport,
+            hello: RwLock::new(hello),
+            control: Slots::default(),
+            data: Slots::default(),
+            events,
+            handler,
+            dials: Semaphore::new(config.dials_max),
+            handshakes: Arc::new(Semaphore::new(config.handshakes_max)),
+            next_link: AtomicU64::new(1),
+            dropped_datagrams: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            runtime: Handle::current(),
+            config,
+        });
+        shared.spawn(serve::accept_loop(Arc::clone(&shared)));
+        (Self(shared), receiver)
+    }
+
+    /// The address peers reach this pool at.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.0.transport.local_addr()
+    }
+
+    /// Changes what this side says of itself in hellos from now on.
+    pub fn set_hello(&self, change: impl FnOnce(&mut Hello)) {
+        change(&mut self.0.hello.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The data link to a peer: the one that is there, else dialled at `addr`. However many ask, one dial is made, and all
+    /// get its outcome.
+    ///
+    /// # Errors
+    /// Why the dial failed, or that the pool is closing.
+    ///
+    /// # Cancel safety
+    /// Safe: whoever else waits for the same dial still gets it.
+    pub async fn get_or_create(&self, node: &NodeId, addr: SocketAddr) -> Result<Link, PoolError> {
+        if let Some(link) = self.0.data.current(node) {
+            return Ok(link);
+        }
+        if self.0.draining.load(Ordering::Acquire) {
+            return Err(PoolError::Closing);
+        }
+        let dial = self.0.data.dial_or_join(node, |dial| {
+            let target = DialTarget {
+                addr,
+                node: Some(node.clone()),
+            };
+            self.0.spawn(dial::run(
+                Arc::clone(&self.0),
+                LinkClass::Data,
+                target,
+                Some(dial),
+            ));
+        });
+        dial.outcome().await.map_err(|source| PoolError::Dial {
+            node: node.clone(),
+            addr,
+            source,
+        })
+    }
+
+    /// Dials a control link; the outcome comes as [`PoolEvent::Dialled`].
+    pub fn dial_control(&self, target: DialTarget) {
+        self.0
+            .spawn(dial::run(Arc::clone(&self.0), LinkClass::Control, target, None));
+    }
+
+    /// The current link of a class to a peer, if there is a live one.
+    #[must_use]
+    pub fn current(&self, class: LinkClass, node: &NodeId) -> Option<Link> {
+        self.0.slots(class).current(node)
+    }
+
+    /// How many peers have a live link of a class.
+    #[must_use]
+    pub fn len(&self, class: LinkClass) -> usize {
+        self.0.slots(class).len()
+    }
+
+    /// Whether no peer has a live link of a class.
+    #[must_use]
+    pub fn is_empty(&self, class: LinkClass) -> bool {
+        self.len(class) == 0
+    }
+
+    /// Datagrams that were dropped because the owner did not read its events fast enough.
+    #[must_use]
+    pub fn dropped_datagrams(&self) -> u64 {
+        self.0.dropped_datagrams.load(Ordering::Relaxed)
+    }
+
+    /// Takes no new work: peers are told in every hello, dials fail.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Release);
+    }
+
+    /// Drains, waits up to `patience` for open streams, then closes every link and the transport. Returns whether
+    /// everything ended by itself in time. A second call is harmless.
+    ///
+    /// # Cancel safety
+    /// Safe, but what is still open then stays until the next call.
+    pub async fn close(&self, patience: Duration) -> bool {
+        self.drain();
+        let shared = &self.0;
+        let deadline = tokio::time::Instant::now() + patience;
+        let links = shared.data.all();
+        let idle = async {
+            for link in &links {
+                link.wait_idle().await;
+            }
+        };
+        let drained = tokio::time::timeout_at(deadline, idle).await.is_ok();
+        shared.stop.cancel();
+        shared.transport.close(CloseCode::SHUTDOWN);
+        shared.tasks.close();
+        let ended = tokio::time::timeout_at(deadline, shared.tasks.wait())
+            .await
+            .is_ok();
+        // quinn may take seconds here after an abandoned dial; the goodbyes are on their way by then.
+        let idle_patience = patience.min(Duration::from_millis(200));
+        let _ = tokio::time::timeout(idle_patience, shared.transport.wait_idle()).await;
+        drained && ended
+    }
+}

@@ -1,0 +1,231 @@
+//! The accepting side, and the task that every link has while it lives.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
+
+use super::event::{InboundRequest, PoolEvent};
+use super::{Shared, dial};
+use crate::frame::{read_frame, write_frame};
+use crate::hello::greet_as_server;
+use crate::link::{Link, LinkStream};
+use crate::quic::DATA_STREAMS;
+use crate::transport::{CloseCode, ConnectionError, Incoming, LinkClass};
+
+/// A link that lost against another is closed when it has been without streams for this long: what the peer opened before
+/// it knew is on its way by then.
+const LOSER_GRACE: Duration = Duration::from_millis(500);
+/// And after this at the latest, whatever hangs on it.
+const LOSER_PATIENCE: Duration = Duration::from_secs(10);
+/// An answer that the owner does not give in this time is not given.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn accept_loop(shared: Arc<Shared>) {
+    loop {
+        let incoming = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            incoming = shared.transport.accept() => incoming,
+        };
+        let Some(incoming) = incoming else { return };
+        match Arc::clone(&shared.handshakes).try_acquire_owned() {
+            Ok(permit) => shared.spawn(greet(Arc::clone(&shared), incoming, permit)),
+            Err(_full) => {
+                tracing::warn!(from = %incoming.remote_addr, "too many handshakes at once: refused");
+                (incoming.refuse)();
+            }
+        }
+    }
+}
+
+async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphorePermit) {
+    let from = incoming.remote_addr;
+    let patience = shared.config.dial_timeout;
+    let stop = shared.stop.clone();
+    let greeted = async {
+        let connection = incoming
+            .handshake
+            .await
+            .map_err(|e| super::DialError::from(e).chain())?;
+        let draining = shared.draining.load(Ordering::Acquire);
+        let admit = |_: &_, _| {
+            if draining {
+                Err("this node is shutting down".to_owned())
+            } else {
+                Ok(())
+            }
+        };
+        let (remote, class) = greet_as_server(&*connection, &shared.hello(), admit)
+            .await
+            .map_err(|e| super::DialError::from(e).chain())?;
+        if class == LinkClass::Data {
+            connection.set_stream_limit(DATA_STREAMS);
+        }
+        Ok::<Link, String>(Link::new(shared.new_link_id(), connection, remote, class, false))
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = stop.cancelled() => return,
+        timed = tokio::time::timeout(patience, greeted) => timed,
+    };
+    match outcome {
+        Ok(Ok(link)) => {
+            dial::install(&shared, link).await;
+        }
+        Ok(Err(reason)) => tracing::warn!(%from, %reason, "a peer did not get in"),
+        Err(_elapsed) => tracing::warn!(%from, ?patience, "a peer began a handshake and did not finish it"),
+    }
+}
+
+/// What the peer is told about a link that lost against `winner`.
+pub(super) fn code_of_loser(winner: &Link, loser: &Link) -> CloseCode {
+    if winner.life() == loser.life() {
+        CloseCode::DUPLICATE
+    } else {
+        CloseCode::SUPERSEDED
+    }
+}
+
+/// Lets a link that lost finish what it has, then closes it.
+pub(super) async fn retire(shared: Arc<Shared>, loser: Link, code: CloseCode) {
+    let drained = async {
+        loop {
+            loser.wait_idle().await;
+            tokio::time::sleep(LOSER_GRACE).await;
+            if loser.active_streams() == 0 {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => {}
+        _ = loser.connection().closed() => {}
+        _ = tokio::time::timeout(LOSER_PATIENCE, drained) => {}
+    }
+    loser.close(code);
+}
+
+/// Reads everything that comes on a link until it ends, then takes it out of the pool and says so.
+pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
+    let serving = Arc::new(Semaphore::new(shared.config.streams_served_max));
+    let ended = loop {
+        let step = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => {
+                link.close(CloseCode::SHUTDOWN);
+                return;
+            }
+            error = link.connection().closed() => Err(error),
+            datagram = link.connection().read_datagram() => datagram.map(|bytes| note_datagram(&shared, &link, bytes)),
+            stream = accept(&link, &serving) => stream.map(|(stream, permit)| {
+                shared.spawn(serve_stream(Arc::clone(&shared), link.clone(), stream, permit));
+            }),
+        };
+        if let Err(error) = step {
+            break link.note_dead(error);
+        }
+    };
+    let was_current = shared.slots(link.class()).remove(&link);
+    tracing::debug!(?link, reason = %ended, "link ended");
+    if was_current && link.class() == LinkClass::Control {
+        let farewell = ended
+            == ConnectionError::ClosedByPeer {
+                code: CloseCode::SHUTDOWN,
+            };
+        // An owner that is gone wants no news.
+        let _ = shared
+            .events
+            .send(PoolEvent::LinkDown {
+                link,
+                reason: ended.to_string(),
+                farewell,
+            })
+            .await;
+    }
+}
+
+/// Takes a permit before the stream, so that a peer with a thousand streams waits in the transport.
+async fn accept(
+    link: &Link,
+    serving: &Arc<Semaphore>,
+) -> Result<(LinkStream, OwnedSemaphorePermit), ConnectionError> {
+    let permit = Arc::clone(serving).acquire_owned().await;
+    let permit = permit.map_err(|_closed| ConnectionError::ClosedHere {
+        code: CloseCode::DONE,
+    })?;
+    Ok((link.accept_bi().await?, permit))
+}
+
+fn note_datagram(shared: &Shared, link: &Link, bytes: bytes::Bytes) {
+    let event = PoolEvent::Datagram {
+        link: link.clone(),
+        bytes,
+    };
+    if link.class() == LinkClass::Control && shared.events.try_send(event).is_err() {
+        shared.dropped_datagrams.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn serve_stream(shared: Arc<Shared>, link: Link, stream: LinkStream, _permit: OwnedSemaphorePermit) {
+    let stop = shared.stop.clone();
+    let work = async {
+        match link.class() {
+            LinkClass::Control => serve_request(&shared, &link, stream).await,
+            LinkClass::Data => shared.handler.handle(&link, stream).await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = work => {}
+    }
+}
+
+/// Reads one frame, hands it to the owner, writes the answer. Whatever goes wrong ends this stream and nothing else.
+async fn serve_request(shared: &Shared, link: &Link, mut stream: LinkStream) {
+    let patience = shared.config.first_frame_timeout;
+    let frame = match tokio::time::timeout(patience, read_frame(&mut *stream.recv, CONTROL_FRAME_LEN_MAX))
+        .await
+    {
+        Ok(Ok(frame)) => frame,
+        Ok(Err(error)) => {
+            tracing::warn!(peer = %link.node(), %error, "a control stream could not be read");
+            return end(stream, CloseCode::PROTOCOL);
+        }
+        Err(_elapsed) => {
+            tracing::warn!(peer = %link.node(), ?patience, "a control stream was opened and nothing said on it");
+            return end(stream, CloseCode::PROTOCOL);
+        }
+    };
+    let (answer, answered) = oneshot::channel();
+    let request = InboundRequest {
+        link: link.clone(),
+        frame,
+        answer,
+    };
+    if shared.events.try_send(PoolEvent::Request(request)).is_err() {
+        return end(stream, CloseCode::OVERLOADED);
+    }
+    match tokio::time::timeout(ANSWER_PATIENCE, answered).await {
+        Ok(Ok(answer)) => {
+            if write_frame(&mut *stream.send, answer.kind, &answer.body)
+                .await
+                .is_ok()
+            {
+                stream.send.finish();
+            }
+        }
+        Ok(Err(_dropped)) => end(stream, CloseCode::UNSUPPORTED),
+        Err(_elapsed) => end(stream, CloseCode::OVERLOADED),
+    }
+}
+
+fn end(mut stream: LinkStream, code: CloseCode) {
+    stream.recv.stop(code);
+    stream.send.reset(code);
+}

@@ -1,0 +1,113 @@
+//! What is set in quinn and why. Every value that is not quinn's default stands here with its reason.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+
+use quinn_proto::HashedConnectionIdGenerator;
+
+use super::tls::Tls;
+use crate::identity::NodeSecret;
+use crate::transport::LinkClass;
+
+/// Wall-clock time since 1970, for judging certificates.
+pub type UnixTime = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// A connection on which nothing was heard for this long is over. Well above P, so that a forgiven pause closes nothing.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Data connections are kept alive by pings of their own (control links have their probes): a third of the idle time, so
+/// that two may be lost.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Streams the peer may have open on a control link: a state exchange, a fallback probe, and one of each to spare.
+pub(crate) const CONTROL_STREAMS: u32 = 4;
+
+/// Streams the peer may have open on a data connection. quinn allocates about 131 B a permitted stream up front.
+pub(crate) const DATA_STREAMS: u32 = 32;
+
+/// Settings of a QUIC endpoint.
+#[derive(Clone)]
+pub struct QuicConfig {
+    /// Assumed round trip before the first measurement. quinn's default of 333 ms makes a first packet that is lost, for
+    /// example because the seed binds 50 ms later, cost a second. Too low, and slow paths see repeated first packets.
+    pub initial_rtt: Duration,
+    /// Seeds quinn's randomness; `None` in production. Set in simulation, where packet sizes must repeat.
+    pub rng_seed: Option<[u8; 32]>,
+    /// Wall-clock time for judging certificates; `None` for the system's.
+    pub unix_time: Option<UnixTime>,
+}
+
+impl fmt::Debug for QuicConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuicConfig")
+            .field("initial_rtt", &self.initial_rtt)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for QuicConfig {
+    fn default() -> Self {
+        Self {
+            initial_rtt: Duration::from_millis(50),
+            rng_seed: None,
+            unix_time: None,
+        }
+    }
+}
+
+impl QuicConfig {
+    /// Connection ids and reset tokens follow from the node secret, so that after a restart the old connections of peers
+    /// are answered with valid resets: they notice within a round trip.
+    pub(super) fn endpoint(&self, secret: &NodeSecret) -> EndpointConfig {
+        let reset_key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret.derive("quic stateless reset"));
+        let mut config = EndpointConfig::new(Arc::new(reset_key));
+        let cid_key = secret.derive("quic connection ids");
+        let cid_key = u64::from_le_bytes(cid_key[..8].try_into().expect("8 of 32 bytes"));
+        config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)));
+        config.rng_seed(self.rng_seed);
+        config
+    }
+
+    pub(super) fn server(&self, tls: &Tls, secret: &NodeSecret) -> ServerConfig {
+        let token_key =
+            ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"").extract(&secret.derive("quic tokens"));
+        let mut config = ServerConfig::new(Arc::clone(&tls.server) as _, Arc::new(token_key));
+        // The class is known only after the hello; a data connection gets its streams then.
+        config.transport_config(Arc::new(self.transport(LinkClass::Control)));
+        config
+    }
+
+    pub(super) fn client(&self, tls: &Tls, class: LinkClass) -> ClientConfig {
+        let mut config = ClientConfig::new(Arc::clone(&tls.client) as _);
+        config.transport_config(Arc::new(self.transport(class)));
+        config
+    }
+
+    fn transport(&self, class: LinkClass) -> TransportConfig {
+        let mut config = TransportConfig::default();
+        let (streams, keep_alive) = match class {
+            LinkClass::Control => (CONTROL_STREAMS, None),
+            LinkClass::Data => (DATA_STREAMS, Some(KEEP_ALIVE)),
+        };
+        config.max_concurrent_bidi_streams(VarInt::from_u32(streams));
+        config.max_concurrent_uni_streams(VarInt::from_u32(streams));
+        config.keep_alive_interval(keep_alive);
+        let idle =
+            IdleTimeout::try_from(IDLE_TIMEOUT).expect("30 s fits a variable-length integer of milliseconds");
+        config.max_idle_timeout(Some(idle));
+        config.initial_rtt(self.initial_rtt);
+        // Unlimited by default: a peer could make this side buffer without end.
+        config.receive_window(VarInt::from_u32(8 * 1024 * 1024));
+        config.stream_receive_window(VarInt::from_u32(1024 * 1024));
+        // Many small messages: finishing one stream at a time beats taking turns.
+        config.send_fairness(false);
+        // Probes are worthless when they are late: 64 datagrams of 1,100 B, the oldest dropped first.
+        config.datagram_send_buffer_size(64 * 1_100);
+        config
+    }
+}
+
+const _: () = assert!(KEEP_ALIVE.as_secs() * 3 <= IDLE_TIMEOUT.as_secs());

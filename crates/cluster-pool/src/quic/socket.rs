@@ -1,0 +1,158 @@
+//! The UDP socket under the endpoint. A send or receive that fails is counted and forgotten: an unreachable peer, a firewall
+//! or a route that went away is a fact about the path, never the end of the endpoint.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
+use quinn::{AsyncUdpSocket, UdpPoller};
+use tokio::io::Interest;
+
+/// A burst from 200 joining nodes, at 1,200 B each and a few packets a handshake, fits.
+const BUFFER_BYTES: usize = 2 * 1024 * 1024;
+
+/// How often sending and receiving failed.
+#[derive(Debug, Default)]
+pub struct SocketStats {
+    send_errors: AtomicU64,
+    recv_errors: AtomicU64,
+}
+
+impl SocketStats {
+    /// Packets the system refused to send (no route, a firewall, a closed port), since the start.
+    #[must_use]
+    pub fn send_errors(&self) -> u64 {
+        self.send_errors.load(Ordering::Relaxed)
+    }
+
+    /// Reads that failed, since the start.
+    #[must_use]
+    pub fn recv_errors(&self) -> u64 {
+        self.recv_errors.load(Ordering::Relaxed)
+    }
+}
+
+/// A bound UDP socket.
+#[derive(Debug)]
+pub struct NodeSocket {
+    io: tokio::net::UdpSocket,
+    state: UdpSocketState,
+    stats: Arc<SocketStats>,
+}
+
+impl NodeSocket {
+    /// Binds. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let socket = std::net::UdpSocket::bind(addr)?;
+        let state = UdpSocketState::new((&socket).into())?;
+        // Best effort: the system may allow less, and says so nowhere.
+        let _ = state.set_recv_buffer_size((&socket).into(), BUFFER_BYTES);
+        let _ = state.set_send_buffer_size((&socket).into(), BUFFER_BYTES);
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            io: tokio::net::UdpSocket::from_std(socket)?,
+            state,
+            stats: Arc::default(),
+        })
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> Arc<SocketStats> {
+        Arc::clone(&self.stats)
+    }
+}
+
+impl AsyncUdpSocket for NodeSocket {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Box::pin(WritablePoller {
+            socket: self,
+            waiting: None,
+        })
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let sent = self.io.try_io(Interest::WRITABLE, || {
+            self.state.try_send((&self.io).into(), transmit)
+        });
+        match sent {
+            Err(e) if e.kind() != io::ErrorKind::WouldBlock => {
+                self.stats.send_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(to = %transmit.destination, error = %e, "packet not sent");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.io.poll_recv_ready(cx))?;
+            match self.io.try_io(Interest::READABLE, || {
+                self.state.recv((&self.io).into(), bufs, meta)
+            }) {
+                Ok(count) => return Poll::Ready(Ok(count)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => {
+                    self.stats.recv_errors.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(error = %e, "reading packets failed");
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.state.may_fragment()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.state.gro_segments()
+    }
+}
+
+type Waiting = Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>;
+
+struct WritablePoller {
+    socket: Arc<NodeSocket>,
+    waiting: Option<Waiting>,
+}
+
+impl fmt::Debug for WritablePoller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WritablePoller")
+    }
+}
+
+impl UdpPoller for WritablePoller {
+    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let socket = Arc::clone(&self.socket);
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Box::pin(async move { socket.io.writable().await }));
+        let result = ready!(waiting.as_mut().poll(cx));
+        self.waiting = None;
+        Poll::Ready(result)
+    }
+}

@@ -1,0 +1,337 @@
+//! The seam under every link: what a transport and a connection must do, whatever carries the bytes.
+//!
+//! QUIC is the production implementation, over real sockets or over the simulated network. Nothing above this file names
+//! quinn or rustls.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cluster_types::{Blame, Blamed};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::identity::Identity;
+
+/// What a connection is for. Probes must never share a congestion window with bulk, so there are two classes of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LinkClass {
+    /// Membership's own: datagrams and a few short streams.
+    Control,
+    /// The users': many streams.
+    Data,
+}
+
+impl LinkClass {
+    /// The word used in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Data => "data",
+        }
+    }
+}
+
+/// Why a connection or a stream was ended, as a number the other side sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CloseCode(pub u32);
+
+impl CloseCode {
+    /// No particular reason: idle, or no longer needed.
+    pub const DONE: Self = Self(0);
+    /// This side is shutting down and has said so.
+    pub const SHUTDOWN: Self = Self(1);
+    /// Two connections between the same lives: this one is not kept.
+    pub const DUPLICATE: Self = Self(2);
+    /// The hello was refused; the reason went ahead in words.
+    pub const REFUSED: Self = Self(3);
+    /// The other side broke the protocol.
+    pub const PROTOCOL: Self = Self(4);
+    /// The operation was cancelled by its caller: what was received is not complete.
+    pub const CANCELLED: Self = Self(5);
+    /// A limit was reached.
+    pub const OVERLOADED: Self = Self(6);
+    /// Nobody here serves this.
+    pub const UNSUPPORTED: Self = Self(7);
+    /// The life on the other side was superseded by a newer one.
+    pub const SUPERSEDED: Self = Self(8);
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::DONE => "done",
+            Self::SHUTDOWN => "shut down",
+            Self::DUPLICATE => "duplicate",
+            Self::REFUSED => "refused",
+            Self::PROTOCOL => "protocol violated",
+            Self::CANCELLED => "cancelled",
+            Self::OVERLOADED => "overloaded",
+            Self::UNSUPPORTED => "unsupported",
+            Self::SUPERSEDED => "superseded by a newer life",
+            Self(code) => return write!(f, "code {code}"),
+        })
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// This side closed it.
+    #[error("closed here: {code}")]
+    ClosedHere {
+        /// The code given.
+        code: CloseCode,
+    },
+    /// The other side closed it.
+    #[error("closed by the peer: {code}")]
+    ClosedByPeer {
+        /// The code it gave.
+        code: CloseCode,
+    },
+    /// The other side has no state for it: it has probably restarted. Connect again.
+    #[error("reset: the peer no longer knows this connection")]
+    Reset,
+    /// Nothing was heard for the idle time. Connect again.
+    #[error("nothing was heard from the peer for the idle time")]
+    TimedOut,
+    /// A certificate was refused, which a dialler may learn only after its handshake. Retrying does not help.
+    #[error("{}", refusal_text(*.side, *.fault, .detail))]
+    Certificate {
+        /// Who refused.
+        side: Side,
+        /// What is wrong with the other side's certificate.
+        fault: CertificateFault,
+        /// What the verifier says.
+        detail: String,
+    },
+    /// No common protocol.
+    #[error("the peer speaks no protocol that this node does: {detail}")]
+    Incompatible {
+        /// What the transport says.
+        detail: String,
+    },
+    /// One of the sides broke the transport's rules.
+    #[error("the transport failed: {detail}")]
+    Transport {
+        /// What the transport says.
+        detail: String,
+    },
+}
+
+impl Blamed for ConnectionError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::ClosedHere { .. } | Self::Certificate { side: Side::Peer, .. } => Blame::CallerMisused,
+            Self::Incompatible { .. } => Blame::PeerIncompatible,
+            Self::Certificate { side: Side::Here, .. } | Self::Transport { .. } => Blame::PeerMisbehaved,
+            Self::ClosedByPeer { .. } | Self::Reset | Self::TimedOut => Blame::EnvironmentFailed,
+        }
+    }
+}
+
+/// Which side of a handshake found fault with the other's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// This side.
+    Here,
+    /// The other side.
+    Peer,
+}
+
+/// What is wrong with a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYetValid,
+    /// Signed by another authority, or by itself.
+    OtherAuthority,
+    /// There is none.
+    Missing,
+    /// It was revoked.
+    Revoked,
+    /// It carries no identity of this cluster.
+    WrongIdentity,
+    /// Anything else.
+    Invalid,
+}
+
+impl fmt::Display for CertificateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "has expired: issue a new one",
+            Self::NotYetValid => "is not valid yet: compare the clocks",
+            Self::OtherAuthority => {
+                "was signed by another authority: it belongs to another cluster, or to nobody"
+            }
+            Self::Missing => "is missing: every member must show one",
+            Self::Revoked => "was revoked",
+            Self::WrongIdentity => "carries no identity of this cluster",
+            Self::Invalid => "is invalid",
+        })
+    }
+}
+
+/// Why no connection came to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nothing answered in time. Safe to retry.
+    #[error("no answer from {addr}: it is down, unreachable, or drops what this node sends")]
+    NoAnswer {
+        /// The address dialled.
+        addr: SocketAddr,
+    },
+    /// The address cannot be dialled at all.
+    #[error("{addr} cannot be dialled: {reason}")]
+    BadAddress {
+        /// The address given.
+        addr: SocketAddr,
+        /// Why not.
+        reason: String,
+    },
+    /// The handshake failed: a certificate was refused, the protocols differ, or the peer ended it.
+    #[error("the handshake with {addr} failed")]
+    Handshake {
+        /// The address of the peer.
+        addr: SocketAddr,
+        /// Why.
+        source: ConnectionError,
+    },
+    /// This side is shutting down.
+    #[error("this node is shutting down")]
+    ShuttingDown,
+}
+
+fn refusal_text(side: Side, fault: CertificateFault, detail: &str) -> String {
+    let detail = if detail.is_empty() {
+        String::new()
+    } else {
+        format!(" ({detail})")
+    };
+    match side {
+        Side::Here => format!("the peer's certificate {fault}{detail}"),
+        Side::Peer => format!("the peer refused this node's certificate: it {fault}{detail}"),
+    }
+}
+
+impl Blamed for ConnectError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::NoAnswer { .. } => Blame::EnvironmentFailed,
+            Self::BadAddress { .. } | Self::ShuttingDown => Blame::CallerMisused,
+            Self::Handshake { source, .. } => source.blame(),
+        }
+    }
+}
+
+/// The sending half of a stream. Dropping it without [`finish`](Self::finish) tells the peer that the data is not complete.
+pub trait SendHalf: AsyncWrite + Send + Sync + Unpin {
+    /// Says that everything was written. The peer then reads the end of the stream.
+    fn finish(&mut self);
+    /// Says that what was written is not complete and will not be.
+    fn reset(&mut self, code: CloseCode);
+}
+
+/// The receiving half of a stream.
+pub trait RecvHalf: AsyncRead + Send + Sync + Unpin {
+    /// Says that the rest will not be read.
+    fn stop(&mut self, code: CloseCode);
+}
+
+/// A bidirectional stream.
+pub type BiStream = (Box<dyn SendHalf>, Box<dyn RecvHalf>);
+
+/// An authenticated connection to one peer.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Connection: Send + Sync + fmt::Debug {
+    /// Who the peer's certificate says it is.
+    fn remote_identity(&self) -> &Identity;
+    /// Where the peer is now.
+    fn remote_addr(&self) -> SocketAddr;
+    /// The transport's current estimate of the round-trip time.
+    fn rtt(&self) -> Duration;
+    /// Opens a stream. The peer sees it once data is on it. Waits at the peer's stream limit: put a deadline on it.
+    ///
+    /// # Cancel safety
+    /// Safe: a stream that was not returned was not opened.
+    async fn open_bi(&self) -> Result<BiStream, ConnectionError>;
+    /// The next stream of the peer.
+    ///
+    /// # Cancel safety
+    /// Safe: no stream is lost.
+    async fn accept_bi(&self) -> Result<BiStream, ConnectionError>;
+    /// Sends a datagram of at most [`datagram_len_max`](Self::datagram_len_max) bytes, unreliably.
+    ///
+    /// # Errors
+    /// The connection is gone. A datagram that does not fit or finds the buffer full is dropped and counted.
+    fn send_datagram(&self, bytes: Bytes) -> Result<(), ConnectionError>;
+    /// The next datagram of the peer.
+    ///
+    /// # Cancel safety
+    /// Safe: no datagram is lost.
+    async fn read_datagram(&self) -> Result<Bytes, ConnectionError>;
+    /// The largest datagram that fits the path now, in bytes.
+    fn datagram_len_max(&self) -> usize;
+    /// How many streams the peer may have open at once, from now on.
+    fn set_stream_limit(&self, limit: u32);
+    /// Ends the connection at once; what is not yet delivered may be lost.
+    fn close(&self, code: CloseCode);
+    /// Waits for the end.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    async fn closed(&self) -> ConnectionError;
+}
+
+/// A connection that a peer has begun; the handshake is done by whoever polls it.
+pub struct Incoming {
+    /// Where it comes from.
+    pub remote_addr: SocketAddr,
+    /// Finishes the handshake.
+    pub handshake: Pin<Box<dyn Future<Output = Result<Arc<dyn Connection>, ConnectError>> + Send>>,
+    /// Turns the peer away instead, cheaply and visibly.
+    pub refuse: Box<dyn FnOnce() + Send>,
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming")
+            .field("remote_addr", &self.remote_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A way to reach peers and be reached, bound to one local address.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Transport: Send + Sync + fmt::Debug {
+    /// The address it is bound to.
+    fn local_addr(&self) -> SocketAddr;
+    /// Dials. The result is authenticated, but not greeted yet: it becomes a link after both hellos.
+    ///
+    /// # Errors
+    /// See [`ConnectError`]; bounded by the caller's patience only, so put a deadline on it.
+    ///
+    /// # Cancel safety
+    /// Safe: a dial that is dropped is abandoned.
+    async fn connect(&self, addr: SocketAddr, class: LinkClass) -> Result<Arc<dyn Connection>, ConnectError>;
+    /// The next connection of a peer, `None` once the transport is closed.
+    ///
+    /// # Cancel safety
+    /// Safe: no connection is lost.
+    async fn accept(&self) -> Option<Incoming>;
+    /// Ends every connection.
+    fn close(&self, code: CloseCode);
+    /// Waits until every connection has said goodbye, then lets go of the address. May take seconds: put a deadline on it.
+    async fn wait_idle(&self);
+}

@@ -1,0 +1,5 @@
+//! Links over real QUIC on loopback: what holds between two pools, and what a stranger can and cannot do.
+
+mod links;
+mod node;
+mod strangers;

@@ -1,0 +1,171 @@
+//! A pool on a loopback port, with credentials made in memory, and a bounded wait for its events.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cluster_pool::identity::authority::Validity;
+use cluster_pool::link::LinkStream;
+use cluster_pool::{
+    Authority, ConnectionPool, Credentials, DialTarget, Hello, Link, LinkClass, PoolConfig, PoolEvent,
+    QuicConfig, QuicTransport, StreamHandler, Transport,
+};
+use cluster_types::{Incarnation, Life, NodeId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+/// Longer than anything here may take, shorter than anyone's patience.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+pub fn unix_s() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()
+}
+
+pub fn authority(cluster: &str) -> Authority {
+    Authority::generate(cluster.parse().unwrap(), unix_s()).unwrap()
+}
+
+pub fn credentials(authority: &Authority, name: &str) -> Credentials {
+    authority
+        .issue(&name.parse().unwrap(), Validity::days(unix_s(), 1))
+        .unwrap()
+}
+
+/// Sends back what it reads.
+#[derive(Debug)]
+struct Echo;
+
+#[async_trait]
+impl StreamHandler for Echo {
+    async fn handle(&self, _link: &Link, mut stream: LinkStream) {
+        let mut bytes = Vec::new();
+        if (&mut *stream.recv)
+            .take(1 << 20)
+            .read_to_end(&mut bytes)
+            .await
+            .is_ok()
+        {
+            stream.send.write_all(&bytes).await.unwrap();
+            stream.send.finish();
+        }
+    }
+}
+
+pub struct Node {
+    pub pool: ConnectionPool,
+    pub events: mpsc::Receiver<PoolEvent>,
+    pub name: NodeId,
+    pub addr: SocketAddr,
+}
+
+pub fn hello(credentials: &Credentials, life: u32, addr: SocketAddr) -> Hello {
+    Hello {
+        node: credentials.name().clone(),
+        cluster: credentials.cluster().clone(),
+        life: Life::new(u64::from(life), life),
+        incarnation: Incarnation::from_unix_ms(u64::from(life)),
+        addr,
+        draining: false,
+    }
+}
+
+impl Node {
+    pub fn start(credentials: &Credentials, life: u32, addr: SocketAddr) -> Self {
+        let transport = QuicTransport::bind(addr, QuicConfig::default(), credentials).unwrap();
+        let addr = transport.local_addr();
+        let hello = hello(credentials, life, addr);
+        let (pool, events) =
+            ConnectionPool::start(Arc::new(transport), hello, PoolConfig::default(), Arc::new(Echo));
+        Self {
+            pool,
+            events,
+            name: credentials.name().clone(),
+            addr,
+        }
+    }
+
+    pub fn fresh(credentials: &Credentials) -> Self {
+        Self::start(credentials, 1, "127.0.0.1:0".parse().unwrap())
+    }
+
+    pub fn dial(&self, other: &Self) {
+        self.pool.dial_control(DialTarget {
+            addr: other.addr,
+            node: Some(other.name.clone()),
+        });
+    }
+
+    /// The first event that `wanted` makes something of.
+    pub async fn event<T>(&mut self, what: &str, mut wanted: impl FnMut(PoolEvent) -> Option<T>) -> T {
+        let find = async {
+            loop {
+                let event = self.events.recv().await.expect("the pool is alive");
+                if let Some(found) = wanted(event) {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, find)
+            .await
+            .unwrap_or_else(|_| panic!("{}: no {what}", self.name))
+    }
+
+    pub async fn link_up(&mut self) -> Link {
+        self.event("link up", |e| {
+            if let PoolEvent::LinkUp(link) = e {
+                Some(link)
+            } else {
+                None
+            }
+        })
+        .await
+    }
+
+    pub async fn dialled(&mut self) -> Result<Link, String> {
+        let outcome = |e| {
+            if let PoolEvent::Dialled { outcome, .. } = e {
+                Some(outcome)
+            } else {
+                None
+            }
+        };
+        self.event("end of the dial", outcome)
+            .await
+            .map_err(|e| e.chain())
+    }
+
+    pub async fn data(&self, other: &Self) -> Link {
+        self.pool.get_or_create(&other.name, other.addr).await.unwrap()
+    }
+
+    pub fn data_links(&self) -> usize {
+        self.pool.len(LinkClass::Data)
+    }
+}
+
+pub async fn echo(link: &Link, text: &[u8]) -> Vec<u8> {
+    let exchange = async {
+        let mut stream = link.open_bi().await.unwrap();
+        stream.send.write_all(text).await.unwrap();
+        stream.send.finish();
+        let mut answer = Vec::new();
+        stream.recv.read_to_end(&mut answer).await.unwrap();
+        answer
+    };
+    tokio::time::timeout(PATIENCE, exchange)
+        .await
+        .expect("an echo in time")
+}
+
+/// Yields until `state` holds.
+pub async fn until(what: &str, mut state: impl FnMut() -> bool) {
+    let wait = async {
+        while !state() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
+}
