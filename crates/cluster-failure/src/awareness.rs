@@ -71,11 +71,7 @@ mod tests {
         health.note_success();
         assert_eq!(health.score(), 7);
         health.note_missed_nacks(0);
-        assert_eq!(
-            health.score(),
-            7,
-            "a failure that all helpers confirm is not ours"
-        );
+        assert_eq!(health.score(), 7, "a failure that all helpers confirm is not ours");
     }
 
     #[test]

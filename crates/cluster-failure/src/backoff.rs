@@ -37,11 +37,7 @@ impl BackoffConfig {
     /// An initial delay of zero (it never grows), or a maximum below it.
     pub fn new(initial: Duration, max: Duration, jitter: Jitter) -> Result<Self, ConfigError> {
         if initial.is_zero() {
-            return Err(ConfigError::new(
-                "initial",
-                initial,
-                "it must be above zero, since doubling zero stays zero",
-            ));
+            return Err(ConfigError::new("initial", initial, "it must be above zero, since doubling zero stays zero"));
         }
         if max < initial {
             return Err(ConfigError::new("max", max, "it must not be below initial"));
@@ -52,31 +48,19 @@ impl BackoffConfig {
     /// 100 ms to 30 s with equal jitter: reconnecting to a peer.
     #[must_use]
     pub const fn reconnect() -> Self {
-        Self {
-            initial: Duration::from_millis(100),
-            max: Duration::from_secs(30),
-            jitter: Jitter::Equal,
-        }
+        Self { initial: Duration::from_millis(100), max: Duration::from_secs(30), jitter: Jitter::Equal }
     }
 
     /// 100 ms to 2 s with equal jitter: seeds of a cluster that is starting up.
     #[must_use]
     pub const fn join() -> Self {
-        Self {
-            initial: Duration::from_millis(100),
-            max: Duration::from_secs(2),
-            jitter: Jitter::Equal,
-        }
+        Self { initial: Duration::from_millis(100), max: Duration::from_secs(2), jitter: Jitter::Equal }
     }
 
     /// 100 ms to 10 s with equal jitter: healing links to members, failed ones included.
     #[must_use]
     pub const fn heal() -> Self {
-        Self {
-            initial: Duration::from_millis(100),
-            max: Duration::from_secs(10),
-            jitter: Jitter::Equal,
-        }
+        Self { initial: Duration::from_millis(100), max: Duration::from_secs(10), jitter: Jitter::Equal }
     }
 }
 
@@ -93,12 +77,7 @@ impl Backoff {
     /// Ready at once. Two back-offs with one seed draw the same jitter: derive the seed from what they are for.
     #[must_use]
     pub const fn new(config: BackoffConfig, seed: Seed) -> Self {
-        Self {
-            config,
-            draws: seed.stream(),
-            failures: 0,
-            ready_at: Instant::ORIGIN,
-        }
+        Self { config, draws: seed.stream(), failures: 0, ready_at: Instant::ORIGIN }
     }
 
     /// An attempt failed: the next may start after the returned delay.

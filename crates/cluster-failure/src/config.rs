@@ -16,11 +16,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn new(field: &'static str, given: impl std::fmt::Debug, rule: &'static str) -> Self {
-        Self {
-            field,
-            given: format!("{given:?}"),
-            rule,
-        }
+        Self { field, given: format!("{given:?}"), rule }
     }
 }
 

@@ -32,10 +32,7 @@ impl RttEstimator {
     #[must_use]
     pub fn timeout(&self, floor: Duration, ceiling: Duration) -> Duration {
         match self.smoothed {
-            Some(smoothed) => smoothed
-                .saturating_add(self.variation.saturating_mul(4))
-                .max(floor)
-                .min(ceiling),
+            Some(smoothed) => smoothed.saturating_add(self.variation.saturating_mul(4)).max(floor).min(ceiling),
             None => ceiling,
         }
     }
@@ -54,19 +51,12 @@ mod tests {
         let mut rtt = RttEstimator::default();
         assert_eq!(rtt.timeout(ms(10), ms(500)), ms(500));
         rtt.note_sample(ms(80));
-        assert_eq!(
-            rtt.timeout(ms(10), ms(500)),
-            ms(80 + 4 * 40),
-            "RFC 6298: variation starts at half"
-        );
+        assert_eq!(rtt.timeout(ms(10), ms(500)), ms(80 + 4 * 40), "RFC 6298: variation starts at half");
         for _ in 0..100 {
             rtt.note_sample(ms(20));
         }
         let smoothed = rtt.smoothed().unwrap();
-        assert!(
-            smoothed.abs_diff(ms(20)) < Duration::from_micros(10),
-            "{smoothed:?}"
-        );
+        assert!(smoothed.abs_diff(ms(20)) < Duration::from_micros(10), "{smoothed:?}");
         let timeout = rtt.timeout(ms(1), ms(500));
         assert!(timeout >= smoothed && timeout < ms(21), "{timeout:?}");
     }
@@ -77,10 +67,7 @@ mod tests {
         rtt.note_sample(ms(100));
         rtt.note_sample(ms(180));
         assert_eq!(rtt.smoothed(), Some(ms(110)), "7/8 of 100 + 1/8 of 180");
-        assert_eq!(
-            rtt.timeout(ms(1), ms(10_000)),
-            ms(110) + Duration::from_micros(4 * 57_500)
-        );
+        assert_eq!(rtt.timeout(ms(1), ms(10_000)), ms(110) + Duration::from_micros(4 * 57_500));
     }
 
     #[test]

@@ -41,10 +41,7 @@ impl Votes {
     #[must_use]
     pub const fn needed(observers: usize) -> Self {
         let observers = if observers == 0 { 1 } else { observers };
-        Self {
-            short: (2 * observers).div_ceil(3),
-            medium: if observers < 3 { observers } else { 3 },
-        }
+        Self { short: (2 * observers).div_ceil(3), medium: if observers < 3 { observers } else { 3 } }
     }
 }
 
@@ -87,11 +84,7 @@ impl PauseBudget {
 
     const fn from_ms(pause: u64, period: u64, wake: u64) -> Self {
         let ms = Duration::from_millis;
-        Self {
-            pause: ms(pause),
-            period: ms(period),
-            wake: ms(wake),
-        }
+        Self { pause: ms(pause), period: ms(period), wake: ms(wake) }
     }
 
     /// P = 6.3 s: 5 s pause, 1 s period, 0.3 s wake.
@@ -137,21 +130,13 @@ impl PauseBudget {
     #[must_use]
     pub fn judge(&self, case: &Case, now: Instant) -> Verdict {
         let until = self.deadline(case);
-        if now >= until {
-            Verdict::Failed
-        } else {
-            Verdict::Wait { until }
-        }
+        if now >= until { Verdict::Failed } else { Verdict::Wait { until } }
     }
 }
 
 fn multiple(case: &Case) -> u32 {
     let needed = Votes::needed(case.observers);
-    let impaired = if case.explicit_votes >= 2 {
-        case.impaired_observers
-    } else {
-        0
-    };
+    let impaired = if case.explicit_votes >= 2 { case.impaired_observers } else { 0 };
     let votes = case.explicit_votes + impaired;
     if votes >= needed.short {
         1
@@ -174,13 +159,7 @@ mod tests {
     }
 
     fn case(explicit_votes: usize, impaired_observers: usize, observers: usize) -> Case {
-        Case {
-            last_sign: at(1_000),
-            first_unanswered: at(1_900),
-            explicit_votes,
-            impaired_observers,
-            observers,
-        }
+        Case { last_sign: at(1_000), first_unanswered: at(1_900), explicit_votes, impaired_observers, observers }
     }
 
     /// SWIM-7's table: votes for P, 2P and 6P by cluster size.
@@ -192,27 +171,15 @@ mod tests {
             (n, observers, short, medium)
         });
         // n, observers, ceil(2/3 of them), min(3, observers): worked out by hand.
-        let by_hand = [
-            (2, 1, 1, 1),
-            (3, 2, 2, 2),
-            (5, 4, 3, 3),
-            (7, 6, 4, 3),
-            (11, 10, 7, 3),
-            (22, 10, 7, 3),
-            (100, 10, 7, 3),
-        ];
+        let by_hand =
+            [(2, 1, 1, 1), (3, 2, 2, 2), (5, 4, 3, 3), (7, 6, 4, 3), (11, 10, 7, 3), (22, 10, 7, 3), (100, 10, 7, 3)];
         assert_eq!(rows, by_hand);
     }
 
     #[test]
     fn many_votes_make_p_some_make_two_p_few_make_six_p() {
         let budget = PauseBudget::lan();
-        let after = |explicit, impaired| {
-            budget
-                .deadline(&case(explicit, impaired, 10))
-                .since(at(1_000))
-                .as_millis()
-        };
+        let after = |explicit, impaired| budget.deadline(&case(explicit, impaired, 10)).since(at(1_000)).as_millis();
         assert_eq!([after(10, 0), after(7, 0)], [6_300, 6_300]);
         assert_eq!([after(6, 0), after(3, 0)], [12_600, 12_600]);
         assert_eq!([after(2, 0), after(1, 0), after(0, 0)], [37_800, 37_800, 37_800]);
@@ -228,34 +195,24 @@ mod tests {
 
     #[test]
     fn a_late_first_probe_delays_the_verdict() {
-        let late = Case {
-            first_unanswered: at(4_000),
-            ..case(10, 0, 10)
-        };
+        let late = Case { first_unanswered: at(4_000), ..case(10, 0, 10) };
         assert_eq!(PauseBudget::lan().deadline(&late), at(4_000 + 5_300));
     }
 
     #[test]
     fn the_verdict_falls_exactly_at_the_deadline() {
         let budget = PauseBudget::lan();
-        assert_eq!(
-            budget.judge(&case(7, 0, 10), at(7_299)),
-            Verdict::Wait { until: at(7_300) }
-        );
+        assert_eq!(budget.judge(&case(7, 0, 10), at(7_299)), Verdict::Wait { until: at(7_300) });
         assert_eq!(budget.judge(&case(7, 0, 10), at(7_300)), Verdict::Failed);
     }
 
     #[test]
     fn presets_add_up_and_absurd_parts_are_refused() {
-        let totals =
-            [PauseBudget::lan(), PauseBudget::local(), PauseBudget::wan()].map(|b| b.total().as_millis());
+        let totals = [PauseBudget::lan(), PauseBudget::local(), PauseBudget::wan()].map(|b| b.total().as_millis());
         assert_eq!(totals, [6_300, 2_000, 15_000]);
         let second = Duration::from_secs(1);
         let error = PauseBudget::new(second, Duration::ZERO, second).unwrap_err();
-        assert!(
-            error.to_string().starts_with("period = 0ns is not allowed"),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("period = 0ns is not allowed"), "{error}");
         assert!(PauseBudget::new(second, second, Duration::ZERO).is_err());
         let checked = PauseBudget::new(Duration::from_secs(5), second, Duration::from_millis(300));
         assert_eq!(checked, Ok(PauseBudget::lan()));

@@ -61,11 +61,7 @@ impl Blamed for FrameError {
 ///
 /// # Cancel safety
 /// Not safe: a dropped future leaves a torn frame; reset the stream then.
-pub async fn write_frame<W: AsyncWrite + Unpin + ?Sized>(
-    to: &mut W,
-    kind: u16,
-    body: &[u8],
-) -> io::Result<()> {
+pub async fn write_frame<W: AsyncWrite + Unpin + ?Sized>(to: &mut W, kind: u16, body: &[u8]) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(HEADER_LEN + body.len());
     bytes.extend_from_slice(&envelope::header(kind, body.len()));
     bytes.extend_from_slice(body);
@@ -80,10 +76,7 @@ pub async fn write_frame<W: AsyncWrite + Unpin + ?Sized>(
 ///
 /// # Cancel safety
 /// Not safe: a dropped future loses what it has read; stop the stream then.
-pub async fn read_frame<R: AsyncRead + Unpin + ?Sized>(
-    from: &mut R,
-    max: usize,
-) -> Result<Frame, FrameError> {
+pub async fn read_frame<R: AsyncRead + Unpin + ?Sized>(from: &mut R, max: usize) -> Result<Frame, FrameError> {
     let mut head = [0; HEADER_LEN];
     from.read_exact(&mut head).await?;
     let (kind, len) = envelope::parse_header(head, max)?;
@@ -101,10 +94,7 @@ pub(crate) fn encode_body<T: Serialize>(body: &T) -> Vec<u8> {
 }
 
 pub(crate) fn decode_body<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, FrameError> {
-    postcard::from_bytes(body).map_err(|e| FrameError::Body {
-        what,
-        reason: e.to_string(),
-    })
+    postcard::from_bytes(body).map_err(|e| FrameError::Body { what, reason: e.to_string() })
 }
 
 #[cfg(test)]
@@ -116,13 +106,7 @@ mod tests {
         let mut wire = Vec::new();
         write_frame(&mut wire, 9, b"hello").await.unwrap();
         let frame = read_frame(&mut wire.as_slice(), 5).await.unwrap();
-        assert_eq!(
-            frame,
-            Frame {
-                kind: 9,
-                body: b"hello".to_vec()
-            }
-        );
+        assert_eq!(frame, Frame { kind: 9, body: b"hello".to_vec() });
         for cut in 0..wire.len() {
             let torn = read_frame(&mut &wire[..cut], 5).await.unwrap_err();
             assert!(matches!(torn, FrameError::Io(_)), "cut at {cut}: {torn}");
@@ -133,9 +117,6 @@ mod tests {
     async fn a_liars_length_is_refused_before_it_is_read() {
         let header = envelope::header(1, 1 << 30);
         let error = read_frame(&mut header.as_slice(), 1_024).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "message of 1073741824 bytes announced, at most 1024 are accepted here"
-        );
+        assert_eq!(error.to_string(), "message of 1073741824 bytes announced, at most 1024 are accepted here");
     }
 }

@@ -87,9 +87,7 @@ pub enum HelloError {
     #[error("the hello cannot be read")]
     Frame(#[from] FrameError),
     /// No common protocol version.
-    #[error(
-        "the peer speaks protocol {theirs_min} to {theirs_max}, this node {PROTOCOL_MIN} to {PROTOCOL_MAX}"
-    )]
+    #[error("the peer speaks protocol {theirs_min} to {theirs_max}, this node {PROTOCOL_MIN} to {PROTOCOL_MAX}")]
     Incompatible {
         /// The peer's lowest.
         theirs_min: u16,
@@ -159,16 +157,11 @@ impl Hello {
         let wire: WireHello = decode_body("hello", body)?;
         if wire.protocol_min > PROTOCOL_MAX || wire.protocol_max < PROTOCOL_MIN {
             let (theirs_min, theirs_max) = (wire.protocol_min, wire.protocol_max);
-            return Err(HelloError::Incompatible {
-                theirs_min,
-                theirs_max,
-            });
+            return Err(HelloError::Incompatible { theirs_min, theirs_max });
         }
         let certified = connection.remote_identity();
-        let not_itself = || HelloError::NotItself {
-            said: format!("{}/{}", wire.cluster, wire.node),
-            certified: certified.uri(),
-        };
+        let not_itself =
+            || HelloError::NotItself { said: format!("{}/{}", wire.cluster, wire.node), certified: certified.uri() };
         let (Role::Node(node) | Role::Client(node)) = &certified.role;
         if wire.cluster != certified.cluster.as_str() || wire.node != node.as_str() {
             return Err(not_itself());
@@ -181,11 +174,7 @@ impl Hello {
             addr: wire.addr,
             draining: wire.draining,
         };
-        let class = if wire.class == 0 {
-            LinkClass::Control
-        } else {
-            LinkClass::Data
-        };
+        let class = if wire.class == 0 { LinkClass::Control } else { LinkClass::Data };
         Ok((hello, class))
     }
 }
@@ -194,10 +183,7 @@ async fn in_time<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, He
 where
     HelloError: From<E>,
 {
-    tokio::time::timeout(HELLO_TIMEOUT, work)
-        .await
-        .map_err(|_elapsed| HelloError::Silent)?
-        .map_err(Into::into)
+    tokio::time::timeout(HELLO_TIMEOUT, work).await.map_err(|_elapsed| HelloError::Silent)?.map_err(Into::into)
 }
 
 /// The dialler's part. `wanted` is who was dialled, if the dialler knows.
@@ -230,32 +216,18 @@ async fn client_part(
         return Err(HelloError::Myself);
     }
     if let Some(wanted) = wanted.filter(|w| **w != remote.node) {
-        return Err(HelloError::WrongNode {
-            wanted: wanted.clone(),
-            found: remote.node,
-        });
+        return Err(HelloError::WrongNode { wanted: wanted.clone(), found: remote.node });
     }
-    in_time(async {
-        write_frame(&mut send, KIND_HELLO, &own.encode(class))
-            .await
-            .map_err(FrameError::from)
-    })
-    .await?;
+    in_time(async { write_frame(&mut send, KIND_HELLO, &own.encode(class)).await.map_err(FrameError::from) }).await?;
     send.finish();
     let answer = in_time(read_frame(&mut recv, HELLO_LEN_MAX)).await?;
     match answer.kind {
         KIND_WELCOME => Ok(remote),
         KIND_REFUSAL => {
             let refusal: WireRefusal = decode_body("refusal", &answer.body)?;
-            Err(HelloError::Refused {
-                reason: refusal.reason,
-            })
+            Err(HelloError::Refused { reason: refusal.reason })
         }
-        found => Err(FrameError::Unexpected {
-            found,
-            wanted: "a welcome or a refusal",
-        }
-        .into()),
+        found => Err(FrameError::Unexpected { found, wanted: "a welcome or a refusal" }.into()),
     }
 }
 
@@ -275,14 +247,7 @@ pub async fn greet_as_server(
         Err(reason) => Err(HelloError::Refused { reason }),
     });
     match &judged {
-        Ok(_) => {
-            in_time(async {
-                write_frame(&mut send, KIND_WELCOME, &[])
-                    .await
-                    .map_err(FrameError::from)
-            })
-            .await?
-        }
+        Ok(_) => in_time(async { write_frame(&mut send, KIND_WELCOME, &[]).await.map_err(FrameError::from) }).await?,
         Err(error) => refuse(connection, &mut *send, &mut *recv, error).await,
     }
     send.finish();
@@ -296,38 +261,20 @@ async fn server_part(
     recv: &mut dyn RecvHalf,
 ) -> Result<(Hello, LinkClass), HelloError> {
     let hello = own.encode(LinkClass::Control);
-    in_time(async {
-        write_frame(send, KIND_HELLO, &hello)
-            .await
-            .map_err(FrameError::from)
-    })
-    .await?;
+    in_time(async { write_frame(send, KIND_HELLO, &hello).await.map_err(FrameError::from) }).await?;
     let frame = in_time(read_frame(recv, HELLO_LEN_MAX)).await?;
     decode_hello(frame.kind, &frame.body, connection)
 }
 
-fn decode_hello(
-    kind: u16,
-    body: &[u8],
-    connection: &dyn Connection,
-) -> Result<(Hello, LinkClass), HelloError> {
+fn decode_hello(kind: u16, body: &[u8], connection: &dyn Connection) -> Result<(Hello, LinkClass), HelloError> {
     if kind != KIND_HELLO {
-        return Err(FrameError::Unexpected {
-            found: kind,
-            wanted: "a hello",
-        }
-        .into());
+        return Err(FrameError::Unexpected { found: kind, wanted: "a hello" }.into());
     }
     Hello::decode(body, connection)
 }
 
 /// Tells the peer why, gives it a moment to read it (closing at once could overtake the words), and closes.
-async fn refuse(
-    connection: &dyn Connection,
-    send: &mut dyn SendHalf,
-    recv: &mut dyn RecvHalf,
-    error: &HelloError,
-) {
+async fn refuse(connection: &dyn Connection, send: &mut dyn SendHalf, recv: &mut dyn RecvHalf, error: &HelloError) {
     let reason = match error {
         HelloError::Refused { reason } => reason.clone(),
         other => other.to_string(),
@@ -354,8 +301,6 @@ const fn code_for(error: &HelloError) -> CloseCode {
     match error {
         HelloError::Refused { .. } | HelloError::WrongNode { .. } | HelloError::Myself => CloseCode::REFUSED,
         HelloError::Silent | HelloError::Connection(_) => CloseCode::DONE,
-        HelloError::Frame(_) | HelloError::Incompatible { .. } | HelloError::NotItself { .. } => {
-            CloseCode::PROTOCOL
-        }
+        HelloError::Frame(_) | HelloError::Incompatible { .. } | HelloError::NotItself { .. } => CloseCode::PROTOCOL,
     }
 }

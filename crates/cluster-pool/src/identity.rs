@@ -40,10 +40,7 @@ impl Identity {
     /// A member's identity.
     #[must_use]
     pub const fn node(cluster: ClusterName, node: NodeId) -> Self {
-        Self {
-            cluster,
-            role: Role::Node(node),
-        }
+        Self { cluster, role: Role::Node(node) }
     }
 
     /// The URI as it stands in the certificate.
@@ -60,37 +57,15 @@ impl Identity {
     /// # Errors
     /// Another scheme, a missing part or a name outside the alphabet.
     pub fn parse_uri(uri: &str) -> Result<Self, IdentityError> {
-        let malformed = |why: &'static str| IdentityError::Malformed {
-            uri: uri.to_owned(),
-            why,
-        };
-        let path = uri
-            .strip_prefix(SCHEME)
-            .ok_or(malformed("it does not begin with cluster://"))?;
-        let name = |text: &str| {
-            NodeId::new(text).map_err(|e| IdentityError::Name {
-                uri: uri.to_owned(),
-                source: e,
-            })
-        };
-        let cluster = |text: &str| {
-            ClusterName::new(text).map_err(|e| IdentityError::Name {
-                uri: uri.to_owned(),
-                source: e,
-            })
-        };
+        let malformed = |why: &'static str| IdentityError::Malformed { uri: uri.to_owned(), why };
+        let path = uri.strip_prefix(SCHEME).ok_or(malformed("it does not begin with cluster://"))?;
+        let name = |text: &str| NodeId::new(text).map_err(|e| IdentityError::Name { uri: uri.to_owned(), source: e });
+        let cluster =
+            |text: &str| ClusterName::new(text).map_err(|e| IdentityError::Name { uri: uri.to_owned(), source: e });
         match *path.split('/').collect::<Vec<_>>() {
-            [c, node] => Ok(Self {
-                cluster: cluster(c)?,
-                role: Role::Node(name(node)?),
-            }),
-            [c, CLIENT, client] => Ok(Self {
-                cluster: cluster(c)?,
-                role: Role::Client(name(client)?),
-            }),
-            _ => Err(malformed(
-                "it must be cluster://CLUSTER/NODE or cluster://CLUSTER/client/NAME",
-            )),
+            [c, node] => Ok(Self { cluster: cluster(c)?, role: Role::Node(name(node)?) }),
+            [c, CLIENT, client] => Ok(Self { cluster: cluster(c)?, role: Role::Client(name(client)?) }),
+            _ => Err(malformed("it must be cluster://CLUSTER/NODE or cluster://CLUSTER/client/NAME")),
         }
     }
 
@@ -127,9 +102,8 @@ const SCHEME: &str = "cluster://";
 const CLIENT: &str = "client";
 
 fn uris_of(certificate: &CertificateDer<'_>) -> Result<Vec<String>, IdentityError> {
-    let parsed = webpki::EndEntityCert::try_from(certificate).map_err(|e| IdentityError::Unreadable {
-        reason: e.to_string(),
-    })?;
+    let parsed = webpki::EndEntityCert::try_from(certificate)
+        .map_err(|e| IdentityError::Unreadable { reason: e.to_string() })?;
     Ok(parsed.valid_uri_names().map(str::to_owned).collect())
 }
 
@@ -142,15 +116,9 @@ pub fn cluster_of_authority(certificate: &CertificateDer<'_>) -> Result<ClusterN
     let [uri] = uris.as_slice() else {
         return Err(IdentityError::Absent);
     };
-    let malformed = IdentityError::Malformed {
-        uri: uri.clone(),
-        why: "an authority's must be cluster://CLUSTER",
-    };
+    let malformed = IdentityError::Malformed { uri: uri.clone(), why: "an authority's must be cluster://CLUSTER" };
     let text = uri.strip_prefix(SCHEME).ok_or(malformed)?;
-    ClusterName::new(text).map_err(|e| IdentityError::Name {
-        uri: uri.clone(),
-        source: e,
-    })
+    ClusterName::new(text).map_err(|e| IdentityError::Name { uri: uri.clone(), source: e })
 }
 
 /// Why a certificate carries no usable identity.

@@ -13,11 +13,9 @@ pub use hello::{Hello, HelloError};
 pub use identity::{Authority, Credentials, Identity, IdentityError, NodeSecret, Pki, PkiError, Role};
 pub use link::{Link, RequestError};
 pub use pool::{
-    ConnectionPool, DialError, DialTarget, InboundRequest, NoStreams, PoolConfig, PoolError, PoolEvent,
-    StreamHandler,
+    ConnectionPool, DialError, DialTarget, InboundRequest, NoStreams, PoolConfig, PoolError, PoolEvent, StreamHandler,
 };
 pub use quic::{BindError, QuicConfig, QuicTransport};
 pub use transport::{
-    CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, Incoming, LinkClass, Side,
-    Transport,
+    CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, Incoming, LinkClass, Side, Transport,
 };

@@ -38,13 +38,7 @@ pub struct Link(Arc<Inner>);
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let direction = if self.0.outbound { "to" } else { "from" };
-        write!(
-            f,
-            "{} link {} {direction} {}",
-            self.0.class.as_str(),
-            self.0.id.0,
-            self.0.remote.node
-        )
+        write!(f, "{} link {} {direction} {}", self.0.class.as_str(), self.0.id.0, self.0.remote.node)
     }
 }
 
@@ -57,16 +51,7 @@ impl Link {
         outbound: bool,
     ) -> Self {
         let (dead, active, idle) = (AtomicBool::new(false), AtomicUsize::new(0), Notify::new());
-        Self(Arc::new(Inner {
-            id,
-            connection,
-            remote,
-            class,
-            outbound,
-            dead,
-            active,
-            idle,
-        }))
+        Self(Arc::new(Inner { id, connection, remote, class, outbound, dead, active, idle }))
     }
 
     /// Which link it is.
@@ -144,10 +129,7 @@ impl Link {
     /// # Errors
     /// The link is over.
     pub fn send_datagram(&self, bytes: impl Into<Bytes>) -> Result<(), ConnectionError> {
-        self.0
-            .connection
-            .send_datagram(bytes.into())
-            .map_err(|e| self.note_dead(e))
+        self.0.connection.send_datagram(bytes.into()).map_err(|e| self.note_dead(e))
     }
 
     /// Opens a stream. The peer sees it with the first data on it. Waits at the peer's limit: put a deadline on it.
@@ -165,12 +147,7 @@ impl Link {
 
     /// The peer's next stream.
     pub(crate) async fn accept_bi(&self) -> Result<LinkStream, ConnectionError> {
-        let stream = self
-            .0
-            .connection
-            .accept_bi()
-            .await
-            .map_err(|e| self.note_dead(e))?;
+        let stream = self.0.connection.accept_bi().await.map_err(|e| self.note_dead(e))?;
         Ok(LinkStream::new(stream, self.count_stream()))
     }
 
@@ -190,15 +167,11 @@ impl Link {
     ) -> Result<Frame, RequestError> {
         let exchange = async {
             let mut stream = self.open_bi().await?;
-            write_frame(&mut *stream.send, kind, body)
-                .await
-                .map_err(FrameError::from)?;
+            write_frame(&mut *stream.send, kind, body).await.map_err(FrameError::from)?;
             stream.send.finish();
             Ok(read_frame(&mut *stream.recv, answer_max).await?)
         };
-        tokio::time::timeout(patience, exchange)
-            .await
-            .unwrap_or(Err(RequestError::Timeout { patience }))
+        tokio::time::timeout(patience, exchange).await.unwrap_or(Err(RequestError::Timeout { patience }))
     }
 
     /// Ends the link at once.
@@ -248,11 +221,7 @@ pub struct LinkStream {
 
 impl LinkStream {
     fn new((send, recv): BiStream, counted: StreamGuard) -> Self {
-        Self {
-            send,
-            recv,
-            _counted: counted,
-        }
+        Self { send, recv, _counted: counted }
     }
 }
 

@@ -55,10 +55,7 @@ struct Shared {
 impl Shared {
     fn hello(&self) -> Hello {
         let hello = self.hello.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Hello {
-            draining: self.draining.load(Ordering::Acquire),
-            ..hello
-        }
+        Hello { draining: self.draining.load(Ordering::Acquire), ..hello }
     }
 
     const fn slots(&self, class: LinkClass) -> &Slots {
@@ -145,28 +142,15 @@ impl ConnectionPool {
             return Err(PoolError::Closing);
         }
         let dial = self.0.data.dial_or_join(node, |dial| {
-            let target = DialTarget {
-                addr,
-                node: Some(node.clone()),
-            };
-            self.0.spawn(dial::run(
-                Arc::clone(&self.0),
-                LinkClass::Data,
-                target,
-                Some(dial),
-            ));
+            let target = DialTarget { addr, node: Some(node.clone()) };
+            self.0.spawn(dial::run(Arc::clone(&self.0), LinkClass::Data, target, Some(dial)));
         });
-        dial.outcome().await.map_err(|source| PoolError::Dial {
-            node: node.clone(),
-            addr,
-            source,
-        })
+        dial.outcome().await.map_err(|source| PoolError::Dial { node: node.clone(), addr, source })
     }
 
     /// Dials a control link; the outcome comes as [`PoolEvent::Dialled`].
     pub fn dial_control(&self, target: DialTarget) {
-        self.0
-            .spawn(dial::run(Arc::clone(&self.0), LinkClass::Control, target, None));
+        self.0.spawn(dial::run(Arc::clone(&self.0), LinkClass::Control, target, None));
     }
 
     /// The current link of a class to a peer, if there is a live one.
@@ -217,9 +201,7 @@ impl ConnectionPool {
         shared.stop.cancel();
         shared.transport.close(CloseCode::SHUTDOWN);
         shared.tasks.close();
-        let ended = tokio::time::timeout_at(deadline, shared.tasks.wait())
-            .await
-            .is_ok();
+        let ended = tokio::time::timeout_at(deadline, shared.tasks.wait()).await.is_ok();
         // quinn may take seconds here after an abandoned dial; the goodbyes are on their way by then.
         let idle_patience = patience.min(Duration::from_millis(200));
         let _ = tokio::time::timeout(idle_patience, shared.transport.wait_idle()).await;

@@ -47,9 +47,7 @@ fn bind_hint(error: &io::Error) -> String {
             "another process holds the port; stop it or choose another (port 0 picks a free one)".into()
         }
         io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address".into(),
-        io::ErrorKind::PermissionDenied => {
-            "this user may not bind it (ports below 1024 need a privilege)".into()
-        }
+        io::ErrorKind::PermissionDenied => "this user may not bind it (ports below 1024 need a privilege)".into(),
         _ => error.to_string(),
     }
 }
@@ -75,10 +73,7 @@ impl QuicTransport {
         let socket = NodeSocket::bind(addr).map_err(|source| BindError::Socket { addr, source })?;
         let stats = socket.stats();
         let transport = Self::over(Arc::new(socket), Arc::new(TokioRuntime), config, credentials)?;
-        Ok(Self {
-            stats: Some(stats),
-            ..transport
-        })
+        Ok(Self { stats: Some(stats), ..transport })
     }
 
     /// Runs over a socket and a runtime that are passed in: how the simulated network takes the place of the real one.
@@ -92,24 +87,14 @@ impl QuicTransport {
         credentials: &Credentials,
     ) -> Result<Self, BindError> {
         let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
-        let failed = |source| BindError::Socket {
-            addr: unspecified,
-            source,
-        };
-        let tls = tls::Tls::new(credentials, config.unix_time.clone())
-            .map_err(|reason| BindError::Tls { reason })?;
+        let failed = |source| BindError::Socket { addr: unspecified, source };
+        let tls = tls::Tls::new(credentials, config.unix_time.clone()).map_err(|reason| BindError::Tls { reason })?;
         let local_addr = socket.local_addr().map_err(failed)?;
         let endpoint_config = config.endpoint(credentials.secret());
         let server = config.server(&tls, credentials.secret());
-        let endpoint = Endpoint::new_with_abstract_socket(endpoint_config, Some(server), socket, runtime)
-            .map_err(failed)?;
-        Ok(Self {
-            endpoint,
-            config,
-            tls,
-            local_addr,
-            stats: None,
-        })
+        let endpoint =
+            Endpoint::new_with_abstract_socket(endpoint_config, Some(server), socket, runtime).map_err(failed)?;
+        Ok(Self { endpoint, config, tls, local_addr, stats: None })
     }
 
     /// What went wrong on the socket so far; `None` over a socket that was passed in.
@@ -130,16 +115,10 @@ impl Transport for QuicTransport {
 
     async fn connect(&self, addr: SocketAddr, class: LinkClass) -> Result<Arc<dyn Connection>, ConnectError> {
         let config = self.config.client(&self.tls, class);
-        let connecting = self
-            .endpoint
-            .connect_with(config, addr, SERVER_NAME)
-            .map_err(|e| match e {
-                quinn::ConnectError::EndpointStopping => ConnectError::ShuttingDown,
-                other => ConnectError::BadAddress {
-                    addr,
-                    reason: other.to_string(),
-                },
-            })?;
+        let connecting = self.endpoint.connect_with(config, addr, SERVER_NAME).map_err(|e| match e {
+            quinn::ConnectError::EndpointStopping => ConnectError::ShuttingDown,
+            other => ConnectError::BadAddress { addr, reason: other.to_string() },
+        })?;
         let connection = connecting.await.map_err(|e| fault::connect_error(addr, e))?;
         Ok(Arc::new(QuicConnection::new(connection, addr)?))
     }
@@ -150,10 +129,7 @@ impl Transport for QuicTransport {
         // Shared by the two ways it can go; whichever is taken first takes it.
         let shared = Arc::new(std::sync::Mutex::new(Some(incoming)));
         let take = |shared: &std::sync::Mutex<Option<quinn::Incoming>>| {
-            shared
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .take()
+            shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
         };
         let to_refuse = Arc::clone(&shared);
         let handshake = async move {
@@ -166,11 +142,7 @@ impl Transport for QuicTransport {
                 incoming.refuse();
             }
         };
-        Some(Incoming {
-            remote_addr,
-            handshake: Box::pin(handshake),
-            refuse: Box::new(refuse),
-        })
+        Some(Incoming { remote_addr, handshake: Box::pin(handshake), refuse: Box::new(refuse) })
     }
 
     fn close(&self, code: CloseCode) {

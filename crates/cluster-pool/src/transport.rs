@@ -169,9 +169,7 @@ impl fmt::Display for CertificateFault {
         f.write_str(match self {
             Self::Expired => "has expired: issue a new one",
             Self::NotYetValid => "is not valid yet: compare the clocks",
-            Self::OtherAuthority => {
-                "was signed by another authority: it belongs to another cluster, or to nobody"
-            }
+            Self::OtherAuthority => "was signed by another authority: it belongs to another cluster, or to nobody",
             Self::Missing => "is missing: every member must show one",
             Self::Revoked => "was revoked",
             Self::WrongIdentity => "carries no identity of this cluster",
@@ -212,11 +210,7 @@ pub enum ConnectError {
 }
 
 fn refusal_text(side: Side, fault: CertificateFault, detail: &str) -> String {
-    let detail = if detail.is_empty() {
-        String::new()
-    } else {
-        format!(" ({detail})")
-    };
+    let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
     match side {
         Side::Here => format!("the peer's certificate {fault}{detail}"),
         Side::Peer => format!("the peer refused this node's certificate: it {fault}{detail}"),
@@ -305,9 +299,7 @@ pub struct Incoming {
 
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming")
-            .field("remote_addr", &self.remote_addr)
-            .finish_non_exhaustive()
+        f.debug_struct("Incoming").field("remote_addr", &self.remote_addr).finish_non_exhaustive()
     }
 }
 

@@ -74,18 +74,8 @@ impl<S: Clone, E> EventBus<S, E> {
     pub fn new(state: S, capacity: usize) -> Self {
         let capacity = capacity.max(1);
         let ring = VecDeque::with_capacity(capacity);
-        let inner = Inner {
-            state,
-            ring,
-            capacity,
-            last_seq: 0,
-            dropped: 0,
-            closed: false,
-        };
-        Self(Arc::new(Shared {
-            inner: Mutex::new(inner),
-            changed: Notify::new(),
-        }))
+        let inner = Inner { state, ring, capacity, last_seq: 0, dropped: 0, closed: false };
+        Self(Arc::new(Shared { inner: Mutex::new(inner), changed: Notify::new() }))
     }
 
     /// Changes the state and publishes what the change yields: nothing, one or several events. Never blocks on readers.
@@ -115,10 +105,7 @@ impl<S: Clone, E> EventBus<S, E> {
     /// A subscriber that first gets a snapshot taken when it first asks, then every event after it.
     #[must_use]
     pub fn subscribe(&self) -> Subscription<S, E> {
-        Subscription {
-            shared: Arc::clone(&self.0),
-            next: Next::Snapshot,
-        }
+        Subscription { shared: Arc::clone(&self.0), next: Next::Snapshot }
     }
 
     /// Ends the stream: subscribers read what is left, then `None`.
@@ -189,17 +176,10 @@ impl<S: Clone, E> Subscription<S, E> {
         let mut inner = self.shared.lock();
         let Next::Event(seq) = self.next else {
             self.next = Next::Event(inner.last_seq + 1);
-            return Ok(Delivery::Snapshot {
-                seq: inner.last_seq,
-                state: inner.state.clone(),
-            });
+            return Ok(Delivery::Snapshot { seq: inner.last_seq, state: inner.state.clone() });
         };
         if seq > inner.last_seq {
-            return Err(if inner.closed {
-                Empty::Closed
-            } else {
-                Empty::Pending
-            });
+            return Err(if inner.closed { Empty::Closed } else { Empty::Pending });
         }
         if seq < inner.first_seq() {
             let missed = inner.last_seq + 1 - seq;

@@ -68,9 +68,7 @@ impl Blamed for EnvelopeError {
 /// If `len` exceeds 32 bits: limits far below that are checked where bodies are made.
 #[must_use]
 pub fn header(kind: u16, len: usize) -> [u8; HEADER_LEN] {
-    let len = u32::try_from(len)
-        .expect("a body's limit is far below 4 GiB")
-        .to_le_bytes();
+    let len = u32::try_from(len).expect("a body's limit is far below 4 GiB").to_le_bytes();
     let kind = kind.to_le_bytes();
     [VERSION, kind[0], kind[1], len[0], len[1], len[2], len[3]]
 }
@@ -97,10 +95,7 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// Cut short, another version, or longer than `max`. Nothing is consumed then.
     pub fn parse(bytes: &'a [u8], max: usize) -> Result<(Self, &'a [u8]), EnvelopeError> {
-        let truncated = |need| EnvelopeError::Truncated {
-            have: bytes.len(),
-            need,
-        };
+        let truncated = |need| EnvelopeError::Truncated { have: bytes.len(), need };
         let (head, rest) = bytes.split_first_chunk().ok_or(truncated(HEADER_LEN))?;
         let (kind, len) = parse_header(*head, max)?;
         let (body, rest) = rest.split_at_checked(len).ok_or(truncated(HEADER_LEN + len))?;
@@ -124,11 +119,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_what_the_page_says() {
-        let bytes = Envelope {
-            kind: 0x0203,
-            body: b"hi",
-        }
-        .encode();
+        let bytes = Envelope { kind: 0x0203, body: b"hi" }.encode();
         assert_eq!(bytes, [1, 0x03, 0x02, 2, 0, 0, 0, b'h', b'i']);
     }
 
@@ -136,18 +127,9 @@ mod tests {
     fn bad_bytes_are_named() {
         let parse = |bytes: &[u8]| Envelope::parse(bytes, 10).unwrap_err().to_string();
         assert_eq!(parse(&[1, 0]), "message cut short: 2 bytes, 7 announced");
-        assert_eq!(
-            parse(&[1, 0, 0, 4, 0, 0, 0, 9]),
-            "message cut short: 8 bytes, 11 announced"
-        );
-        assert_eq!(
-            parse(&[7, 0, 0, 0, 0, 0, 0]),
-            "envelope version 7, this side speaks 1"
-        );
-        assert_eq!(
-            parse(&[1, 0, 0, 11, 0, 0, 0]),
-            "message of 11 bytes announced, at most 10 are accepted here"
-        );
+        assert_eq!(parse(&[1, 0, 0, 4, 0, 0, 0, 9]), "message cut short: 8 bytes, 11 announced");
+        assert_eq!(parse(&[7, 0, 0, 0, 0, 0, 0]), "envelope version 7, this side speaks 1");
+        assert_eq!(parse(&[1, 0, 0, 11, 0, 0, 0]), "message of 11 bytes announced, at most 10 are accepted here");
     }
 
     proptest! {

@@ -167,9 +167,7 @@ impl EventKind {
     #[must_use]
     pub fn node(&self) -> Option<&NodeId> {
         match self {
-            Self::LinkUp { node, .. } | Self::LinkDown { node, .. } | Self::Conflict { node, .. } => {
-                Some(node)
-            }
+            Self::LinkUp { node, .. } | Self::LinkDown { node, .. } | Self::Conflict { node, .. } => Some(node),
             Self::BreakerOpen(node) | Self::BreakerHalfOpen(node) | Self::BreakerClosed(node) => Some(node),
             Self::Merged { .. } | Self::JoinFailed { .. } => None,
             other => other.member().map(|m| m.node()),

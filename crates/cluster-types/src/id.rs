@@ -22,9 +22,7 @@ pub enum IdError {
         len: usize,
     },
     /// A character outside the alphabet, or a first character that is not a letter or a digit.
-    #[error(
-        "{found:?} at byte {at} of the name is not allowed: begin with a letter or digit, then a-z A-Z 0-9 . _ -"
-    )]
+    #[error("{found:?} at byte {at} of the name is not allowed: begin with a letter or digit, then a-z A-Z 0-9 . _ -")]
     BadCharacter {
         /// Byte offset of the character.
         at: usize,
@@ -122,14 +120,8 @@ mod tests {
     fn names_are_checked_and_errors_say_what_is_wrong() {
         let check = |text: &str| NodeId::new(text).map_err(|e| e.to_string());
         assert_eq!(check("db-1.eu_west").unwrap().as_str(), "db-1.eu_west");
-        assert_eq!(
-            check("").unwrap_err(),
-            "a name must not be empty: use 1 to 64 of a-z A-Z 0-9 . _ -"
-        );
-        assert_eq!(
-            check(&"x".repeat(65)).unwrap_err(),
-            "the name is 65 bytes long: at most 64 are allowed"
-        );
+        assert_eq!(check("").unwrap_err(), "a name must not be empty: use 1 to 64 of a-z A-Z 0-9 . _ -");
+        assert_eq!(check(&"x".repeat(65)).unwrap_err(), "the name is 65 bytes long: at most 64 are allowed");
         assert!(check("a/b").unwrap_err().starts_with("'/' at byte 1"));
         assert!(check("-a").unwrap_err().starts_with("'-' at byte 0"));
         assert!(check("node é").unwrap_err().starts_with("' ' at byte 4"));

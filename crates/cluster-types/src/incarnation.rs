@@ -26,11 +26,7 @@ impl Incarnation {
     /// The incarnation a process starts with: `unix_ms << 10`. `unix_ms` is milliseconds since 1970, cut at 2^43 - 1.
     #[must_use]
     pub const fn from_unix_ms(unix_ms: u64) -> Self {
-        let cut = if unix_ms >> 43 == 0 {
-            unix_ms
-        } else {
-            (1 << 43) - 1
-        };
+        let cut = if unix_ms >> 43 == 0 { unix_ms } else { (1 << 43) - 1 };
         Self(cut << REFUTATION_BITS)
     }
 
@@ -49,11 +45,7 @@ impl Incarnation {
     /// The next higher one. Stays at [`Self::MAX`].
     #[must_use]
     pub const fn next(self) -> Self {
-        if self.0 >= Self::MAX.0 {
-            Self::MAX
-        } else {
-            Self(self.0 + 1)
-        }
+        if self.0 >= Self::MAX.0 { Self::MAX } else { Self(self.0 + 1) }
     }
 
     /// Whether a claim with this incarnation may be believed when the wall clock shows `unix_ms`: not more than a day in

@@ -86,23 +86,13 @@ impl Claim {
     /// The claim of a node that has just started.
     #[must_use]
     pub const fn alive(node: NodeId, life: Life, incarnation: Incarnation, addr: SocketAddr) -> Self {
-        Self {
-            node,
-            life,
-            incarnation,
-            state: State::Alive,
-            meta_version: 0,
-            addr,
-        }
+        Self { node, life, incarnation, state: State::Alive, meta_version: 0, addr }
     }
 
     /// Whether this claim replaces `known` about the same node. Equal claims do not.
     #[must_use]
     pub fn supersedes(&self, known: &Self) -> bool {
-        debug_assert_eq!(
-            self.node, known.node,
-            "claims about different nodes are not comparable"
-        );
+        debug_assert_eq!(self.node, known.node, "claims about different nodes are not comparable");
         self.merge_key() > known.merge_key()
     }
 
@@ -111,15 +101,7 @@ impl Claim {
             IpAddr::V4(ip) => (4, ip.to_ipv6_mapped().octets()),
             IpAddr::V6(ip) => (6, ip.octets()),
         };
-        (
-            self.incarnation,
-            self.state,
-            self.meta_version,
-            family,
-            octets,
-            self.addr.port(),
-            self.life,
-        )
+        (self.incarnation, self.state, self.meta_version, family, octets, self.addr.port(), self.life)
     }
 }
 
@@ -236,10 +218,7 @@ mod tests {
                 table += &format!("{known:>7} <- {heard:<7} lower/equal/higher: {cell}\n");
                 // Independent statement of INC-1, not read off the implementation.
                 let rank = |s: State| "alive suspect failed left".find(s.as_str()).unwrap();
-                assert_eq!(
-                    cell,
-                    format!("-/{}/wins", if rank(heard) > rank(known) { "wins" } else { "-" })
-                );
+                assert_eq!(cell, format!("-/{}/wins", if rank(heard) > rank(known) { "wins" } else { "-" }));
             }
         }
         insta::assert_snapshot!(table);
@@ -266,25 +245,15 @@ mod tests {
         assert!(claim(5, State::Alive, 1, "10.0.0.2:1").supersedes(&claim(5, State::Alive, 1, A)));
         assert!(claim(5, State::Alive, 1, "10.0.0.1:2").supersedes(&claim(5, State::Alive, 1, A)));
         assert!(claim(5, State::Alive, 1, "[::1]:1").supersedes(&claim(5, State::Alive, 1, "127.0.0.1:1")));
-        let newer = Claim {
-            life: Life::new(2, 1),
-            ..claim(5, State::Alive, 1, A)
-        };
+        let newer = Claim { life: Life::new(2, 1), ..claim(5, State::Alive, 1, A) };
         assert!(newer.supersedes(&claim(5, State::Alive, 1, A)));
     }
 
     fn any_claim() -> impl Strategy<Value = Claim> {
-        (0u64..4, 0usize..4, 0u32..3, 0u8..3, 0u16..2, 0u32..2).prop_map(
-            |(inc, state, meta, host, port, life)| Claim {
-                life: Life::new(1, life),
-                ..claim(
-                    inc,
-                    State::ALL[state],
-                    meta,
-                    &format!("10.0.0.{host}:{}", port + 1),
-                )
-            },
-        )
+        (0u64..4, 0usize..4, 0u32..3, 0u8..3, 0u16..2, 0u32..2).prop_map(|(inc, state, meta, host, port, life)| Claim {
+            life: Life::new(1, life),
+            ..claim(inc, State::ALL[state], meta, &format!("10.0.0.{host}:{}", port + 1))
+        })
     }
 
     fn merge(a: &Claim, b: &Claim) -> Claim {
@@ -313,10 +282,7 @@ mod tests {
     fn metadata_is_bounded() {
         let pair = |k: &str, v: String| Metadata::new([(k.to_owned(), v)]);
         assert_eq!(pair("", "x".into()), Err(MetadataError::EmptyKey));
-        assert_eq!(
-            pair("k", "v".repeat(65_536)),
-            Err(MetadataError::TooLong { len: 65_537 })
-        );
+        assert_eq!(pair("k", "v".repeat(65_536)), Err(MetadataError::TooLong { len: 65_537 }));
         let fits = pair("k", "v".repeat(65_535)).unwrap();
         assert_eq!(fits.value("k").map(str::len), Some(65_535));
         assert_eq!(fits.value("other"), None);

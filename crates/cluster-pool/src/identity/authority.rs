@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use cluster_types::{ClusterName, NodeId};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ED25519, SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
@@ -31,10 +31,7 @@ impl Validity {
     #[must_use]
     pub const fn days(unix_s: u64, days: u32) -> Self {
         let from_unix_s = unix_s.saturating_sub(DAY.as_secs());
-        Self {
-            from_unix_s,
-            until_unix_s: unix_s + DAY.as_secs() * days as u64,
-        }
+        Self { from_unix_s, until_unix_s: unix_s + DAY.as_secs() * days as u64 }
     }
 }
 
@@ -53,11 +50,8 @@ pub struct Authority {
 
 fn params(common_name: String, uri: &str, validity: Validity) -> Result<CertificateParams, PkiError> {
     let date = |unix_s: u64| {
-        OffsetDateTime::from_unix_timestamp(i64::try_from(unix_s).unwrap_or(i64::MAX)).map_err(|e| {
-            PkiError::Issue {
-                reason: format!("the validity is out of range: {e}"),
-            }
-        })
+        OffsetDateTime::from_unix_timestamp(i64::try_from(unix_s).unwrap_or(i64::MAX))
+            .map_err(|e| PkiError::Issue { reason: format!("the validity is out of range: {e}") })
     };
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -69,11 +63,7 @@ fn params(common_name: String, uri: &str, validity: Validity) -> Result<Certific
 }
 
 fn authority_params(cluster: &ClusterName, validity: Validity) -> Result<CertificateParams, PkiError> {
-    let mut params = params(
-        format!("{cluster} cluster authority"),
-        &format!("{SCHEME}{cluster}"),
-        validity,
-    )?;
+    let mut params = params(format!("{cluster} cluster authority"), &format!("{SCHEME}{cluster}"), validity)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
@@ -88,11 +78,7 @@ impl Authority {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(PkiError::issue)?;
         let params = authority_params(&cluster, Validity::days(unix_s, AUTHORITY_DAYS))?;
         let certificate = params.self_signed(&key).map_err(PkiError::issue)?.der().clone();
-        Ok(Self {
-            cluster,
-            certificate,
-            issuer: Issuer::new(params, key),
-        })
+        Ok(Self { cluster, certificate, issuer: Issuer::new(params, key) })
     }
 
     /// An authority from its certificate and its PKCS#8 key in PEM.
@@ -100,16 +86,11 @@ impl Authority {
     /// # Errors
     /// A key that cannot be read, or a certificate that says no cluster.
     pub fn from_parts(certificate: CertificateDer<'static>, key_pem: &str) -> Result<Self, PkiError> {
-        let cluster =
-            super::cluster_of_authority(&certificate).map_err(|source| PkiError::Identity { source })?;
+        let cluster = super::cluster_of_authority(&certificate).map_err(|source| PkiError::Identity { source })?;
         let key = KeyPair::from_pem(key_pem).map_err(PkiError::issue)?;
         // The issuer's name and key id are all that goes into what it signs; both follow from the cluster and the key.
         let params = authority_params(&cluster, Validity::days(0, 1))?;
-        Ok(Self {
-            cluster,
-            certificate,
-            issuer: Issuer::new(params, key),
-        })
+        Ok(Self { cluster, certificate, issuer: Issuer::new(params, key) })
     }
 
     /// The cluster it signs for.
@@ -141,16 +122,9 @@ impl Authority {
         let (super::Role::Node(name) | super::Role::Client(name)) = &identity.role;
         let mut params = params(name.to_string(), &identity.uri(), validity)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
-        Ok(params
-            .signed_by(key, &self.issuer)
-            .map_err(PkiError::issue)?
-            .der()
-            .clone())
+        Ok(params.signed_by(key, &self.issuer).map_err(PkiError::issue)?.der().clone())
     }
 
     pub(crate) fn sign_for_a_year(
@@ -178,12 +152,6 @@ impl Authority {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(PkiError::issue)?;
         let certificate = self.sign(&identity, &key, validity)?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        Credentials::new(
-            identity,
-            vec![certificate],
-            key,
-            self.certificate.clone(),
-            NodeSecret::generate()?,
-        )
+        Credentials::new(identity, vec![certificate], key, self.certificate.clone(), NodeSecret::generate()?)
     }
 }

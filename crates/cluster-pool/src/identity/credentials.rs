@@ -28,9 +28,7 @@ impl NodeSecret {
     /// The system has no randomness.
     pub fn generate() -> Result<Self, PkiError> {
         let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|e| PkiError::Issue {
-            reason: e.to_string(),
-        })?;
+        getrandom::fill(&mut bytes).map_err(|e| PkiError::Issue { reason: e.to_string() })?;
         Ok(Self(bytes))
     }
 
@@ -75,15 +73,9 @@ impl Credentials {
         authority: CertificateDer<'static>,
         secret: NodeSecret,
     ) -> Result<Self, PkiError> {
-        let certified_key = CertifiedKey::from_der(chain, key, &provider()).map_err(|e| PkiError::Issue {
-            reason: format!("the key does not fit the certificate: {e}"),
-        })?;
-        Ok(Self {
-            identity,
-            certified_key: Arc::new(certified_key),
-            authority,
-            secret,
-        })
+        let certified_key = CertifiedKey::from_der(chain, key, &provider())
+            .map_err(|e| PkiError::Issue { reason: format!("the key does not fit the certificate: {e}") })?;
+        Ok(Self { identity, certified_key: Arc::new(certified_key), authority, secret })
     }
 
     /// Who they are for.

@@ -88,9 +88,7 @@ pub enum PkiError {
 
 impl PkiError {
     pub(crate) fn issue(error: rcgen::Error) -> Self {
-        Self::Issue {
-            reason: error.to_string(),
-        }
+        Self::Issue { reason: error.to_string() }
     }
 }
 
@@ -121,9 +119,7 @@ impl Pki {
     /// [`PkiError::AuthorityExists`] when one stands there already, or the directory cannot be written.
     pub fn init(&self, cluster: ClusterName, unix_s: u64) -> Result<(), PkiError> {
         fs::create_dir_all(&self.dir).map_err(|e| file_error(&self.dir, e))?;
-        let exists = || PkiError::AuthorityExists {
-            dir: self.dir.clone(),
-        };
+        let exists = || PkiError::AuthorityExists { dir: self.dir.clone() };
         if self.path("ca", "crt").exists() || self.path("ca", "key").exists() {
             return Err(exists());
         }
@@ -131,11 +127,7 @@ impl Pki {
         if !place_new(&self.path("ca", "key"), authority.key_pem().as_bytes(), SECRET)? {
             return Err(exists());
         }
-        place(
-            &self.path("ca", "crt"),
-            pem_of(authority.certificate()).as_bytes(),
-            PUBLIC,
-        )
+        place(&self.path("ca", "crt"), pem_of(authority.certificate()).as_bytes(), PUBLIC)
     }
 
     /// The cluster of the authority in this directory.
@@ -156,10 +148,7 @@ impl Pki {
         let authority = self.authority_certificate()?;
         let ca_key = match read(&self.path("ca", "key")) {
             Err(PkiError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                return Err(PkiError::CannotIssue {
-                    dir: self.dir.clone(),
-                    name: name.clone(),
-                });
+                return Err(PkiError::CannotIssue { dir: self.dir.clone(), name: name.clone() });
             }
             other => other?,
         };
@@ -167,11 +156,7 @@ impl Pki {
         let key = self.key_of(name)?;
         let identity = Identity::node(authority.cluster().clone(), name.clone());
         let certificate = authority.sign_for_a_year(&identity, &key, unix_s)?;
-        place(
-            &self.path(name.as_str(), "crt"),
-            pem_of(&certificate).as_bytes(),
-            PUBLIC,
-        )?;
+        place(&self.path(name.as_str(), "crt"), pem_of(&certificate).as_bytes(), PUBLIC)?;
         self.secret_of(name).map(drop)
     }
 
@@ -192,10 +177,7 @@ impl Pki {
     /// Whether the certificate is of no use 30 days from now: long enough to be seen, short enough to keep a year a year.
     fn is_expiring(&self, name: &NodeId, unix_s: u64) -> bool {
         const MARGIN_S: u64 = 30 * 86_400;
-        match (
-            self.authority_certificate(),
-            certificate_at(&self.path(name.as_str(), "crt")),
-        ) {
+        match (self.authority_certificate(), certificate_at(&self.path(name.as_str(), "crt"))) {
             (Ok(authority), Ok(certificate)) => !is_trusted_at(&certificate, authority, unix_s + MARGIN_S),
             _ => false,
         }
@@ -209,24 +191,13 @@ impl Pki {
         let wanted = Identity::node(cluster, name.clone());
         let found = Identity::of_certificate(&certificate).map_err(|source| PkiError::Identity { source })?;
         if found != wanted {
-            return Err(PkiError::OtherIdentity {
-                path,
-                found: Box::new(found),
-                wanted: Box::new(wanted),
-            });
+            return Err(PkiError::OtherIdentity { path, found: Box::new(found), wanted: Box::new(wanted) });
         }
         let key_path = self.path(name.as_str(), "key");
-        let key =
-            PrivateKeyDer::from_pem_slice(read(&key_path)?.as_bytes()).map_err(|e| PkiError::Damaged {
-                path: key_path.clone(),
-                reason: e.to_string(),
-            })?;
-        Credentials::new(wanted, vec![certificate], key, authority, self.secret_of(name)?).map_err(|e| {
-            PkiError::Damaged {
-                path: key_path,
-                reason: e.to_string(),
-            }
-        })
+        let key = PrivateKeyDer::from_pem_slice(read(&key_path)?.as_bytes())
+            .map_err(|e| PkiError::Damaged { path: key_path.clone(), reason: e.to_string() })?;
+        Credentials::new(wanted, vec![certificate], key, authority, self.secret_of(name)?)
+            .map_err(|e| PkiError::Damaged { path: key_path, reason: e.to_string() })
     }
 
     fn path(&self, stem: &str, extension: &str) -> PathBuf {
@@ -237,9 +208,7 @@ impl Pki {
         let path = self.path("ca", "crt");
         match certificate_at(&path) {
             Err(PkiError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                Err(PkiError::NoAuthority {
-                    dir: self.dir.clone(),
-                })
+                Err(PkiError::NoAuthority { dir: self.dir.clone() })
             }
             other => other,
         }
@@ -251,30 +220,18 @@ impl Pki {
             let fresh = KeyPair::generate_for(&PKCS_ED25519).map_err(PkiError::issue)?;
             place_new(&path, fresh.serialize_pem().as_bytes(), SECRET)?;
         }
-        KeyPair::from_pem(&read(&path)?).map_err(|e| PkiError::Damaged {
-            path,
-            reason: e.to_string(),
-        })
+        KeyPair::from_pem(&read(&path)?).map_err(|e| PkiError::Damaged { path, reason: e.to_string() })
     }
 
     fn secret_of(&self, name: &NodeId) -> Result<NodeSecret, PkiError> {
         let path = self.path(name.as_str(), "secret");
         if !path.exists() {
-            let hex: String = NodeSecret::generate()?
-                .bytes()
-                .iter()
-                .map(|b| format!("{b:02x}"))
-                .collect();
+            let hex: String = NodeSecret::generate()?.bytes().iter().map(|b| format!("{b:02x}")).collect();
             place_new(&path, hex.as_bytes(), SECRET)?;
         }
         let text = read(&path)?;
-        let damaged = || PkiError::Damaged {
-            path: path.clone(),
-            reason: "it must hold 64 hexadecimal digits".into(),
-        };
-        parse_hex(text.trim())
-            .map(NodeSecret::from_bytes)
-            .ok_or_else(damaged)
+        let damaged = || PkiError::Damaged { path: path.clone(), reason: "it must hold 64 hexadecimal digits".into() };
+        parse_hex(text.trim()).map(NodeSecret::from_bytes).ok_or_else(damaged)
     }
 }
 
@@ -290,10 +247,7 @@ fn parse_hex(text: &str) -> Option<[u8; 32]> {
 }
 
 fn file_error(path: &Path, source: io::Error) -> PkiError {
-    PkiError::File {
-        path: path.to_owned(),
-        source,
-    }
+    PkiError::File { path: path.to_owned(), source }
 }
 
 fn read(path: &Path) -> Result<String, PkiError> {
@@ -301,10 +255,8 @@ fn read(path: &Path) -> Result<String, PkiError> {
 }
 
 fn certificate_at(path: &Path) -> Result<CertificateDer<'static>, PkiError> {
-    CertificateDer::from_pem_slice(read(path)?.as_bytes()).map_err(|e| PkiError::Damaged {
-        path: path.to_owned(),
-        reason: e.to_string(),
-    })
+    CertificateDer::from_pem_slice(read(path)?.as_bytes())
+        .map_err(|e| PkiError::Damaged { path: path.to_owned(), reason: e.to_string() })
 }
 
 fn pem_of(certificate: &CertificateDer<'_>) -> String {
@@ -331,16 +283,10 @@ fn place_new(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, PkiError> {
 
 fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> Result<PathBuf, PkiError> {
     let mut unique = [0; 8];
-    getrandom::fill(&mut unique).map_err(|e| PkiError::Issue {
-        reason: e.to_string(),
-    })?;
+    getrandom::fill(&mut unique).map_err(|e| PkiError::Issue { reason: e.to_string() })?;
     let temporary = path.with_extension(format!("tmp-{:016x}", u64::from_le_bytes(unique)));
     let write = || {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&temporary)?;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
@@ -392,20 +338,11 @@ mod tests {
         let credentials = pki.load_or_issue(&node("a"), NOW).unwrap();
         assert_eq!(credentials.identity().uri(), "cluster://prod/a");
         for secret in ["ca.key", "a.key", "a.secret"] {
-            let mode = fs::metadata(dir.path().join("pki").join(secret))
-                .unwrap()
-                .permissions()
-                .mode();
+            let mode = fs::metadata(dir.path().join("pki").join(secret)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{secret}");
         }
-        let names: Vec<_> = fs::read_dir(dir.path().join("pki"))
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
-        assert!(
-            names.iter().all(|n| !n.to_string_lossy().contains("tmp")),
-            "{names:?}"
-        );
+        let names: Vec<_> = fs::read_dir(dir.path().join("pki")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert!(names.iter().all(|n| !n.to_string_lossy().contains("tmp")), "{names:?}");
     }
 
     #[test]
@@ -435,44 +372,30 @@ mod tests {
     fn many_starts_at_once_end_with_one_key() {
         let (_dir, pki) = fresh();
         let loaded: Vec<Credentials> = std::thread::scope(|scope| {
-            let starts: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| pki.load_or_issue(&node("a"), NOW)))
-                .collect();
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| pki.load_or_issue(&node("a"), NOW))).collect();
             starts.into_iter().map(|s| s.join().unwrap().unwrap()).collect()
         });
         let secrets: Vec<_> = loaded.iter().map(|c| c.secret().bytes()).collect();
         assert!(secrets.windows(2).all(|w| w[0] == w[1]));
-        pki.load_or_issue(&node("a"), NOW)
-            .expect("key and certificate still fit");
+        pki.load_or_issue(&node("a"), NOW).expect("key and certificate still fit");
     }
 
     #[test]
     fn what_is_missing_or_damaged_is_named() {
         let (dir, pki) = fresh();
-        let empty = Pki::new(dir.path().join("nothing"))
-            .load_or_issue(&node("a"), NOW)
-            .unwrap_err();
+        let empty = Pki::new(dir.path().join("nothing")).load_or_issue(&node("a"), NOW).unwrap_err();
         assert!(matches!(empty, PkiError::NoAuthority { .. }), "{empty}");
         pki.load_or_issue(&node("a"), NOW).unwrap();
         let pki_dir = dir.path().join("pki");
         fs::rename(pki_dir.join("ca.key"), dir.path().join("away")).unwrap();
-        pki.load_or_issue(&node("a"), NOW)
-            .expect("an issued node needs no authority's key");
+        pki.load_or_issue(&node("a"), NOW).expect("an issued node needs no authority's key");
         let cannot = pki.load_or_issue(&node("b"), NOW).unwrap_err();
         assert!(matches!(cannot, PkiError::CannotIssue { .. }), "{cannot}");
         fs::write(pki_dir.join("a.secret"), "zz").unwrap();
-        assert!(
-            pki.load_or_issue(&node("a"), NOW)
-                .unwrap_err()
-                .to_string()
-                .contains("64 hexadecimal digits")
-        );
+        assert!(pki.load_or_issue(&node("a"), NOW).unwrap_err().to_string().contains("64 hexadecimal digits"));
         fs::copy(pki_dir.join("a.crt"), pki_dir.join("b.crt")).unwrap();
         fs::copy(pki_dir.join("a.key"), pki_dir.join("b.key")).unwrap();
         let foreign = pki.load_or_issue(&node("b"), NOW).unwrap_err().to_string();
-        assert!(
-            foreign.contains("is a certificate for cluster://prod/a, not for cluster://prod/b"),
-            "{foreign}"
-        );
+        assert!(foreign.contains("is a certificate for cluster://prod/a, not for cluster://prod/b"), "{foreign}");
     }
 }

@@ -12,8 +12,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible,
-    RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible, RootCertStore,
+    SignatureScheme,
 };
 
 use super::{Identity, IdentityError};
@@ -45,52 +45,33 @@ impl MemberVerifier {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
-        roots
-            .add(authority)
-            .map_err(|e| format!("the authority's certificate cannot be trusted: {e}"))?;
+        roots.add(authority).map_err(|e| format!("the authority's certificate cannot be trusted: {e}"))?;
         let roots = Arc::new(roots);
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider))
             .build()
             .map_err(|e| format!("the authority's certificate cannot be used: {e}"))?;
-        Ok(Self {
-            cluster,
-            roots,
-            algorithms: provider.signature_verification_algorithms,
-            clients,
-        })
+        Ok(Self { cluster, roots, algorithms: provider.signature_verification_algorithms, clients })
     }
 
     fn check_identity(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
-        let refuse = |e: IdentityError| {
-            Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(InWords(e)))))
-        };
+        let refuse =
+            |e: IdentityError| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(InWords(e)))));
         let identity = Identity::of_certificate(certificate).map_err(refuse)?;
         if identity.cluster == self.cluster {
             return Ok(());
         }
-        Err(refuse(IdentityError::OtherCluster {
-            ours: self.cluster.clone(),
-            theirs: identity.cluster,
-        }))
+        Err(refuse(IdentityError::OtherCluster { ours: self.cluster.clone(), theirs: identity.cluster }))
     }
 }
 
 /// Whether the chain check would pass at `unix_s`.
-pub(crate) fn is_trusted_at(
-    certificate: &CertificateDer<'_>,
-    authority: CertificateDer<'static>,
-    unix_s: u64,
-) -> bool {
+pub(crate) fn is_trusted_at(certificate: &CertificateDer<'_>, authority: CertificateDer<'static>, unix_s: u64) -> bool {
     let mut roots = RootCertStore::empty();
     let at = UnixTime::since_unix_epoch(Duration::from_secs(unix_s));
-    let algorithms = super::credentials::provider()
-        .signature_verification_algorithms
-        .all;
+    let algorithms = super::credentials::provider().signature_verification_algorithms.all;
     roots.add(authority).is_ok()
         && ParsedCertificate::try_from(certificate)
-            .and_then(|parsed| {
-                verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], at, algorithms)
-            })
+            .and_then(|parsed| verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], at, algorithms))
             .is_ok()
 }
 
@@ -108,13 +89,7 @@ impl ServerCertVerifier for MemberVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let parsed = ParsedCertificate::try_from(end_entity)?;
-        verify_server_cert_signed_by_trust_anchor(
-            &parsed,
-            &self.roots,
-            intermediates,
-            now,
-            self.algorithms.all,
-        )?;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, self.algorithms.all)?;
         self.check_identity(end_entity)?;
         Ok(ServerCertVerified::assertion())
     }

@@ -12,12 +12,7 @@ use crate::link::Link;
 use crate::transport::LinkClass;
 
 /// Runs in the pool's tracker, so that no caller who goes away takes the dial with him.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    class: LinkClass,
-    target: DialTarget,
-    waiting: Option<Arc<Dial>>,
-) {
+pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarget, waiting: Option<Arc<Dial>>) {
     let stop = shared.stop.clone();
     let patience = shared.config.dial_timeout;
     let outcome = tokio::select! {
@@ -42,11 +37,7 @@ pub(super) async fn run(
 }
 
 async fn establish(shared: &Shared, class: LinkClass, target: &DialTarget) -> Result<Link, DialError> {
-    let _permit = shared
-        .dials
-        .acquire()
-        .await
-        .map_err(|_closed| DialError::Closing)?;
+    let _permit = shared.dials.acquire().await.map_err(|_closed| DialError::Closing)?;
     let connection = shared.transport.connect(target.addr, class).await?;
     let remote = greet_as_client(&*connection, &shared.hello(), class, target.node.as_ref()).await?;
     Ok(Link::new(shared.new_link_id(), connection, remote, class, true))
@@ -58,11 +49,7 @@ pub(super) async fn install(shared: &Arc<Shared>, link: Link) -> Link {
     match shared.slots(link.class()).install(&own, &link) {
         Installed::Current { replaced } => {
             if let Some(loser) = replaced {
-                shared.spawn(serve::retire(
-                    Arc::clone(shared),
-                    loser.clone(),
-                    code_of_loser(&link, &loser),
-                ));
+                shared.spawn(serve::retire(Arc::clone(shared), loser.clone(), code_of_loser(&link, &loser)));
             }
             if link.class() == LinkClass::Control {
                 // As above: an owner that is gone wants no news.

@@ -47,17 +47,10 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
     let patience = shared.config.dial_timeout;
     let stop = shared.stop.clone();
     let greeted = async {
-        let connection = incoming
-            .handshake
-            .await
-            .map_err(|e| super::DialError::from(e).chain())?;
+        let connection = incoming.handshake.await.map_err(|e| super::DialError::from(e).chain())?;
         let draining = shared.draining.load(Ordering::Acquire);
         let admit = |_: &_, _| {
-            if draining {
-                Err("this node is shutting down".to_owned())
-            } else {
-                Ok(())
-            }
+            if draining { Err("this node is shutting down".to_owned()) } else { Ok(()) }
         };
         let (remote, class) = greet_as_server(&*connection, &shared.hello(), admit)
             .await
@@ -83,11 +76,7 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
 
 /// What the peer is told about a link that lost against `winner`.
 pub(super) fn code_of_loser(winner: &Link, loser: &Link) -> CloseCode {
-    if winner.life() == loser.life() {
-        CloseCode::DUPLICATE
-    } else {
-        CloseCode::SUPERSEDED
-    }
+    if winner.life() == loser.life() { CloseCode::DUPLICATE } else { CloseCode::SUPERSEDED }
 }
 
 /// Lets a link that lost finish what it has, then closes it.
@@ -133,39 +122,21 @@ pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
     let was_current = shared.slots(link.class()).remove(&link);
     tracing::debug!(?link, reason = %ended, "link ended");
     if was_current && link.class() == LinkClass::Control {
-        let farewell = ended
-            == ConnectionError::ClosedByPeer {
-                code: CloseCode::SHUTDOWN,
-            };
+        let farewell = ended == ConnectionError::ClosedByPeer { code: CloseCode::SHUTDOWN };
         // An owner that is gone wants no news.
-        let _ = shared
-            .events
-            .send(PoolEvent::LinkDown {
-                link,
-                reason: ended.to_string(),
-                farewell,
-            })
-            .await;
+        let _ = shared.events.send(PoolEvent::LinkDown { link, reason: ended.to_string(), farewell }).await;
     }
 }
 
 /// Takes a permit before the stream, so that a peer with a thousand streams waits in the transport.
-async fn accept(
-    link: &Link,
-    serving: &Arc<Semaphore>,
-) -> Result<(LinkStream, OwnedSemaphorePermit), ConnectionError> {
+async fn accept(link: &Link, serving: &Arc<Semaphore>) -> Result<(LinkStream, OwnedSemaphorePermit), ConnectionError> {
     let permit = Arc::clone(serving).acquire_owned().await;
-    let permit = permit.map_err(|_closed| ConnectionError::ClosedHere {
-        code: CloseCode::DONE,
-    })?;
+    let permit = permit.map_err(|_closed| ConnectionError::ClosedHere { code: CloseCode::DONE })?;
     Ok((link.accept_bi().await?, permit))
 }
 
 fn note_datagram(shared: &Shared, link: &Link, bytes: bytes::Bytes) {
-    let event = PoolEvent::Datagram {
-        link: link.clone(),
-        bytes,
-    };
+    let event = PoolEvent::Datagram { link: link.clone(), bytes };
     if link.class() == LinkClass::Control && shared.events.try_send(event).is_err() {
         shared.dropped_datagrams.fetch_add(1, Ordering::Relaxed);
     }
@@ -189,9 +160,7 @@ async fn serve_stream(shared: Arc<Shared>, link: Link, stream: LinkStream, _perm
 /// Reads one frame, hands it to the owner, writes the answer. Whatever goes wrong ends this stream and nothing else.
 async fn serve_request(shared: &Shared, link: &Link, mut stream: LinkStream) {
     let patience = shared.config.first_frame_timeout;
-    let frame = match tokio::time::timeout(patience, read_frame(&mut *stream.recv, CONTROL_FRAME_LEN_MAX))
-        .await
-    {
+    let frame = match tokio::time::timeout(patience, read_frame(&mut *stream.recv, CONTROL_FRAME_LEN_MAX)).await {
         Ok(Ok(frame)) => frame,
         Ok(Err(error)) => {
             tracing::warn!(peer = %link.node(), %error, "a control stream could not be read");
@@ -203,20 +172,13 @@ async fn serve_request(shared: &Shared, link: &Link, mut stream: LinkStream) {
         }
     };
     let (answer, answered) = oneshot::channel();
-    let request = InboundRequest {
-        link: link.clone(),
-        frame,
-        answer,
-    };
+    let request = InboundRequest { link: link.clone(), frame, answer };
     if shared.events.try_send(PoolEvent::Request(request)).is_err() {
         return end(stream, CloseCode::OVERLOADED);
     }
     match tokio::time::timeout(ANSWER_PATIENCE, answered).await {
         Ok(Ok(answer)) => {
-            if write_frame(&mut *stream.send, answer.kind, &answer.body)
-                .await
-                .is_ok()
-            {
+            if write_frame(&mut *stream.send, answer.kind, &answer.body).await.is_ok() {
                 stream.send.finish();
             }
         }

@@ -72,19 +72,11 @@ pub(super) struct Slots(DashMap<NodeId, Slot>);
 
 impl Slots {
     pub(super) fn current(&self, node: &NodeId) -> Option<Link> {
-        self.0
-            .get(node)?
-            .current
-            .as_ref()
-            .filter(|link| !link.is_dead())
-            .cloned()
+        self.0.get(node)?.current.as_ref().filter(|link| !link.is_dead()).cloned()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0
-            .iter()
-            .filter(|slot| slot.current.as_ref().is_some_and(|link| !link.is_dead()))
-            .count()
+        self.0.iter().filter(|slot| slot.current.as_ref().is_some_and(|link| !link.is_dead())).count()
     }
 
     /// Every current link, by peer.
@@ -133,9 +125,7 @@ impl Slots {
             }
             replaced => {
                 slot.current = Some(link.clone());
-                Installed::Current {
-                    replaced: replaced.filter(|r| !r.is_dead()),
-                }
+                Installed::Current { replaced: replaced.filter(|r| !r.is_dead()) }
             }
         };
         let waiting = slot.dial.take();
@@ -151,11 +141,7 @@ impl Slots {
     pub(super) fn remove(&self, link: &Link) -> bool {
         let mut removed = false;
         if let Some(mut slot) = self.0.get_mut(link.node()) {
-            if slot
-                .current
-                .as_ref()
-                .is_some_and(|current| current.id() == link.id())
-            {
+            if slot.current.as_ref().is_some_and(|current| current.id() == link.id()) {
                 slot.current = None;
                 removed = true;
             }
@@ -171,11 +157,7 @@ fn beats(own: &NodeId, new: &Link, old: &Link) -> bool {
         return new.life() > old.life();
     }
     let dialler = |link: &Link| {
-        if link.is_outbound() {
-            own.clone()
-        } else {
-            link.node().clone()
-        }
+        if link.is_outbound() { own.clone() } else { link.node().clone() }
     };
     dialler(new) <= dialler(old)
 }

@@ -42,19 +42,13 @@ pub struct QuicConfig {
 
 impl fmt::Debug for QuicConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QuicConfig")
-            .field("initial_rtt", &self.initial_rtt)
-            .finish_non_exhaustive()
+        f.debug_struct("QuicConfig").field("initial_rtt", &self.initial_rtt).finish_non_exhaustive()
     }
 }
 
 impl Default for QuicConfig {
     fn default() -> Self {
-        Self {
-            initial_rtt: Duration::from_millis(50),
-            rng_seed: None,
-            unix_time: None,
-        }
+        Self { initial_rtt: Duration::from_millis(50), rng_seed: None, unix_time: None }
     }
 }
 
@@ -72,8 +66,7 @@ impl QuicConfig {
     }
 
     pub(super) fn server(&self, tls: &Tls, secret: &NodeSecret) -> ServerConfig {
-        let token_key =
-            ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"").extract(&secret.derive("quic tokens"));
+        let token_key = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"").extract(&secret.derive("quic tokens"));
         let mut config = ServerConfig::new(Arc::clone(&tls.server) as _, Arc::new(token_key));
         // The class is known only after the hello; a data connection gets its streams then.
         config.transport_config(Arc::new(self.transport(LinkClass::Control)));
@@ -95,8 +88,7 @@ impl QuicConfig {
         config.max_concurrent_bidi_streams(VarInt::from_u32(streams));
         config.max_concurrent_uni_streams(VarInt::from_u32(streams));
         config.keep_alive_interval(keep_alive);
-        let idle =
-            IdleTimeout::try_from(IDLE_TIMEOUT).expect("30 s fits a variable-length integer of milliseconds");
+        let idle = IdleTimeout::try_from(IDLE_TIMEOUT).expect("30 s fits a variable-length integer of milliseconds");
         config.max_idle_timeout(Some(idle));
         config.initial_rtt(self.initial_rtt);
         // Unlimited by default: a peer could make this side buffer without end.

@@ -16,8 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::fault::connection_error;
 use crate::identity::Identity;
 use crate::transport::{
-    BiStream, CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, RecvHalf, SendHalf,
-    Side,
+    BiStream, CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, RecvHalf, SendHalf, Side,
 };
 
 #[derive(Debug)]
@@ -33,11 +32,7 @@ impl QuicConnection {
     pub(super) fn new(connection: quinn::Connection, addr: SocketAddr) -> Result<Self, ConnectError> {
         let refuse = |detail: String| ConnectError::Handshake {
             addr,
-            source: ConnectionError::Certificate {
-                side: Side::Here,
-                fault: CertificateFault::WrongIdentity,
-                detail,
-            },
+            source: ConnectionError::Certificate { side: Side::Here, fault: CertificateFault::WrongIdentity, detail },
         };
         let chain = connection
             .peer_identity()
@@ -45,11 +40,7 @@ impl QuicConnection {
             .ok_or_else(|| refuse("no certificate was shown".into()))?;
         let certificate = chain.first().ok_or_else(|| refuse("the chain is empty".into()))?;
         let identity = Identity::of_certificate(certificate).map_err(|e| refuse(e.to_string()))?;
-        Ok(Self {
-            connection,
-            identity,
-            closed_with: OnceLock::new(),
-        })
+        Ok(Self { connection, identity, closed_with: OnceLock::new() })
     }
 
     fn error(&self, error: quinn::ConnectionError) -> ConnectionError {
@@ -104,10 +95,8 @@ impl Connection for QuicConnection {
     }
 
     fn set_stream_limit(&self, limit: u32) {
-        self.connection
-            .set_max_concurrent_bi_streams(VarInt::from_u32(limit));
-        self.connection
-            .set_max_concurrent_uni_streams(VarInt::from_u32(limit));
+        self.connection.set_max_concurrent_bi_streams(VarInt::from_u32(limit));
+        self.connection.set_max_concurrent_uni_streams(VarInt::from_u32(limit));
     }
 
     fn close(&self, code: CloseCode) {
@@ -184,11 +173,7 @@ impl RecvHalf for QuicRecv {
 }
 
 impl AsyncRead for QuicRecv {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         AsyncRead::poll_read(Pin::new(&mut self.0), cx, buf)
     }
 }

@@ -58,11 +58,7 @@ impl NodeSocket {
         let _ = state.set_recv_buffer_size((&socket).into(), BUFFER_BYTES);
         let _ = state.set_send_buffer_size((&socket).into(), BUFFER_BYTES);
         socket.set_nonblocking(true)?;
-        Ok(Self {
-            io: tokio::net::UdpSocket::from_std(socket)?,
-            state,
-            stats: Arc::default(),
-        })
+        Ok(Self { io: tokio::net::UdpSocket::from_std(socket)?, state, stats: Arc::default() })
     }
 
     /// The counters.
@@ -74,16 +70,11 @@ impl NodeSocket {
 
 impl AsyncUdpSocket for NodeSocket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        Box::pin(WritablePoller {
-            socket: self,
-            waiting: None,
-        })
+        Box::pin(WritablePoller { socket: self, waiting: None })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let sent = self.io.try_io(Interest::WRITABLE, || {
-            self.state.try_send((&self.io).into(), transmit)
-        });
+        let sent = self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), transmit));
         match sent {
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => {
                 self.stats.send_errors.fetch_add(1, Ordering::Relaxed);
@@ -102,9 +93,7 @@ impl AsyncUdpSocket for NodeSocket {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.io.poll_recv_ready(cx))?;
-            match self.io.try_io(Interest::READABLE, || {
-                self.state.recv((&self.io).into(), bufs, meta)
-            }) {
+            match self.io.try_io(Interest::READABLE, || self.state.recv((&self.io).into(), bufs, meta)) {
                 Ok(count) => return Poll::Ready(Ok(count)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => {
@@ -148,9 +137,7 @@ impl fmt::Debug for WritablePoller {
 impl UdpPoller for WritablePoller {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let socket = Arc::clone(&self.socket);
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(async move { socket.io.writable().await }));
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(async move { socket.io.writable().await }));
         let result = ready!(waiting.as_mut().poll(cx));
         self.waiting = None;
         Poll::Ready(result)

@@ -32,11 +32,8 @@ impl std::fmt::Debug for Tls {
 impl Tls {
     pub(super) fn new(credentials: &Credentials, time: Option<UnixTime>) -> Result<Self, String> {
         let provider = provider();
-        let verifier = Arc::new(MemberVerifier::new(
-            credentials.cluster().clone(),
-            credentials.authority().clone(),
-            &provider,
-        )?);
+        let verifier =
+            Arc::new(MemberVerifier::new(credentials.cluster().clone(), credentials.authority().clone(), &provider)?);
         let certificate = Arc::new(OwnCertificate(Arc::clone(credentials.certified_key())));
         let time: Arc<dyn TimeProvider> = match time {
             Some(time) => Arc::new(InjectedTime(time)),

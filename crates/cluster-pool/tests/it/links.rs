@@ -6,10 +6,7 @@ use crate::node::{Node, PATIENCE, authority, credentials, echo, until};
 
 fn pair() -> (Node, Node) {
     let authority = authority("prod");
-    (
-        Node::fresh(&credentials(&authority, "a")),
-        Node::fresh(&credentials(&authority, "b")),
-    )
+    (Node::fresh(&credentials(&authority, "a")), Node::fresh(&credentials(&authority, "b")))
 }
 
 #[tokio::test]
@@ -40,10 +37,7 @@ async fn a_cancelled_caller_cancels_nothing_for_the_others() {
     let (pool, name, addr) = (a.pool.clone(), b.name.clone(), b.addr);
     let mut first = Box::pin(pool.get_or_create(&name, addr));
     let second = a.pool.get_or_create(&b.name, b.addr);
-    assert!(
-        futures_poll_once(&mut first).await.is_none(),
-        "the dial has only begun"
-    );
+    assert!(futures_poll_once(&mut first).await.is_none(), "the dial has only begun");
     drop(first);
     let link = tokio::time::timeout(PATIENCE, second).await.unwrap().unwrap();
     assert_eq!(echo(&link, b"still here").await, b"still here");
@@ -85,31 +79,13 @@ async fn datagrams_and_requests_cross_a_control_link() {
     a.dial(&b);
     let link = a.link_up().await;
     link.send_datagram(b"ping".to_vec()).unwrap();
-    let bytes = b
-        .event("datagram", |e| {
-            if let PoolEvent::Datagram { bytes, .. } = e {
-                Some(bytes)
-            } else {
-                None
-            }
-        })
-        .await;
+    let bytes =
+        b.event("datagram", |e| if let PoolEvent::Datagram { bytes, .. } = e { Some(bytes) } else { None }).await;
     assert_eq!(&bytes[..], b"ping");
 
     let server = async {
-        let request = b
-            .event("request", |e| {
-                if let PoolEvent::Request(r) = e {
-                    Some(r)
-                } else {
-                    None
-                }
-            })
-            .await;
-        assert_eq!(
-            (request.frame.kind, &request.frame.body[..]),
-            (77, &b"question"[..])
-        );
+        let request = b.event("request", |e| if let PoolEvent::Request(r) = e { Some(r) } else { None }).await;
+        assert_eq!((request.frame.kind, &request.frame.body[..]), (77, &b"question"[..]));
         request.answer(78, b"answer".to_vec());
     };
     let (answer, ()) = tokio::join!(link.request(77, b"question", 100, PATIENCE), server);
@@ -134,14 +110,7 @@ async fn simultaneous_dials_end_with_one_link_the_same_on_both_sides() {
         until("both sides agree on one link", agreed).await;
         let link = a.pool.current(LinkClass::Control, &b.name).unwrap();
         link.send_datagram(b"over the winner".to_vec()).unwrap();
-        b.event("datagram", |e| {
-            if let PoolEvent::Datagram { bytes, .. } = e {
-                Some(bytes)
-            } else {
-                None
-            }
-        })
-        .await;
+        b.event("datagram", |e| if let PoolEvent::Datagram { bytes, .. } = e { Some(bytes) } else { None }).await;
     }
 }
 
@@ -157,10 +126,7 @@ async fn a_dead_link_is_out_of_the_pool_before_its_error_arrives() {
             }
         }
     });
-    assert_eq!(
-        error.await.unwrap().to_string(),
-        format!("closed by the peer: {}", CloseCode::SHUTDOWN)
-    );
+    assert_eq!(error.await.unwrap().to_string(), format!("closed by the peer: {}", CloseCode::SHUTDOWN));
     assert!(a.pool.current(LinkClass::Data, &b.name).is_none());
 }
 
@@ -171,11 +137,7 @@ async fn an_orderly_end_is_told_from_a_death() {
     a.link_up().await;
     b.pool.close(PATIENCE).await;
     let farewell = |e| {
-        if let PoolEvent::LinkDown { farewell, .. } = e {
-            Some(farewell)
-        } else {
-            None
-        }
+        if let PoolEvent::LinkDown { farewell, .. } = e { Some(farewell) } else { None }
     };
     assert!(a.event("link down", farewell).await);
 }
@@ -188,16 +150,9 @@ async fn a_restarted_peer_is_noticed_at_its_first_packet() {
     let of_b = credentials(&authority, "b");
     let mut a = Node::fresh(&credentials(&authority, "a"));
     // Its own runtime, so that it can die without saying goodbye.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let of_b_first = of_b.clone();
-    let b = runtime
-        .spawn(async move { Node::fresh(&of_b_first) })
-        .await
-        .unwrap();
+    let b = runtime.spawn(async move { Node::fresh(&of_b_first) }).await.unwrap();
     a.dial(&b);
     let old = a.link_up().await;
     let addr = b.addr;
@@ -209,16 +164,9 @@ async fn a_restarted_peer_is_noticed_at_its_first_packet() {
     let b = Node::start(&of_b, 2, addr);
     old.send_datagram(b"are you there?".to_vec()).unwrap();
     let reason = |e| {
-        if let PoolEvent::LinkDown { reason, .. } = e {
-            Some(reason)
-        } else {
-            None
-        }
+        if let PoolEvent::LinkDown { reason, .. } = e { Some(reason) } else { None }
     };
-    assert_eq!(
-        a.event("link down", reason).await,
-        "reset: the peer no longer knows this connection"
-    );
+    assert_eq!(a.event("link down", reason).await, "reset: the peer no longer knows this connection");
     a.dial(&b);
     assert!(a.link_up().await.life() > old.life());
 }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use cluster_pool::identity::authority::Validity;
 use cluster_pool::link::LinkStream;
 use cluster_pool::{
-    Authority, ConnectionPool, Credentials, DialTarget, Hello, Link, LinkClass, PoolConfig, PoolEvent,
-    QuicConfig, QuicTransport, StreamHandler, Transport,
+    Authority, ConnectionPool, Credentials, DialTarget, Hello, Link, LinkClass, PoolConfig, PoolEvent, QuicConfig,
+    QuicTransport, StreamHandler, Transport,
 };
 use cluster_types::{Incarnation, Life, NodeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,9 +27,7 @@ pub fn authority(cluster: &str) -> Authority {
 }
 
 pub fn credentials(authority: &Authority, name: &str) -> Credentials {
-    authority
-        .issue(&name.parse().unwrap(), Validity::days(unix_s(), 1))
-        .unwrap()
+    authority.issue(&name.parse().unwrap(), Validity::days(unix_s(), 1)).unwrap()
 }
 
 /// Sends back what it reads.
@@ -40,12 +38,7 @@ struct Echo;
 impl StreamHandler for Echo {
     async fn handle(&self, _link: &Link, mut stream: LinkStream) {
         let mut bytes = Vec::new();
-        if (&mut *stream.recv)
-            .take(1 << 20)
-            .read_to_end(&mut bytes)
-            .await
-            .is_ok()
-        {
+        if (&mut *stream.recv).take(1 << 20).read_to_end(&mut bytes).await.is_ok() {
             stream.send.write_all(&bytes).await.unwrap();
             stream.send.finish();
         }
@@ -75,14 +68,8 @@ impl Node {
         let transport = QuicTransport::bind(addr, QuicConfig::default(), credentials).unwrap();
         let addr = transport.local_addr();
         let hello = hello(credentials, life, addr);
-        let (pool, events) =
-            ConnectionPool::start(Arc::new(transport), hello, PoolConfig::default(), Arc::new(Echo));
-        Self {
-            pool,
-            events,
-            name: credentials.name().clone(),
-            addr,
-        }
+        let (pool, events) = ConnectionPool::start(Arc::new(transport), hello, PoolConfig::default(), Arc::new(Echo));
+        Self { pool, events, name: credentials.name().clone(), addr }
     }
 
     pub fn fresh(credentials: &Credentials) -> Self {
@@ -90,10 +77,7 @@ impl Node {
     }
 
     pub fn dial(&self, other: &Self) {
-        self.pool.dial_control(DialTarget {
-            addr: other.addr,
-            node: Some(other.name.clone()),
-        });
+        self.pool.dial_control(DialTarget { addr: other.addr, node: Some(other.name.clone()) });
     }
 
     /// The first event that `wanted` makes something of.
@@ -106,33 +90,18 @@ impl Node {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, find)
-            .await
-            .unwrap_or_else(|_| panic!("{}: no {what}", self.name))
+        tokio::time::timeout(PATIENCE, find).await.unwrap_or_else(|_| panic!("{}: no {what}", self.name))
     }
 
     pub async fn link_up(&mut self) -> Link {
-        self.event("link up", |e| {
-            if let PoolEvent::LinkUp(link) = e {
-                Some(link)
-            } else {
-                None
-            }
-        })
-        .await
+        self.event("link up", |e| if let PoolEvent::LinkUp(link) = e { Some(link) } else { None }).await
     }
 
     pub async fn dialled(&mut self) -> Result<Link, String> {
         let outcome = |e| {
-            if let PoolEvent::Dialled { outcome, .. } = e {
-                Some(outcome)
-            } else {
-                None
-            }
+            if let PoolEvent::Dialled { outcome, .. } = e { Some(outcome) } else { None }
         };
-        self.event("end of the dial", outcome)
-            .await
-            .map_err(|e| e.chain())
+        self.event("end of the dial", outcome).await.map_err(|e| e.chain())
     }
 
     pub async fn data(&self, other: &Self) -> Link {
@@ -153,9 +122,7 @@ pub async fn echo(link: &Link, text: &[u8]) -> Vec<u8> {
         stream.recv.read_to_end(&mut answer).await.unwrap();
         answer
     };
-    tokio::time::timeout(PATIENCE, exchange)
-        .await
-        .expect("an echo in time")
+    tokio::time::timeout(PATIENCE, exchange).await.expect("an echo in time")
 }
 
 /// Yields until `state` holds.
@@ -165,7 +132,5 @@ pub async fn until(what: &str, mut state: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"));
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }

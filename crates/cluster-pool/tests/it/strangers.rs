@@ -19,10 +19,7 @@ async fn turned_away(stranger: &cluster_pool::Credentials) -> String {
 async fn turned_away_from(prod: &cluster_pool::Authority, stranger: &cluster_pool::Credentials) -> String {
     let member = Node::fresh(&credentials(prod, "member"));
     let mut stranger = Node::fresh(stranger);
-    stranger.pool.dial_control(DialTarget {
-        addr: member.addr,
-        node: None,
-    });
+    stranger.pool.dial_control(DialTarget { addr: member.addr, node: None });
     let told = stranger.dialled().await.expect_err("a stranger must not get in");
     assert!(member.pool.is_empty(LinkClass::Control));
     let friend = Node::fresh(&credentials(prod, "friend"));
@@ -33,10 +30,7 @@ async fn turned_away_from(prod: &cluster_pool::Authority, stranger: &cluster_poo
 #[tokio::test]
 async fn another_clusters_authority_is_refused() {
     let told = turned_away(&credentials(&authority("test"), "s")).await;
-    assert!(
-        told.contains("the peer's certificate was signed by another authority"),
-        "{told}"
-    );
+    assert!(told.contains("the peer's certificate was signed by another authority"), "{told}");
 }
 
 #[tokio::test]
@@ -45,36 +39,24 @@ async fn another_clusters_name_under_our_authority_is_refused() {
     let foreign = Identity::node("test".parse().unwrap(), "s".parse().unwrap());
     let stranger = prod.issue_identity(foreign, Validity::days(unix_s(), 1)).unwrap();
     let told = turned_away_from(&prod, &stranger).await;
-    assert!(
-        told.ends_with("(the certificate is for cluster prod, this is cluster test)"),
-        "{told}"
-    );
+    assert!(told.ends_with("(the certificate is for cluster prod, this is cluster test)"), "{told}");
 }
 
 #[tokio::test]
 async fn an_expired_certificate_is_refused_by_the_other_side_in_words() {
     let prod = authority("prod");
     let now = unix_s();
-    let past = Validity {
-        from_unix_s: now - 7_200,
-        until_unix_s: now - 3_600,
-    };
+    let past = Validity { from_unix_s: now - 7_200, until_unix_s: now - 3_600 };
     let stranger = prod.issue(&"s".parse().unwrap(), past).unwrap();
     let told = turned_away_from(&prod, &stranger).await;
-    assert!(
-        told.contains("the peer refused this node's certificate: it has expired"),
-        "{told}"
-    );
+    assert!(told.contains("the peer refused this node's certificate: it has expired"), "{told}");
 }
 
 #[tokio::test]
 async fn a_certificate_of_tomorrow_is_refused() {
     let prod = authority("prod");
     let now = unix_s();
-    let future = Validity {
-        from_unix_s: now + 3_600,
-        until_unix_s: now + 7_200,
-    };
+    let future = Validity { from_unix_s: now + 3_600, until_unix_s: now + 7_200 };
     let told = turned_away_from(&prod, &prod.issue(&"s".parse().unwrap(), future).unwrap()).await;
     assert!(told.contains("is not valid yet: compare the clocks"), "{told}");
 }
@@ -96,13 +78,8 @@ async fn nobody_gets_in_without_a_certificate() {
     tls.alpn_protocols = vec![b"cluster/1".to_vec()];
     let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
     let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    let connecting = endpoint
-        .connect_with(
-            quinn::ClientConfig::new(Arc::new(crypto)),
-            member.addr,
-            "cluster.invalid",
-        )
-        .unwrap();
+    let connecting =
+        endpoint.connect_with(quinn::ClientConfig::new(Arc::new(crypto)), member.addr, "cluster.invalid").unwrap();
     let refused = match connecting.await {
         Err(error) => error,
         Ok(connection) => tokio::time::timeout(PATIENCE, connection.closed()).await.unwrap(),
@@ -161,37 +138,22 @@ mod anyone {
 #[tokio::test]
 async fn somebody_else_at_the_address_is_not_taken_for_the_one_dialled() {
     let prod = authority("prod");
-    let (mut a, b) = (
-        Node::fresh(&credentials(&prod, "a")),
-        Node::fresh(&credentials(&prod, "b")),
-    );
-    a.pool.dial_control(DialTarget {
-        addr: b.addr,
-        node: Some("c".parse().unwrap()),
-    });
+    let (mut a, b) = (Node::fresh(&credentials(&prod, "a")), Node::fresh(&credentials(&prod, "b")));
+    a.pool.dial_control(DialTarget { addr: b.addr, node: Some("c".parse().unwrap()) });
     assert_eq!(a.dialled().await.unwrap_err(), "b answered where c was dialled");
 }
 
 #[tokio::test]
 async fn dialling_oneself_is_an_error_and_not_a_link() {
     let mut a = Node::fresh(&credentials(&authority("prod"), "a"));
-    a.pool.dial_control(DialTarget {
-        addr: a.addr,
-        node: None,
-    });
-    assert_eq!(
-        a.dialled().await.unwrap_err(),
-        "the address dialled is this node's own"
-    );
+    a.pool.dial_control(DialTarget { addr: a.addr, node: None });
+    assert_eq!(a.dialled().await.unwrap_err(), "the address dialled is this node's own");
 }
 
 #[tokio::test]
 async fn garbage_datagrams_do_nothing() {
     let prod = authority("prod");
-    let (a, b) = (
-        Node::fresh(&credentials(&prod, "a")),
-        Node::fresh(&credentials(&prod, "b")),
-    );
+    let (a, b) = (Node::fresh(&credentials(&prod, "a")), Node::fresh(&credentials(&prod, "b")));
     let noise = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut draws = cluster_types::Seed::new(1).stream();
     for len in 0..500usize {
@@ -209,9 +171,7 @@ async fn a_connection_that_says_nothing_is_ended() {
     let here = "127.0.0.1:0".parse().unwrap();
     let mute = QuicTransport::bind(here, QuicConfig::default(), &credentials(&prod, "mute")).unwrap();
     let connection = mute.connect(member.addr, LinkClass::Control).await.unwrap();
-    let ended = tokio::time::timeout(HELLO_TIMEOUT + PATIENCE, connection.closed())
-        .await
-        .unwrap();
+    let ended = tokio::time::timeout(HELLO_TIMEOUT + PATIENCE, connection.closed()).await.unwrap();
     assert!(ended.to_string().starts_with("closed by the peer"), "{ended}");
     assert!(member.pool.is_empty(LinkClass::Control));
 }
@@ -220,22 +180,14 @@ async fn a_connection_that_says_nothing_is_ended() {
 #[tokio::test]
 async fn a_stream_that_stops_in_the_middle_is_ended_and_the_link_stays() {
     let prod = authority("prod");
-    let (mut a, b) = (
-        Node::fresh(&credentials(&prod, "a")),
-        Node::fresh(&credentials(&prod, "b")),
-    );
+    let (mut a, b) = (Node::fresh(&credentials(&prod, "a")), Node::fresh(&credentials(&prod, "b")));
     a.dial(&b);
     let link = a.link_up().await;
     let mut stream = link.open_bi().await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut stream.send, &[1, 2])
-        .await
-        .unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream.send, &[1, 2]).await.unwrap();
     let mut answer = Vec::new();
     let read = tokio::io::AsyncReadExt::read_to_end(&mut stream.recv, &mut answer);
-    tokio::time::timeout(PATIENCE, read)
-        .await
-        .expect("ended in time")
-        .expect_err("reset, not finished");
+    tokio::time::timeout(PATIENCE, read).await.expect("ended in time").expect_err("reset, not finished");
     assert!(!link.is_dead());
     link.send_datagram(b"still up".to_vec()).unwrap();
 }
@@ -246,10 +198,7 @@ async fn a_port_in_use_is_named() {
     let a = Node::fresh(&credentials(&prod, "a"));
     let error = QuicTransport::bind(a.addr, QuicConfig::default(), &credentials(&prod, "b")).unwrap_err();
     assert!(matches!(error, BindError::Socket { addr, .. } if addr == a.addr));
-    assert!(
-        error.to_string().contains("another process holds the port"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("another process holds the port"), "{error}");
 }
 
 #[tokio::test]
@@ -257,16 +206,9 @@ async fn an_unreachable_peer_is_named_and_not_pooled() {
     let prod = authority("prod");
     let a = Node::fresh(&credentials(&prod, "a"));
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = a
-        .pool
-        .get_or_create(&"b".parse().unwrap(), nobody)
-        .await
-        .unwrap_err();
+    let error = a.pool.get_or_create(&"b".parse().unwrap(), nobody).await.unwrap_err();
     assert_eq!(error.to_string(), format!("no link to b at {nobody}"));
     let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert!(
-        cause.contains("it is down, unreachable, or drops what this node sends"),
-        "{cause}"
-    );
+    assert!(cause.contains("it is down, unreachable, or drops what this node sends"), "{cause}");
     assert!(a.pool.is_empty(LinkClass::Data));
 }

@@ -1,0 +1,169 @@
+//! The broadcast queue: what is still to be told, least told first, a farewell before everything else.
+//!
+//! It holds only *what* to tell, not the words: those are made from the core's view at the moment of sending, so an update
+//! that has been overtaken is never sent. Each is told about 4 log10(n + 1) times, by which a member misses it with a
+//! probability of about n^-4 (Das, Gupta, Motivala: "SWIM", 2002, section 4.1).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster_types::NodeId;
+
+/// What to tell.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum News {
+    /// What is held of a member.
+    Claim(NodeId),
+    /// That one member accuses another.
+    Vote {
+        /// The accused.
+        subject: NodeId,
+        /// The accuser.
+        accuser: NodeId,
+    },
+}
+
+/// How urgent it is. The order is the order of sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// A member says goodbye: nothing goes before it.
+    Farewell,
+    /// Everything else about members.
+    Membership,
+}
+
+/// rank, times told, newest first, what.
+type Place = (Rank, u32, std::cmp::Reverse<u64>, News);
+
+/// What is still to be told.
+#[derive(Debug, Default)]
+pub struct BroadcastQueue {
+    places: BTreeSet<Place>,
+    /// Where each piece of news stands. At most one place for each, so the queue is bounded by the view.
+    by_news: BTreeMap<News, (Rank, u32, u64)>,
+    next_age: u64,
+}
+
+/// How often each piece of news is told in a cluster of `members`.
+#[must_use]
+pub fn transmissions(members: usize) -> u32 {
+    (4.0 * ((members + 1) as f64).log10()).ceil() as u32
+}
+
+impl BroadcastQueue {
+    /// Puts news in, told zero times; news about the same thing that is already there starts over.
+    pub fn push(&mut self, rank: Rank, news: News) {
+        self.remove(&news);
+        let age = self.next_age;
+        self.next_age += 1;
+        self.by_news.insert(news.clone(), (rank, 0, age));
+        self.places.insert((rank, 0, std::cmp::Reverse(age), news));
+    }
+
+    /// Takes news out.
+    pub fn remove(&mut self, news: &News) {
+        if let Some((rank, told, age)) = self.by_news.remove(news) {
+            self.places.remove(&(rank, told, std::cmp::Reverse(age), news.clone()));
+        }
+    }
+
+    /// Takes out every vote against a subject.
+    pub fn remove_votes(&mut self, subject: &NodeId) {
+        let against = |news: &&News| matches!(news, News::Vote { subject: s, .. } if s == subject);
+        let votes: Vec<News> = self.by_news.keys().filter(against).cloned().collect();
+        votes.iter().for_each(|vote| self.remove(vote));
+    }
+
+    /// What to tell next, in order, without counting it as told.
+    pub fn iter(&self) -> impl Iterator<Item = &News> {
+        self.places.iter().map(|(.., news)| news)
+    }
+
+    /// Counts news as told once more; after `limit` times it is done.
+    pub fn note_told(&mut self, news: &News, limit: u32) {
+        let Some((rank, told, age)) = self.by_news.get(news).copied() else {
+            return;
+        };
+        self.remove(news);
+        if told + 1 < limit {
+            self.by_news.insert(news.clone(), (rank, told + 1, age));
+            self.places.insert((rank, told + 1, std::cmp::Reverse(age), news.clone()));
+        }
+    }
+
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// How many pieces of news wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(name: &str) -> News {
+        News::Claim(name.parse().unwrap())
+    }
+
+    fn order(queue: &BroadcastQueue) -> String {
+        let name = |news: &News| match news {
+            News::Claim(node) => node.to_string(),
+            News::Vote { subject, accuser } => format!("{accuser}!{subject}"),
+        };
+        queue.iter().map(name).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn least_told_goes_first_then_newest_and_a_farewell_before_all() {
+        let mut queue = BroadcastQueue::default();
+        queue.push(Rank::Membership, claim("a"));
+        queue.push(Rank::Membership, claim("b"));
+        assert_eq!(order(&queue), "b a");
+        queue.note_told(&claim("b"), 9);
+        assert_eq!(order(&queue), "a b");
+        queue.push(Rank::Farewell, claim("c"));
+        queue.note_told(&claim("c"), 9);
+        assert_eq!(order(&queue), "c a b");
+    }
+
+    #[test]
+    fn news_is_done_after_its_limit_and_starts_over_when_it_changes() {
+        let mut queue = BroadcastQueue::default();
+        queue.push(Rank::Membership, claim("a"));
+        queue.note_told(&claim("a"), 2);
+        queue.push(Rank::Membership, claim("a"));
+        assert_eq!(queue.len(), 1);
+        queue.note_told(&claim("a"), 2);
+        assert!(!queue.is_empty());
+        queue.note_told(&claim("a"), 2);
+        assert!(queue.is_empty());
+        queue.note_told(&claim("a"), 2);
+        assert!(queue.is_empty(), "telling what is not there changes nothing");
+    }
+
+    #[test]
+    fn votes_of_several_accusers_stand_side_by_side_and_go_together() {
+        let mut queue = BroadcastQueue::default();
+        for accuser in ["a", "b"] {
+            queue.push(
+                Rank::Membership,
+                News::Vote { subject: "x".parse().unwrap(), accuser: accuser.parse().unwrap() },
+            );
+        }
+        queue.push(Rank::Membership, claim("x"));
+        assert_eq!(order(&queue), "x b!x a!x");
+        queue.remove_votes(&"x".parse().unwrap());
+        assert_eq!(order(&queue), "x");
+    }
+
+    #[test]
+    fn told_four_times_the_decimal_logarithm() {
+        assert_eq!([1, 9, 99, 999].map(transmissions), [2, 4, 8, 12]);
+    }
+}

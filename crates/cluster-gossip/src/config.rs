@@ -1,0 +1,112 @@
+//! Settings of the membership core, checked once. Presets for a local network, a wide one, and one machine.
+
+use std::time::Duration;
+
+use cluster_failure::{ConfigError, PauseBudget};
+
+/// Observers of each member, and about as many members each observes: the monitoring graph's K.
+pub const OBSERVERS: usize = 10;
+
+/// Checked settings of [`Swim`](crate::Swim).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SwimConfig {
+    /// Silence that is forgiven, and the probe period of a subject. Too short and pauses are punished as crashes; too long
+    /// and crashes are found late.
+    pub budget: PauseBudget,
+    /// A direct probe is overdue after this at the latest (default 500 ms); the measured round trip shortens it, down to
+    /// `probe_timeout_min`. Too low: indirect probes for nothing. Too high: later suspicion.
+    pub probe_timeout: Duration,
+    /// See `probe_timeout`. Default 200 ms: a loaded scheduler answers late, not never.
+    pub probe_timeout_min: Duration,
+    /// How often queued updates go out to `gossip_fanout` peers, while there are any. Default 200 ms.
+    pub gossip_interval: Duration,
+    /// Peers told at each tick. Default 3.
+    pub gossip_fanout: usize,
+    /// How often the whole view is compared with one peer. Default 30 s.
+    pub sync_interval: Duration,
+    /// Observers of each member. Default 10; every node where there are fewer.
+    pub observers: usize,
+}
+
+impl SwimConfig {
+    /// A local network: P = 6.3 s, each member probed once a second.
+    #[must_use]
+    pub const fn lan() -> Self {
+        Self::preset(PauseBudget::lan(), 500)
+    }
+
+    /// A wide network: P = 15 s, each member probed every three seconds.
+    #[must_use]
+    pub const fn wan() -> Self {
+        Self::preset(PauseBudget::wan(), 2_000)
+    }
+
+    /// One machine, or a test: P = 2 s, each member probed five times a second.
+    #[must_use]
+    pub const fn local() -> Self {
+        Self::preset(PauseBudget::local(), 200)
+    }
+
+    const fn preset(budget: PauseBudget, probe_timeout_ms: u64) -> Self {
+        Self {
+            budget,
+            probe_timeout: Duration::from_millis(probe_timeout_ms),
+            probe_timeout_min: Duration::from_millis(200),
+            gossip_interval: Duration::from_millis(200),
+            gossip_fanout: 3,
+            sync_interval: Duration::from_secs(30),
+            observers: OBSERVERS,
+        }
+    }
+
+    /// Checks the fields against each other.
+    ///
+    /// # Errors
+    /// The first field that cannot work, and why.
+    pub fn check(self) -> Result<Self, ConfigError> {
+        let fail = |field, given: String, rule| Err(ConfigError { field, given, rule });
+        if self.observers == 0 {
+            return fail("observers", "0".into(), "somebody must look");
+        }
+        if self.gossip_fanout == 0 {
+            return fail("gossip_fanout", "0".into(), "news must go somewhere");
+        }
+        if self.gossip_interval.is_zero() || self.sync_interval.is_zero() {
+            return fail("gossip_interval / sync_interval", "0s".into(), "a timer of zero never sleeps");
+        }
+        if self.probe_timeout.is_zero() || self.probe_timeout_min > self.probe_timeout {
+            let given = format!("{:?} with a minimum of {:?}", self.probe_timeout, self.probe_timeout_min);
+            return fail("probe_timeout", given, "it must be above zero and not below probe_timeout_min");
+        }
+        if self.probe_timeout > self.budget.period() {
+            let given = format!("{:?} with a period of {:?}", self.probe_timeout, self.budget.period());
+            return fail("probe_timeout", given, "it must not be longer than the probe period");
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_absurd_values_are_named() {
+        for preset in [SwimConfig::lan(), SwimConfig::wan(), SwimConfig::local()] {
+            assert_eq!(preset.clone().check(), Ok(preset));
+        }
+        let field = |change: fn(&mut SwimConfig)| {
+            let mut config = SwimConfig::lan();
+            change(&mut config);
+            config.check().unwrap_err().field
+        };
+        assert_eq!(field(|c| c.observers = 0), "observers");
+        assert_eq!(field(|c| c.gossip_fanout = 0), "gossip_fanout");
+        assert_eq!(field(|c| c.gossip_interval = Duration::ZERO), "gossip_interval / sync_interval");
+        assert_eq!(field(|c| c.sync_interval = Duration::ZERO), "gossip_interval / sync_interval");
+        assert_eq!(field(|c| c.probe_timeout = Duration::ZERO), "probe_timeout");
+        assert_eq!(field(|c| c.probe_timeout = Duration::from_millis(199)), "probe_timeout");
+        assert_eq!(field(|c| c.probe_timeout = Duration::from_millis(1_001)), "probe_timeout");
+    }
+}

@@ -1,0 +1,302 @@
+//! The registry: the published form of what the core knows. Many readers, one writer, events on every transition.
+//!
+//! [`SharedNodeRegistry::apply`] is the only way in. It merges by the one rule and derives the events from the difference,
+//! so that a statement heard twice, late or out of order yields each event at most once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cluster_types::limits::EVENT_RING_LEN;
+use cluster_types::{
+    Claim, Event, EventBus, EventKind, Evidence, Instant, Member, Metadata, NodeId, State, Subscription,
+};
+
+/// One thing to publish about one member.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// What is said.
+    pub claim: Claim,
+    /// The metadata body, when it is known or has changed.
+    pub metadata: Option<Metadata>,
+    /// Why, for a suspicion or a failure.
+    pub evidence: Option<Evidence>,
+}
+
+/// All members at one moment. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct MemberTable(Arc<Table>);
+
+#[derive(Debug, Clone, Default)]
+struct Table {
+    members: BTreeMap<NodeId, Arc<Member>>,
+    /// Members whose `joined` was published. One first learnt of as failed or left is not introduced.
+    introduced: BTreeSet<NodeId>,
+}
+
+impl MemberTable {
+    /// Every member ever learnt of and not yet reaped, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Member>> {
+        self.0.members.values()
+    }
+
+    /// One member.
+    #[must_use]
+    pub fn member(&self, node: &str) -> Option<&Arc<Member>> {
+        self.0.members.get(node)
+    }
+
+    /// How many there are, in any state.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.members.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.members.is_empty()
+    }
+}
+
+/// The shared registry. Cheap to clone; clones share everything. Reading never waits for the protocol.
+#[derive(Debug, Clone)]
+pub struct SharedNodeRegistry {
+    own: NodeId,
+    bus: EventBus<MemberTable, Event>,
+}
+
+impl SharedNodeRegistry {
+    /// An empty registry on node `own`, about which it publishes no member events.
+    #[must_use]
+    pub fn new(own: NodeId) -> Self {
+        Self { own, bus: EventBus::new(MemberTable::default(), EVENT_RING_LEN) }
+    }
+
+    /// Merges one statement and publishes what it changes. Returns the events.
+    pub fn apply(&self, now: Instant, statement: Statement) -> Vec<EventKind> {
+        let mut published = Vec::new();
+        self.bus.publish(|table| {
+            published = merge(&self.own, table, now, statement);
+            published.iter().map(|kind| Event { at: now, kind: kind.clone() }).collect::<Vec<_>>()
+        });
+        published
+    }
+
+    /// Publishes an event that changes no member.
+    pub fn note(&self, now: Instant, kind: EventKind) {
+        self.bus.publish(|_| Some(Event { at: now, kind }));
+    }
+
+    /// All members now.
+    #[must_use]
+    pub fn snapshot(&self) -> MemberTable {
+        self.bus.read(MemberTable::clone)
+    }
+
+    /// A snapshot, then every event after it.
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription<MemberTable, Event> {
+        self.bus.subscribe()
+    }
+
+    /// Forgets every member, without events: for shutdown.
+    pub fn clear(&self) {
+        self.bus.publish(|table| {
+            *table = MemberTable::default();
+            None
+        });
+    }
+
+    /// Ends every subscription once it has been read.
+    pub fn close(&self) {
+        self.bus.close();
+    }
+
+    /// Events that slow subscribers missed.
+    #[must_use]
+    pub fn dropped_events(&self) -> u64 {
+        self.bus.dropped()
+    }
+}
+
+fn merge(own: &NodeId, table: &mut MemberTable, now: Instant, statement: Statement) -> Vec<EventKind> {
+    let Statement { claim, metadata, evidence } = statement;
+    let known = table.0.members.get(&claim.node).cloned();
+    let wins = known.as_ref().is_none_or(|known| claim.supersedes(&known.claim));
+    let claim = if wins { claim } else { known.as_ref().map_or(claim, |known| known.claim.clone()) };
+    let body = metadata.or_else(|| known.as_ref().map(|k| k.metadata.clone())).unwrap_or_default();
+    let body_changed = known.as_ref().is_some_and(|k| k.metadata != body);
+    if !wins && !body_changed {
+        return Vec::new();
+    }
+    let same_state = known.as_ref().is_some_and(|k| k.state() == claim.state && k.claim.life == claim.life);
+    let since = known.as_ref().filter(|_| same_state).map_or(now, |k| k.since);
+    let member = Arc::new(Member { claim, metadata: body, since });
+
+    let table = Arc::make_mut(&mut table.0);
+    let introduced = table.introduced.contains(member.node());
+    let before = known.filter(|_| introduced);
+    let kinds = if member.node() == own { Vec::new() } else { transitions(before.as_deref(), &member, evidence) };
+    if introduced || member.state().is_live() {
+        table.introduced.insert(member.node().clone());
+    }
+    table.members.insert(member.node().clone(), member);
+    kinds
+}
+
+/// The events between two records of one member; `before` is `None` when it was not introduced yet.
+fn transitions(before: Option<&Member>, after: &Arc<Member>, evidence: Option<Evidence>) -> Vec<EventKind> {
+    use State::{Alive, Failed, Left, Suspect};
+    let suspected =
+        |evidence: Option<Evidence>| EventKind::Suspected(Arc::clone(after), evidence.unwrap_or_else(hearsay));
+    let alive = || EventKind::Alive(Arc::clone(after));
+    let Some(before) = before else {
+        let joined = EventKind::Joined(Arc::clone(after));
+        return match after.state() {
+            Alive => vec![joined],
+            Suspect => vec![joined, suspected(evidence)],
+            Failed | Left => Vec::new(),
+        };
+    };
+    let new_life = before.claim.life != after.claim.life;
+    match (before.state(), after.state()) {
+        (Alive, Alive) if new_life => vec![alive()],
+        (Alive, Alive) if moved(before, after) => vec![EventKind::Updated(Arc::clone(after))],
+        (Alive, Alive) | (Failed, Failed) | (Left, Left) => Vec::new(),
+        (Suspect | Failed | Left, Alive) => vec![alive()],
+        (Suspect, Suspect) if !new_life => Vec::new(),
+        (Alive, Suspect) if !new_life => vec![suspected(evidence)],
+        (_, Suspect) => vec![alive(), suspected(evidence)],
+        (_, Failed) => vec![EventKind::Failed(Arc::clone(after), evidence.unwrap_or_else(hearsay))],
+        (_, Left) => vec![EventKind::Left(Arc::clone(after))],
+    }
+}
+
+fn moved(before: &Member, after: &Member) -> bool {
+    before.claim.addr != after.claim.addr || before.metadata != after.metadata
+}
+
+/// Evidence for a verdict that came without any.
+fn hearsay() -> Evidence {
+    Evidence {
+        accusation: cluster_types::Accusation::Gossip,
+        accusers: Vec::new(),
+        votes_needed: 0,
+        silence: std::time::Duration::ZERO,
+        unanswered_for: None,
+        local_health: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cluster_types::{Incarnation, Life};
+    use proptest::prelude::*;
+
+    fn claim(incarnation: u64, state: State, life: u32) -> Claim {
+        Claim {
+            node: "x".parse().unwrap(),
+            life: Life::new(1, life),
+            incarnation: Incarnation::from_raw(incarnation),
+            state,
+            meta_version: 0,
+            addr: "10.0.0.1:1".parse().unwrap(),
+        }
+    }
+
+    fn apply(registry: &SharedNodeRegistry, claim: Claim) -> String {
+        let statement = Statement { claim, metadata: None, evidence: None };
+        let events = registry.apply(Instant::ORIGIN, statement);
+        events.iter().map(EventKind::as_str).collect::<Vec<_>>().join("+")
+    }
+
+    fn registry() -> SharedNodeRegistry {
+        SharedNodeRegistry::new("me".parse().unwrap())
+    }
+
+    /// Each story is what is heard, with the events it must yield, worked out from the contract.
+    #[test]
+    fn one_event_a_transition() {
+        use State::{Alive, Failed, Left, Suspect};
+        let story = |steps: &[(u64, State, u32, &str)]| {
+            let registry = registry();
+            for (i, &(incarnation, state, life, events)) in steps.iter().enumerate() {
+                assert_eq!(apply(&registry, claim(incarnation, state, life)), events, "step {i} of {steps:?}");
+            }
+        };
+        story(&[(1, Alive, 1, "joined"), (1, Alive, 1, ""), (1, Suspect, 1, "suspected"), (2, Alive, 1, "alive")]);
+        story(&[(1, Suspect, 1, "joined+suspected"), (1, Failed, 1, "failed"), (1, Suspect, 1, "")]);
+        story(&[(1, Failed, 1, ""), (2, Alive, 1, "joined"), (3, Alive, 1, "")]);
+        story(&[(1, Left, 1, ""), (2, Suspect, 1, "joined+suspected")]);
+        story(&[(1, Alive, 1, "joined"), (2, Alive, 2, "alive"), (2, Left, 2, "left"), (3, Alive, 3, "alive")]);
+        story(&[(1, Alive, 1, "joined"), (1, Failed, 1, "failed"), (1, Left, 1, "left"), (1, Failed, 1, "")]);
+        story(&[(1, Alive, 1, "joined"), (1, Failed, 1, "failed"), (2, Suspect, 1, "alive+suspected")]);
+        story(&[(2, Alive, 1, "joined"), (1, Left, 1, ""), (2, Suspect, 1, "suspected"), (3, Suspect, 1, "")]);
+    }
+
+    #[test]
+    fn a_change_of_address_or_metadata_is_an_update() {
+        let registry = registry();
+        apply(&registry, claim(1, State::Alive, 1));
+        let moved = Claim { addr: "10.0.0.2:1".parse().unwrap(), ..claim(2, State::Alive, 1) };
+        assert_eq!(apply(&registry, moved.clone()), "updated");
+        let metadata = Metadata::new([("zone".to_owned(), "a".to_owned())]).unwrap();
+        let body = Statement { claim: moved, metadata: Some(metadata.clone()), evidence: None };
+        let events = registry.apply(Instant::ORIGIN, body.clone());
+        assert_eq!(events.iter().map(EventKind::as_str).collect::<Vec<_>>(), ["updated"]);
+        assert_eq!(registry.snapshot().member("x").unwrap().metadata, metadata);
+        assert!(registry.apply(Instant::ORIGIN, body).is_empty(), "heard twice");
+    }
+
+    #[test]
+    fn nothing_is_published_about_oneself() {
+        let registry = SharedNodeRegistry::new("x".parse().unwrap());
+        assert_eq!(apply(&registry, claim(1, State::Alive, 1)), "");
+        assert_eq!(registry.snapshot().len(), 1);
+    }
+
+    #[test]
+    fn a_snapshot_is_untouched_by_later_writes() {
+        let registry = registry();
+        apply(&registry, claim(1, State::Alive, 1));
+        let snapshot = registry.snapshot();
+        apply(&registry, claim(1, State::Left, 1));
+        assert_eq!(snapshot.member("x").unwrap().state(), State::Alive);
+        registry.clear();
+        assert!(registry.snapshot().is_empty());
+    }
+
+    proptest! {
+        /// Whatever is heard in whatever order: the record is the maximum, and the events tell the way there.
+        #[test]
+        fn events_always_lead_to_the_record(
+            heard in prop::collection::vec((0u64..4, 0usize..4, 0u32..2), 1..30),
+        ) {
+            let registry = registry();
+            let mut told = None;
+            let mut best: Option<Claim> = None;
+            for (incarnation, state, life) in heard {
+                let heard = claim(incarnation, State::ALL[state], life);
+                for event in apply(&registry, heard.clone()).split('+').filter(|e| !e.is_empty()) {
+                    told = Some(event.to_owned());
+                }
+                if best.as_ref().is_none_or(|b| heard.supersedes(b)) {
+                    best = Some(heard);
+                }
+            }
+            let record = registry.snapshot().member("x").unwrap().claim.clone();
+            prop_assert_eq!(&record, &best.unwrap());
+            let expected: &[&str] = match record.state {
+                State::Alive => &["joined", "alive"],
+                State::Suspect => &["suspected"],
+                State::Failed => &["failed"],
+                State::Left => &["left"],
+            };
+            match told {
+                Some(last) => prop_assert!(expected.contains(&last.as_str()), "{last} then {}", record.state),
+                None => prop_assert!(!record.state.is_live()),
+            }
+        }
+    }
+}

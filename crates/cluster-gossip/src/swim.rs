@@ -1,0 +1,382 @@
+//! The membership core: SWIM with Lifeguard's local health and a pause budget, as a plain struct.
+//!
+//! Whoever drives it hands in `now` and what came from the network (`handle_*`), then takes out what is to be done
+//! ([`Swim::poll_output`]) until there is nothing left, and sleeps until [`Swim::next_deadline`]. It owns no socket, no
+//! clock, no thread; the same inputs give the same outputs.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | `view` | what is held of each member, and merging what is heard |
+//! | `probing` | rounds: direct, through others, over a stream |
+//! | `accusing` | suspicions, votes, the verdict |
+//! | `spreading` | what goes on which datagram, the gossip tick, news that cannot wait |
+//! | `exchange` | joining, comparing views, metadata |
+//! | `own` | what others say of this node: refuting, and two processes with one name |
+//! | `farewell` | leaving |
+
+mod accusing;
+mod exchange;
+mod farewell;
+mod own;
+mod probing;
+mod spreading;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cluster_failure::LocalHealth;
+use cluster_types::seed::Draws;
+use cluster_types::{Claim, ClusterName, EventKind, Incarnation, Instant, Life, Metadata, NodeId, Seed};
+
+use crate::broadcast::{BroadcastQueue, News, Rank};
+use crate::config::SwimConfig;
+use crate::plan::{ProbePlan, RingPlan};
+use crate::registry::Statement;
+use crate::wire::{Answer, Datagram, DatagramKind, Request};
+
+pub use farewell::FarewellProgress;
+
+use exchange::Pending;
+use farewell::Farewell;
+use own::Rivals;
+use probing::Round;
+use spreading::Urgency;
+use view::Known;
+
+/// The other end of a control link, as its hello said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Its name, from its certificate.
+    pub node: NodeId,
+    /// Its life.
+    pub life: Life,
+    /// Its incarnation when it said hello.
+    pub incarnation: Incarnation,
+    /// Where it is reached.
+    pub addr: SocketAddr,
+}
+
+/// Ties an answer to its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestToken(u64);
+
+/// What the driver is to do.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Send a datagram on the control link to a peer; drop it if there is none.
+    Datagram {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Ask on a stream of the control link, and hand the outcome to [`Swim::handle_answer`].
+    Request {
+        /// Whom.
+        to: NodeId,
+        /// Goes with the outcome.
+        token: RequestToken,
+        /// Kind of the frame.
+        kind: u16,
+        /// Its body.
+        body: Vec<u8>,
+    },
+    /// Write a statement to the registry.
+    Publish(Statement),
+    /// Publish an event that changes no member.
+    Event(EventKind),
+    /// This node's own claim changed: say so in hellos from now on.
+    OwnChanged(Claim),
+    /// The join through a peer was answered.
+    Joined {
+        /// Through whom.
+        via: NodeId,
+    },
+    /// The join through a peer failed; it may be tried again.
+    JoinFailed {
+        /// Through whom.
+        via: NodeId,
+        /// Why.
+        reason: String,
+    },
+    /// Another live process holds this node's name and was there first: this one must not go on.
+    NameLost {
+        /// Where the other one answers.
+        addr: SocketAddr,
+    },
+}
+
+/// What was refused or dropped since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SwimStats {
+    /// Datagrams, requests or answers that could not be decoded.
+    pub malformed: u64,
+    /// Claims whose incarnation cannot be true.
+    pub implausible: u64,
+    /// Members not taken in because the view is full.
+    pub over_limit: u64,
+    /// Probes sent on this node's own turn.
+    pub probes: u64,
+    /// Probe rounds that nobody answered.
+    pub unanswered: u64,
+    /// Suspicions of this node that it refuted.
+    pub refuted: u64,
+}
+
+/// The membership core of one node.
+#[derive(Debug)]
+pub struct Swim {
+    config: SwimConfig,
+    own: Claim,
+    own_metadata: Metadata,
+    /// Wall clock at [`Instant::ORIGIN`], in milliseconds since 1970: for judging incarnations only.
+    origin_unix_ms: u64,
+    view: BTreeMap<NodeId, Known>,
+    suspects: BTreeSet<NodeId>,
+    links: BTreeMap<NodeId, PeerInfo>,
+    plan: Box<dyn ProbePlan>,
+    queue: BroadcastQueue,
+    urgency: Urgency,
+    health: LocalHealth,
+    rounds: BTreeMap<u64, Round>,
+    next_seq: u64,
+    requests: BTreeMap<RequestToken, Pending>,
+    next_token: u64,
+    rivals: Rivals,
+    farewell: Option<Farewell>,
+    next_probe: Instant,
+    next_gossip: Instant,
+    next_sync: Instant,
+    outputs: VecDeque<Output>,
+    draws: Draws,
+    stats: SwimStats,
+}
+
+impl Swim {
+    /// A core for a node that knows only itself. `origin_unix_ms` is the wall clock at [`Instant::ORIGIN`].
+    #[must_use]
+    pub fn new(
+        config: SwimConfig,
+        cluster: &ClusterName,
+        own: Claim,
+        metadata: Metadata,
+        origin_unix_ms: u64,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
+        let plan = RingPlan::new(cluster, own.node.clone(), config.observers, seed);
+        let own = Claim { meta_version: u32::from(!metadata.is_empty()), ..own };
+        let mut draws = seed.derive("swim", 0).stream();
+        // Spread over the period, so that nodes that start together do not probe together.
+        let phase = config.budget.period().mul_f64(draws.fraction());
+        let mut swim = Self {
+            next_probe: now + phase,
+            next_gossip: now,
+            next_sync: now + config.sync_interval.mul_f64(0.5 + draws.fraction()),
+            config,
+            own,
+            own_metadata: metadata,
+            origin_unix_ms,
+            view: BTreeMap::new(),
+            suspects: BTreeSet::new(),
+            links: BTreeMap::new(),
+            plan: Box::new(plan),
+            queue: BroadcastQueue::default(),
+            urgency: Urgency::None,
+            health: LocalHealth::default(),
+            rounds: BTreeMap::new(),
+            next_seq: 1,
+            requests: BTreeMap::new(),
+            next_token: 1,
+            rivals: Rivals::default(),
+            farewell: None,
+            outputs: VecDeque::new(),
+            draws,
+            stats: SwimStats::default(),
+        };
+        swim.publish_own();
+        swim
+    }
+
+    /// This node's own claim.
+    #[must_use]
+    pub const fn own(&self) -> &Claim {
+        &self.own
+    }
+
+    /// What was refused or dropped.
+    #[must_use]
+    pub const fn stats(&self) -> SwimStats {
+        self.stats
+    }
+
+    /// How much this node trusts its own judgement, 0 (fully) to 8.
+    #[must_use]
+    pub const fn local_health(&self) -> LocalHealth {
+        self.health
+    }
+
+    /// The next thing to do, `None` when all is done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Instant {
+        let gossip = (!self.queue.is_empty()).then_some(self.next_gossip);
+        let rounds = self.rounds.values().map(Round::deadline);
+        let verdicts = self.suspects.iter().filter_map(|suspect| self.verdict_deadline(suspect));
+        let farewell = self.farewell.as_ref().map(|farewell| farewell.next_send);
+        let fixed = [self.next_probe, self.next_sync];
+        fixed.into_iter().chain(gossip).chain(rounds).chain(verdicts).chain(farewell).min().unwrap_or(self.next_probe)
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.farewell.is_some() {
+            self.resend_farewell(now);
+        } else {
+            self.advance_rounds(now);
+            self.pronounce_verdicts(now);
+            if now >= self.next_probe {
+                self.next_probe = now + self.config.budget.period();
+                self.probe_next(now);
+                self.fetch_missing_metadata();
+            }
+            if now >= self.next_sync {
+                self.next_sync = now + self.config.sync_interval.mul_f64(0.75 + self.draws.fraction() / 2.0);
+                self.sync_with_somebody();
+            }
+        }
+        if now >= self.next_gossip && !self.queue.is_empty() {
+            self.next_gossip = now + self.config.gossip_interval;
+            self.gossip(now);
+        }
+        self.flush(now);
+    }
+
+    /// The loop did not turn for `gap`: nobody is blamed for it. Rounds under way are void, and everything that counts
+    /// silence starts `gap` later.
+    pub fn handle_gap(&mut self, now: Instant, gap: Duration) {
+        self.health.note_late();
+        self.rounds.clear();
+        for known in self.view.values_mut() {
+            known.shift(now, gap);
+        }
+        self.next_probe = now + self.config.budget.period();
+    }
+
+    /// A control link is up, or was replaced by a better one.
+    pub fn handle_link_up(&mut self, now: Instant, peer: PeerInfo) {
+        if peer.node == self.own.node {
+            return;
+        }
+        self.links.insert(peer.node.clone(), peer.clone());
+        self.greet(now, &peer);
+        self.note_sign(now, &peer.node);
+        self.send_waiting_pings(now, &peer.node);
+        self.flush(now);
+    }
+
+    /// The control link to a life of a peer is gone.
+    pub fn handle_link_down(&mut self, now: Instant, node: &NodeId, life: Life) {
+        if self.links.get(node).is_none_or(|peer| peer.life != life) {
+            return;
+        }
+        self.links.remove(node);
+        self.note_farewell_moot(node);
+        let live = self.view.get(node).is_some_and(|known| known.claim.state.is_live());
+        if live && self.farewell.is_none() {
+            // Not a verdict: a reason to look now rather than at its next turn.
+            self.start_round(now, node);
+        }
+        self.flush(now);
+    }
+
+    /// A datagram came over the control link from `from`.
+    pub fn handle_datagram(&mut self, now: Instant, from: &NodeId, bytes: &[u8]) {
+        let Ok(datagram) = Datagram::decode(bytes) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        if *from == self.own.node {
+            return;
+        }
+        let Datagram { kind, seq, target, updates } = datagram;
+        if kind == DatagramKind::Ack {
+            self.measure(now, from, seq);
+        }
+        self.note_sign(now, from);
+        for update in updates {
+            self.learn(now, update, from);
+        }
+        self.handle_message(now, from, kind, seq, target);
+        self.flush(now);
+    }
+
+    /// A request came on a stream of the control link from `peer`; the answer, if it is one that can be answered.
+    pub fn handle_request(&mut self, now: Instant, peer: &PeerInfo, kind: u16, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        let Ok(request) = Request::decode(kind, body) else {
+            self.stats.malformed += 1;
+            return None;
+        };
+        self.note_sign(now, &peer.node);
+        let answer = self.answer(now, peer, request);
+        self.flush(now);
+        answer.map(|answer| answer.encode())
+    }
+
+    /// A request of ours was answered, or failed for a reason.
+    pub fn handle_answer(&mut self, now: Instant, token: RequestToken, outcome: Result<(u16, Vec<u8>), String>) {
+        let Some(pending) = self.requests.remove(&token) else {
+            return;
+        };
+        let answer = outcome.and_then(|(kind, body)| {
+            Answer::decode(kind, &body).map_err(|e| {
+                self.stats.malformed += 1;
+                e.to_string()
+            })
+        });
+        if answer.is_ok() {
+            self.note_sign(now, &pending.to);
+        }
+        self.conclude(now, pending, answer);
+        self.flush(now);
+    }
+
+    /// Replaces this node's metadata and tells everybody.
+    pub fn set_metadata(&mut self, now: Instant, metadata: Metadata) {
+        self.own_metadata = metadata;
+        self.own.meta_version += 1;
+        self.publish_own();
+        self.queue.push(Rank::Membership, News::Claim(self.own.node.clone()));
+        self.flush(now);
+    }
+
+    /// The members to keep control links to, with their addresses: neighbours in the monitoring graph.
+    pub fn wanted_links(&mut self) -> Vec<(NodeId, SocketAddr)> {
+        let neighbours = self.plan.neighbours();
+        let addr = |node: NodeId| self.view.get(&node).map(|known| (node, known.claim.addr));
+        neighbours.into_iter().filter_map(addr).collect()
+    }
+
+    /// Failed members: worth a dial now and then, for it may be the network that failed.
+    #[must_use]
+    pub fn lost_members(&self) -> Vec<(NodeId, SocketAddr)> {
+        let failed = self.view.values().filter(|known| known.claim.state == cluster_types::State::Failed);
+        failed.map(|known| (known.claim.node.clone(), known.claim.addr)).collect()
+    }
+
+    fn emit(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    fn unix_ms(&self, now: Instant) -> u64 {
+        self.origin_unix_ms.saturating_add(u64::try_from(now.since_origin().as_millis()).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,188 @@
+//! Suspicions: who accuses whom since when, and the verdict.
+//!
+//! Every member that probed in vain has a vote, told to all as gossip. Every member judges for itself, from all votes it
+//! heard, by the one rule ([`PauseBudget::judge`](cluster_failure::PauseBudget::judge)).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cluster_failure::{Case, Verdict, Votes};
+use cluster_types::{Accusation, Claim, Evidence, Instant, NodeId, State};
+
+use super::Swim;
+use super::spreading::Urgency;
+use super::view::Known;
+use crate::broadcast::{News, Rank};
+use crate::wire::Vote;
+
+/// One accuser's word, on this node's clock.
+#[derive(Debug, Clone, Copy)]
+struct Charge {
+    silent_since: Instant,
+    unanswered_since: Instant,
+}
+
+/// All accusations of one member at its present incarnation.
+#[derive(Debug, Default)]
+pub(super) struct Suspicion {
+    charges: BTreeMap<NodeId, Charge>,
+}
+
+impl Suspicion {
+    pub(super) fn clear(&mut self) {
+        self.charges.clear();
+    }
+
+    pub(super) fn withdraw(&mut self, accuser: &NodeId) {
+        self.charges.remove(accuser);
+    }
+
+    pub(super) fn shift(&mut self, now: Instant, gap: Duration) {
+        for charge in self.charges.values_mut() {
+            charge.silent_since = (charge.silent_since + gap).min(now);
+            charge.unanswered_since = (charge.unanswered_since + gap).min(now);
+        }
+    }
+
+    /// Enters a charge; says whether the accuser is new.
+    fn enter(&mut self, accuser: NodeId, charge: Charge) -> bool {
+        let former = self.charges.insert(accuser, charge);
+        former.is_none()
+    }
+
+    fn vote_of(&self, accuser: &NodeId, now: Instant) -> Option<Vote> {
+        let charge = self.charges.get(accuser)?;
+        let (silence, unanswered) = (now.since(charge.silent_since), now.since(charge.unanswered_since));
+        Some(Vote { accuser: accuser.clone(), silence, unanswered })
+    }
+}
+
+impl Swim {
+    /// This node probed `target` in vain since `unanswered_since`.
+    pub(super) fn accuse(&mut self, now: Instant, target: &NodeId, unanswered_since: Instant) {
+        let Some(known) = self.view.get(target) else {
+            return;
+        };
+        if !known.claim.state.is_live() || known.last_sign >= unanswered_since {
+            return;
+        }
+        let before = known.claim.clone();
+        let first = known.suspicion.charges.get(&self.own.node).map_or(unanswered_since, |c| c.unanswered_since);
+        let charge = Charge { silent_since: known.last_sign, unanswered_since: first };
+        if before.state == State::Alive {
+            let claim = Claim { state: State::Suspect, ..before.clone() };
+            self.adopt(now, claim, Some(&before));
+        }
+        let own = self.own.node.clone();
+        self.enter(target, own, charge);
+        if before.state == State::Alive {
+            self.publish(now, target);
+            // Told first: it is the one who can refute.
+            self.tell(now, target);
+        }
+    }
+
+    /// Somebody accuses `subject`, which is suspect already.
+    pub(super) fn hear_vote(&mut self, now: Instant, subject: &NodeId, vote: Vote) {
+        let charge = Charge { silent_since: now - vote.silence, unanswered_since: now - vote.unanswered };
+        if vote.accuser != self.own.node {
+            self.enter(subject, vote.accuser, charge);
+        }
+    }
+
+    fn enter(&mut self, subject: &NodeId, accuser: NodeId, charge: Charge) {
+        let Some(known) = self.view.get_mut(subject) else {
+            return;
+        };
+        if known.suspicion.charges.len() < self.config.observers * 2 || known.suspicion.charges.contains_key(&accuser) {
+            if known.suspicion.enter(accuser.clone(), charge) {
+                self.queue.push(Rank::Membership, News::Vote { subject: subject.clone(), accuser });
+                self.urgency = self.urgency.max(Urgency::Some);
+            }
+        }
+    }
+
+    /// The vote to tell of, in words for the wire.
+    pub(super) fn vote_of(&self, subject: &NodeId, accuser: &NodeId, now: Instant) -> Option<Vote> {
+        self.view.get(subject)?.suspicion.vote_of(accuser, now)
+    }
+
+    /// Some vote against a suspect: this node's own, if it has one.
+    pub(super) fn any_vote(&self, subject: &NodeId, now: Instant) -> Option<Vote> {
+        let suspicion = &self.view.get(subject)?.suspicion;
+        let first = suspicion.charges.keys().next()?;
+        suspicion.vote_of(&self.own.node, now).or_else(|| suspicion.vote_of(first, now))
+    }
+
+    fn case(&self, subject: &NodeId, known: &Known) -> Option<Case> {
+        let charges = &known.suspicion.charges;
+        let last_voter = charges.values().map(|c| c.silent_since).max()?;
+        let first_unanswered = charges.values().map(|c| c.unanswered_since).min()?;
+        let observers = self.plan.observers_of(subject);
+        let explicit_votes = observers.iter().filter(|o| charges.contains_key(*o)).count();
+        let impaired = |o: &&NodeId| self.suspects.contains(*o) && !charges.contains_key(*o);
+        Some(Case {
+            last_sign: last_voter.max(known.last_sign),
+            first_unanswered,
+            explicit_votes,
+            impaired_observers: observers.iter().filter(impaired).count(),
+            observers: observers.len(),
+        })
+    }
+
+    /// When a suspect is to be judged, if the evidence stays as it is. A judge that is unwell waits longer.
+    pub(super) fn verdict_deadline(&self, suspect: &NodeId) -> Option<Instant> {
+        let case = self.case(suspect, self.view.get(suspect)?)?;
+        Some(self.config.budget.deadline(&case) + self.doubt())
+    }
+
+    /// A period for each point of the local health score: time for the others to speak first.
+    fn doubt(&self) -> Duration {
+        self.config.budget.period() * u32::from(self.health.score())
+    }
+
+    /// Declares failed whoever's time is over.
+    pub(super) fn pronounce_verdicts(&mut self, now: Instant) {
+        let suspects: Vec<NodeId> = self.suspects.iter().cloned().collect();
+        for suspect in suspects {
+            let Some(known) = self.view.get(&suspect) else {
+                continue;
+            };
+            let Some(case) = self.case(&suspect, known) else {
+                continue;
+            };
+            if self.config.budget.judge(&case, now - self.doubt()) == Verdict::Failed {
+                self.declare_failed(now, &suspect);
+            }
+        }
+    }
+
+    fn declare_failed(&mut self, now: Instant, suspect: &NodeId) {
+        let Some(known) = self.view.get(suspect) else {
+            return;
+        };
+        let evidence = self.evidence(now, suspect, known);
+        let before = known.claim.clone();
+        let claim = Claim { state: State::Failed, ..before.clone() };
+        self.adopt(now, claim.clone(), Some(&before));
+        self.urgency = Urgency::Everybody;
+        let statement = crate::registry::Statement { claim, metadata: None, evidence: Some(evidence) };
+        self.emit(super::Output::Publish(statement));
+    }
+
+    /// Everything that speaks against a member, for the event.
+    pub(super) fn evidence(&self, now: Instant, subject: &NodeId, known: &Known) -> Evidence {
+        let charges = &known.suspicion.charges;
+        let own = charges.get(&self.own.node);
+        let last_voter = charges.values().map(|c| c.silent_since).max().unwrap_or(known.last_sign);
+        let votes = Votes::needed(self.plan.observers_of(subject).len());
+        Evidence {
+            accusation: if own.is_some() { Accusation::ProbeUnanswered } else { Accusation::Gossip },
+            accusers: charges.keys().cloned().collect(),
+            votes_needed: u8::try_from(votes.short).unwrap_or(u8::MAX),
+            silence: now.since(last_voter.max(known.last_sign)),
+            unanswered_for: own.map(|charge| now.since(charge.unanswered_since)),
+            local_health: self.health.score(),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Probe rounds. Direct first; unanswered, all other observers of the target are asked to probe it at once, and a stream is
+//! tried beside them; still unanswered, this node accuses the target.
+
+use std::time::Duration;
+
+use cluster_types::{Instant, NodeId};
+
+use super::Swim;
+use crate::wire::{DatagramKind, Request};
+
+/// One question under way.
+#[derive(Debug)]
+pub(super) struct Round {
+    target: NodeId,
+    started: Instant,
+    /// When the ping went out.
+    pinged: Instant,
+    /// Whether the ping is out: it waits for a link that is being dialled.
+    sent: bool,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Asked directly, on this node's own turn.
+    Direct { deadline: Instant },
+    /// Asked through others.
+    Indirect { deadline: Instant, asked: usize, nacks: usize },
+    /// Asked for somebody else, whose question had number `seq`.
+    Helping { deadline: Instant, asker: NodeId, seq: u64 },
+}
+
+impl Round {
+    pub(super) const fn deadline(&self) -> Instant {
+        match self.stage {
+            Stage::Direct { deadline } | Stage::Indirect { deadline, .. } | Stage::Helping { deadline, .. } => deadline,
+        }
+    }
+}
+
+impl Swim {
+    /// This node's turn: the next subject of the plan.
+    pub(super) fn probe_next(&mut self, now: Instant) {
+        if let Some(target) = self.plan.next_target() {
+            self.stats.probes += 1;
+            self.start_round(now, &target);
+        }
+    }
+
+    /// Begins a round on this node's own account, unless one is open.
+    pub(super) fn start_round(&mut self, now: Instant, target: &NodeId) {
+        let own = |round: &Round| round.target == *target && !matches!(round.stage, Stage::Helping { .. });
+        if self.rounds.values().any(own) {
+            return;
+        }
+        let deadline = now + self.probe_timeout(target);
+        self.open_round(now, target, Stage::Direct { deadline });
+    }
+
+    fn open_round(&mut self, now: Instant, target: &NodeId, stage: Stage) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let sent = self.links.contains_key(target);
+        self.rounds.insert(seq, Round { target: target.clone(), started: now, pinged: now, sent, stage });
+        if sent {
+            self.send(now, target, DatagramKind::Ping, seq, None);
+        }
+    }
+
+    /// What the measured round trip allows, stretched by local health.
+    fn probe_timeout(&self, target: &NodeId) -> Duration {
+        let (floor, ceiling) = (self.config.probe_timeout_min, self.config.probe_timeout);
+        let adapted = self.view.get(target).map_or(ceiling, |known| known.rtt.timeout(floor, ceiling));
+        self.health.stretch(adapted)
+    }
+
+    /// A link that rounds were waiting for is up.
+    pub(super) fn send_waiting_pings(&mut self, now: Instant, node: &NodeId) {
+        let waits = |round: &&mut Round| round.target == *node && !round.sent;
+        let mut waiting = Vec::new();
+        for (seq, round) in &mut self.rounds {
+            if waits(&round) {
+                round.sent = true;
+                round.pinged = now;
+                waiting.push(*seq);
+            }
+        }
+        for seq in waiting {
+            self.send(now, node, DatagramKind::Ping, seq, None);
+        }
+    }
+
+    /// The part of a datagram that is not gossip.
+    pub(super) fn handle_message(
+        &mut self,
+        now: Instant,
+        from: &NodeId,
+        kind: DatagramKind,
+        seq: u64,
+        target: Option<NodeId>,
+    ) {
+        match kind {
+            DatagramKind::Ping => self.send(now, from, DatagramKind::Ack, seq, None),
+            // Any packet from the target closes its rounds: see `close_rounds`.
+            DatagramKind::Ack | DatagramKind::Gossip => {}
+            DatagramKind::PingReq => {
+                if let Some(target) = target {
+                    self.help(now, from, seq, &target);
+                }
+            }
+            DatagramKind::Relayed => self.hear_relayed(now, seq),
+            DatagramKind::Nack => self.hear_nack(seq),
+            DatagramKind::Leave => self.hear_farewell(now, from, seq),
+            DatagramKind::LeaveAck => self.note_farewell_heard(from),
+        }
+    }
+
+    /// Asks the target for somebody else. Answers before the asker's own deadline, so that a nack says "I am well, it is
+    /// not" in time.
+    fn help(&mut self, now: Instant, asker: &NodeId, seq: u64, target: &NodeId) {
+        if *target == self.own.node || self.farewell.is_some() {
+            return;
+        }
+        let patience = self.probe_timeout(target).min(self.config.probe_timeout.mul_f64(0.8));
+        let stage = Stage::Helping { deadline: now + patience, asker: asker.clone(), seq };
+        self.open_round(now, target, stage);
+    }
+
+    fn hear_relayed(&mut self, now: Instant, seq: u64) {
+        let Some(round) = self.rounds.get(&seq) else {
+            return;
+        };
+        if matches!(round.stage, Stage::Indirect { .. }) {
+            let target = round.target.clone();
+            // It answered somebody: alive, though not reachable from here just now.
+            self.rounds.remove(&seq);
+            self.note_life_through_others(now, &target);
+        }
+    }
+
+    fn note_life_through_others(&mut self, now: Instant, target: &NodeId) {
+        if let Some(known) = self.view.get_mut(target) {
+            known.last_sign = known.last_sign.max(now);
+        }
+    }
+
+    fn hear_nack(&mut self, seq: u64) {
+        if let Some(Round { stage: Stage::Indirect { nacks, .. }, .. }) = self.rounds.get_mut(&seq) {
+            *nacks += 1;
+        }
+    }
+
+    /// An answer to a direct ping is a measurement of the path, if the ping was not held up waiting for a link.
+    pub(super) fn measure(&mut self, now: Instant, from: &NodeId, seq: u64) {
+        let Some(round) = self.rounds.get(&seq).filter(|round| round.target == *from) else { return };
+        if let Some(known) = self.view.get_mut(from) {
+            known.rtt.note_sample(now.since(round.pinged));
+        }
+    }
+
+    /// Something authenticated came from `node`: every question to it is answered.
+    pub(super) fn close_rounds(&mut self, now: Instant, node: &NodeId) {
+        let answered = |(seq, round): (&u64, &Round)| (round.target == *node && round.sent).then_some(*seq);
+        let seqs: Vec<u64> = self.rounds.iter().filter_map(answered).collect();
+        for seq in seqs {
+            let Some(round) = self.rounds.remove(&seq) else {
+                continue;
+            };
+            match round.stage {
+                Stage::Direct { .. } => self.health.note_success(),
+                Stage::Indirect { .. } => {}
+                Stage::Helping { asker, seq, .. } => self.send(now, &asker, DatagramKind::Relayed, seq, None),
+            }
+        }
+    }
+
+    /// Questions to a node that is no member any more are moot.
+    pub(super) fn forget_rounds(&mut self, node: &NodeId) {
+        self.rounds.retain(|_, round| round.target != *node);
+    }
+
+    /// Moves every round on whose deadline has come.
+    pub(super) fn advance_rounds(&mut self, now: Instant) {
+        let due: Vec<u64> =
+            self.rounds.iter().filter(|(_, round)| now >= round.deadline()).map(|(seq, _)| *seq).collect();
+        for seq in due {
+            let Some(round) = self.rounds.remove(&seq) else {
+                continue;
+            };
+            match &round.stage {
+                Stage::Direct { .. } => self.ask_others(now, seq, round),
+                Stage::Indirect { asked, nacks, .. } => {
+                    self.stats.unanswered += 1;
+                    self.health.note_missed_nacks(asked.saturating_sub(*nacks));
+                    self.accuse(now, &round.target, round.started);
+                }
+                Stage::Helping { asker, seq, .. } => {
+                    self.send(now, asker, DatagramKind::Nack, *seq, None);
+                    if self.plan.observers_of(&round.target).contains(&self.own.node) {
+                        self.accuse(now, &round.target, round.started);
+                    }
+                }
+            }
+        }
+    }
+
+    fn ask_others(&mut self, now: Instant, seq: u64, round: Round) {
+        let target = round.target.clone();
+        let mut helpers = self.plan.observers_of(&target);
+        helpers.retain(|helper| *helper != self.own.node && self.links.contains_key(helper));
+        let deadline = now + self.health.stretch(self.config.probe_timeout);
+        let stage = Stage::Indirect { deadline, asked: helpers.len(), nacks: 0 };
+        self.rounds.insert(seq, Round { stage, ..round });
+        for helper in &helpers {
+            self.send(now, helper, DatagramKind::PingReq, seq, Some(&target));
+        }
+        if self.links.contains_key(&target) {
+            self.request(&target, &Request::Probe);
+        }
+    }
+}

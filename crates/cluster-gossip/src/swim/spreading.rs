@@ -1,0 +1,109 @@
+//! What goes on which datagram. Every datagram that leaves carries news; news that cannot wait makes datagrams of its own.
+
+use cluster_types::{Instant, NodeId, State};
+
+use super::{Output, Swim};
+use crate::broadcast::{News, transmissions};
+use crate::wire::{DatagramKind, DatagramWriter, Update};
+
+/// Who is to hear at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Urgency {
+    /// Nobody: the tick will do.
+    None,
+    /// As many as a tick tells.
+    Some,
+    /// Every warm link.
+    Everybody,
+}
+
+impl Swim {
+    /// Sends a message, filled up with news.
+    pub(super) fn send(&mut self, now: Instant, to: &NodeId, kind: DatagramKind, seq: u64, target: Option<&NodeId>) {
+        if !self.links.contains_key(to) {
+            return;
+        }
+        let mut writer = DatagramWriter::new(kind, seq, target);
+        // Whoever is held to be suspect or failed hears it with every word, until it has refuted.
+        if let Some(accusation) = self.accusation_of(now, to) {
+            writer.push(&accusation);
+        }
+        let mut told = Vec::new();
+        for news in self.queue.iter() {
+            let Some(update) = self.update_for(now, news, to) else {
+                continue;
+            };
+            if !writer.push(&update) {
+                break;
+            }
+            told.push(news.clone());
+        }
+        let limit = transmissions(self.live_count());
+        for news in &told {
+            self.queue.note_told(news, limit);
+        }
+        self.emit(Output::Datagram { to: to.clone(), bytes: writer.finish() });
+    }
+
+    fn accusation_of(&self, now: Instant, node: &NodeId) -> Option<Update> {
+        let known = self.view.get(node)?;
+        match known.claim.state {
+            State::Suspect => Some(Update { claim: known.claim.clone(), vote: self.any_vote(node, now) }),
+            State::Failed => Some(Update { claim: known.claim.clone(), vote: None }),
+            State::Alive | State::Left => None,
+        }
+    }
+
+    /// The words for a piece of news; none where it is out of date or `to` needs not hear it.
+    fn update_for(&self, now: Instant, news: &News, to: &NodeId) -> Option<Update> {
+        match news {
+            News::Claim(node) if *node == self.own.node => Some(Update { claim: self.own.clone(), vote: None }),
+            News::Claim(node) if node == to => None,
+            News::Claim(node) => Some(Update { claim: self.view.get(node)?.claim.clone(), vote: None }),
+            News::Vote { subject, accuser } if subject != to && accuser != to => {
+                let vote = self.vote_of(subject, accuser, now)?;
+                Some(Update { claim: self.view.get(subject)?.claim.clone(), vote: Some(vote) })
+            }
+            News::Vote { .. } => None,
+        }
+    }
+
+    pub(super) fn live_count(&self) -> usize {
+        1 + self.view.values().filter(|known| known.claim.state.is_live()).count()
+    }
+
+    /// Tells one member what there is to tell.
+    pub(super) fn tell(&mut self, now: Instant, to: &NodeId) {
+        self.send(now, to, DatagramKind::Gossip, 0, None);
+    }
+
+    /// Live members with a warm link.
+    pub(super) fn warm(&self) -> Vec<NodeId> {
+        let live = |node: &&NodeId| self.view.get(*node).is_some_and(|known| known.claim.state.is_live());
+        self.links.keys().filter(live).cloned().collect()
+    }
+
+    /// Tells a few, chosen at random.
+    pub(super) fn gossip(&mut self, now: Instant) {
+        let mut warm = self.warm();
+        self.draws.shuffle(&mut warm);
+        warm.truncate(self.config.gossip_fanout);
+        for to in warm {
+            self.tell(now, &to);
+        }
+        // News nobody can be told of (there is no link) would keep the tick awake; it is told when links come up.
+        if self.links.is_empty() {
+            self.next_gossip = now + self.config.sync_interval;
+        }
+    }
+
+    /// Ends an input: what became urgent in it is told now.
+    pub(super) fn flush(&mut self, now: Instant) {
+        let urgency = std::mem::replace(&mut self.urgency, Urgency::None);
+        match urgency {
+            Urgency::None => {}
+            Urgency::Some => self.gossip(now),
+            Urgency::Everybody => self.warm().iter().for_each(|to| self.tell(now, to)),
+        }
+    }
+}

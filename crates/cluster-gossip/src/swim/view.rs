@@ -1,0 +1,202 @@
+//! What is held of each member, and merging what is heard into it.
+
+use std::time::Duration;
+
+use cluster_failure::RttEstimator;
+use cluster_types::limits::MEMBERS_MAX;
+use cluster_types::{Claim, Evidence, Instant, Metadata, NodeId, State};
+
+use super::accusing::Suspicion;
+use super::spreading::Urgency;
+use super::{Output, PeerInfo, Swim};
+use crate::broadcast::{News, Rank};
+use crate::registry::Statement;
+use crate::wire::{Entry, Update};
+
+/// What is held of one member.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) claim: Claim,
+    pub(super) metadata: Metadata,
+    /// The version the metadata body is of.
+    pub(super) metadata_held: u32,
+    /// Last authenticated packet from it, or the last time it spoke up through others.
+    pub(super) last_sign: Instant,
+    pub(super) rtt: RttEstimator,
+    pub(super) suspicion: Suspicion,
+}
+
+impl Known {
+    fn new(claim: Claim, now: Instant) -> Self {
+        Self {
+            claim,
+            metadata: Metadata::default(),
+            metadata_held: 0,
+            last_sign: now,
+            rtt: RttEstimator::default(),
+            suspicion: Suspicion::default(),
+        }
+    }
+
+    /// Moves everything that counts silence, up to `now`.
+    pub(super) fn shift(&mut self, now: Instant, gap: Duration) {
+        self.last_sign = (self.last_sign + gap).min(now);
+        self.suspicion.shift(now, gap);
+    }
+
+    pub(super) const fn lacks_metadata(&self) -> bool {
+        self.claim.state.is_live() && self.metadata_held != self.claim.meta_version
+    }
+}
+
+impl Swim {
+    /// Merges one update that `from` sent.
+    pub(super) fn learn(&mut self, now: Instant, update: Update, from: &NodeId) {
+        self.learn_entry(now, Entry { update, metadata: None }, from);
+    }
+
+    pub(super) fn learn_entry(&mut self, now: Instant, entry: Entry, from: &NodeId) {
+        let Entry { update: Update { claim, vote }, metadata } = entry;
+        if claim.node == self.own.node {
+            return self.hear_about_self(now, &claim);
+        }
+        if !self.is_plausible(now, &claim) {
+            self.stats.implausible += 1;
+            return;
+        }
+        let known = self.view.get(&claim.node).map(|known| known.claim.clone());
+        if known.is_none() && self.view.len() >= MEMBERS_MAX {
+            self.stats.over_limit += 1;
+            return;
+        }
+        let state = claim.state;
+        let (node, wins) = (claim.node.clone(), known.as_ref().is_none_or(|known| claim.supersedes(known)));
+        if wins {
+            self.adopt(now, claim, known.as_ref());
+        }
+        let current = self.view.get(&node).map(|known| (known.claim.state, known.claim.incarnation));
+        if state == State::Suspect && current.is_some_and(|(state, _)| state == State::Suspect) {
+            let accuser = vote.unwrap_or_else(|| crate::wire::Vote {
+                accuser: from.clone(),
+                silence: Duration::ZERO,
+                unanswered: Duration::ZERO,
+            });
+            self.hear_vote(now, &node, accuser);
+        }
+        if let Some(metadata) = metadata {
+            self.hold_metadata(&node, metadata);
+        }
+        if wins {
+            self.publish(now, &node);
+        }
+    }
+
+    fn is_plausible(&self, now: Instant, claim: &Claim) -> bool {
+        let announced = self.view.get(&claim.node).map(|known| known.claim.incarnation);
+        let accusation = claim.state != State::Alive;
+        claim.incarnation.is_plausible(self.unix_ms(now))
+            && !(accusation && announced.is_some_and(|own| !claim.incarnation.is_plausible_accusation(own)))
+    }
+
+    /// Takes over a claim that won against `before`.
+    pub(super) fn adopt(&mut self, now: Instant, claim: Claim, before: Option<&Claim>) {
+        let node = claim.node.clone();
+        let (state, life) = (claim.state, claim.life);
+        let known = self.view.entry(node.clone()).or_insert_with(|| Known::new(claim.clone(), now));
+        let new_incarnation = before.is_some_and(|before| before.incarnation != claim.incarnation);
+        if before.is_some_and(|before| before.life != life) {
+            known.metadata_held = 0;
+        }
+        if new_incarnation && state == State::Alive {
+            // Only the node itself raises its incarnation: it lived a moment ago.
+            known.last_sign = now;
+        }
+        known.claim = claim;
+        if new_incarnation || state != State::Suspect {
+            known.suspicion.clear();
+            self.queue.remove_votes(&node);
+        }
+        if state == State::Suspect {
+            self.suspects.insert(node.clone());
+        } else {
+            self.suspects.remove(&node);
+        }
+        if state.is_live() {
+            self.plan.insert(&node);
+        } else {
+            self.plan.remove(&node);
+            self.forget_rounds(&node);
+        }
+        self.spread(&node, before.map(|before| before.state), state);
+    }
+
+    /// Queues the news of a change, and decides what of it cannot wait for the tick.
+    fn spread(&mut self, node: &NodeId, before: Option<State>, after: State) {
+        let rank = if after == State::Left { Rank::Farewell } else { Rank::Membership };
+        match after {
+            // A suspicion travels as its votes.
+            State::Suspect => self.queue.remove(&News::Claim(node.clone())),
+            _ => self.queue.push(rank, News::Claim(node.clone())),
+        }
+        let urgency = match (before, after) {
+            (_, State::Left) => Urgency::Everybody,
+            (_, State::Failed) | (None | Some(State::Suspect | State::Failed | State::Left), State::Alive) => {
+                Urgency::Some
+            }
+            _ => Urgency::None,
+        };
+        self.urgency = self.urgency.max(urgency);
+    }
+
+    fn hold_metadata(&mut self, node: &NodeId, metadata: Metadata) {
+        if let Some(known) = self.view.get_mut(node) {
+            if known.lacks_metadata() {
+                known.metadata = metadata;
+                known.metadata_held = known.claim.meta_version;
+                let statement =
+                    Statement { claim: known.claim.clone(), metadata: Some(known.metadata.clone()), evidence: None };
+                // A body that comes later than its claim is a change of its own; one that comes with it is not.
+                if !known.claim.state.is_live() {
+                    return;
+                }
+                self.emit(Output::Publish(statement));
+            }
+        }
+    }
+
+    /// Writes what is held of a member to the registry.
+    pub(super) fn publish(&mut self, now: Instant, node: &NodeId) {
+        let Some(known) = self.view.get(node) else { return };
+        let evidence: Option<Evidence> = match known.claim.state {
+            State::Suspect | State::Failed => Some(self.evidence(now, node, known)),
+            State::Alive | State::Left => None,
+        };
+        let metadata = (known.metadata_held > 0).then(|| known.metadata.clone());
+        let statement = Statement { claim: known.claim.clone(), metadata, evidence };
+        self.emit(Output::Publish(statement));
+    }
+
+    /// An authenticated sign of life: withdraws this node's own accusation and ends its open questions.
+    pub(super) fn note_sign(&mut self, now: Instant, node: &NodeId) {
+        if let Some(known) = self.view.get_mut(node) {
+            known.last_sign = known.last_sign.max(now);
+            known.suspicion.withdraw(&self.own.node);
+        }
+        self.close_rounds(now, node);
+    }
+
+    /// A link to a known member came up: what its hello says about it counts as its own word.
+    pub(super) fn greet(&mut self, now: Instant, peer: &PeerInfo) {
+        let Some(known) = self.view.get(&peer.node) else {
+            return;
+        };
+        let (state, life) = (known.claim.state, known.claim.life);
+        let meta_version = if life == peer.life { known.claim.meta_version } else { 0 };
+        let alive = Claim { meta_version, ..Claim::alive(peer.node.clone(), peer.life, peer.incarnation, peer.addr) };
+        self.learn(now, Update { claim: alive, vote: None }, &peer.node);
+        if life != peer.life || !state.is_live() {
+            // It may know nothing of us, or believe what a part of the cluster believed while it was away.
+            self.sync_with(&peer.node);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Datagrams: probes, their answers, gossip, and the farewell.
+//!
+//! ```text
+//! envelope | seq (varint) | target name (length + bytes, empty unless ping-req) | count | updates ...
+//! ```
+
+use cluster_types::limits::DATAGRAM_LEN_MAX;
+use cluster_types::{Envelope, NodeId};
+use serde::{Deserialize, Serialize};
+
+use super::update::{Update, WireUpdate};
+use super::{WireError, body, bytes_of};
+
+/// Most updates in one datagram. Written as one byte.
+pub const UPDATES_MAX: usize = 20;
+
+/// What a datagram is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatagramKind {
+    /// Are you there?
+    Ping,
+    /// I am here.
+    Ack,
+    /// Please ask the target for me.
+    PingReq,
+    /// The target answered me; this is for the ping-req of that number.
+    Relayed,
+    /// The target did not answer me either.
+    Nack,
+    /// Only news.
+    Gossip,
+    /// I am leaving; please say that you heard.
+    Leave,
+    /// I heard that you are leaving.
+    LeaveAck,
+}
+
+impl DatagramKind {
+    const ALL: [(u16, Self); 8] = [
+        (16, Self::Ping),
+        (17, Self::Ack),
+        (18, Self::PingReq),
+        (19, Self::Relayed),
+        (20, Self::Nack),
+        (21, Self::Gossip),
+        (22, Self::Leave),
+        (23, Self::LeaveAck),
+    ];
+
+    fn number(self) -> u16 {
+        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or(0, |(number, _)| *number)
+    }
+}
+
+/// A decoded datagram.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Datagram {
+    /// What it is.
+    pub kind: DatagramKind,
+    /// Ties an answer to its question; 0 where there is none.
+    pub seq: u64,
+    /// Who is to be asked, for a ping-req.
+    pub target: Option<NodeId>,
+    /// What came along.
+    pub updates: Vec<Update>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireDatagram<'a> {
+    seq: u64,
+    target: &'a str,
+    #[serde(borrow)]
+    updates: Vec<WireUpdate<'a>>,
+}
+
+impl Datagram {
+    /// Decodes one datagram.
+    ///
+    /// # Errors
+    /// Anything but exactly one well-formed datagram.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let (envelope, rest) = Envelope::parse(bytes, DATAGRAM_LEN_MAX)?;
+        if !rest.is_empty() {
+            return Err(WireError::Body { reason: format!("{} bytes after the message", rest.len()) });
+        }
+        let known = DatagramKind::ALL.iter().find(|(number, _)| *number == envelope.kind);
+        let kind = known.ok_or(WireError::Kind { kind: envelope.kind })?.1;
+        let wire: WireDatagram<'_> = body(envelope.body)?;
+        if wire.updates.len() > UPDATES_MAX {
+            return Err(WireError::Range { field: "count of updates", found: wire.updates.len() as u64 });
+        }
+        let target = if wire.target.is_empty() { None } else { Some(NodeId::new(wire.target)?) };
+        if target.is_some() != (kind == DatagramKind::PingReq) {
+            return Err(WireError::Body { reason: "a target belongs to a ping-req and to nothing else".into() });
+        }
+        let updates = wire.updates.into_iter().map(Update::try_from).collect::<Result<_, _>>()?;
+        Ok(Self { kind, seq: wire.seq, target, updates })
+    }
+}
+
+/// Builds a datagram, update by update, up to the limits.
+#[derive(Debug)]
+pub struct DatagramWriter {
+    kind: DatagramKind,
+    head: Vec<u8>,
+    updates: Vec<u8>,
+    count: u8,
+}
+
+impl DatagramWriter {
+    /// An empty message.
+    #[must_use]
+    pub fn new(kind: DatagramKind, seq: u64, target: Option<&NodeId>) -> Self {
+        let head = bytes_of(&(seq, target.map_or("", NodeId::as_str)));
+        Self { kind, head, updates: Vec::new(), count: 0 }
+    }
+
+    /// Adds an update if it fits; says whether it did.
+    pub fn push(&mut self, update: &Update) -> bool {
+        let bytes = bytes_of(&WireUpdate::new(update));
+        let body_len = self.head.len() + 1 + self.updates.len() + bytes.len();
+        let fits = cluster_types::envelope::HEADER_LEN + body_len <= DATAGRAM_LEN_MAX;
+        if fits && usize::from(self.count) < UPDATES_MAX {
+            self.updates.extend_from_slice(&bytes);
+            self.count += 1;
+            return true;
+        }
+        false
+    }
+
+    /// How many updates are in.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// The finished datagram.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        let mut body = self.head;
+        // Below 128, a postcard length is its own byte.
+        body.push(self.count);
+        body.extend_from_slice(&self.updates);
+        Envelope { kind: self.kind.number(), body: &body }.encode()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Vote;
+    use cluster_types::{Claim, Incarnation, Life, State};
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn update(name: &str, vote: bool) -> Update {
+        let claim = Claim {
+            node: name.parse().unwrap(),
+            life: Life::from_raw(0x1122_3344_5566),
+            incarnation: Incarnation::from_unix_ms(1_795_000_000_000),
+            state: if vote { State::Suspect } else { State::Alive },
+            meta_version: 3,
+            addr: "10.1.2.3:7000".parse().unwrap(),
+        };
+        let vote = vote.then(|| Vote {
+            accuser: "judge".parse().unwrap(),
+            silence: Duration::from_millis(1_500),
+            unanswered: Duration::from_millis(700),
+        });
+        Update { claim, vote }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes
+            .chunks(16)
+            .map(|row| row.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ") + "\n")
+            .collect()
+    }
+
+    fn write(kind: DatagramKind, seq: u64, target: Option<&str>, updates: &[Update]) -> Vec<u8> {
+        let target: Option<NodeId> = target.map(|t| t.parse().unwrap());
+        let mut writer = DatagramWriter::new(kind, seq, target.as_ref());
+        assert!(updates.iter().all(|update| writer.push(update)));
+        writer.finish()
+    }
+
+    /// The bytes on the wire, one of each kind: a change here is a change of protocol.
+    #[test]
+    fn golden_bytes() {
+        let mut golden = String::new();
+        for (number, kind) in DatagramKind::ALL {
+            let target = (kind == DatagramKind::PingReq).then_some("x");
+            let bytes =
+                write(kind, 300, target, &[update("a", false), update("b", true)][..usize::from(number % 3 != 0) * 2]);
+            golden += &format!("{kind:?}\n{}", hex(&bytes));
+        }
+        insta::assert_snapshot!(golden);
+    }
+
+    #[test]
+    fn test_gossip_message_size_limit() {
+        let updates: Vec<Update> = (0..50).map(|i| update(&format!("node-{i:03}"), false)).collect();
+        let mut writer = DatagramWriter::new(DatagramKind::Gossip, 0, None);
+        let fitted = updates.iter().take_while(|update| writer.push(update)).count();
+        assert_eq!((fitted, writer.count()), (20, 20));
+        let bytes = writer.finish();
+        assert!(bytes.len() <= DATAGRAM_LEN_MAX, "{}", bytes.len());
+        assert_eq!(Datagram::decode(&bytes).unwrap().updates, &updates[..20]);
+    }
+
+    #[test]
+    fn long_names_fill_the_datagram_and_never_overflow_it() {
+        let mut writer = DatagramWriter::new(DatagramKind::Ping, u64::MAX, None);
+        let fitted = (0..50).take_while(|i| writer.push(&update(&format!("{i:064}"), true))).count();
+        assert!((5..20).contains(&fitted), "{fitted}");
+        let bytes = writer.finish();
+        assert!(bytes.len() <= DATAGRAM_LEN_MAX);
+        assert_eq!(Datagram::decode(&bytes).unwrap().updates.len(), fitted);
+    }
+
+    #[test]
+    fn bad_datagrams_are_named() {
+        let decode = |bytes: &[u8]| Datagram::decode(bytes).unwrap_err().to_string();
+        let good = write(DatagramKind::Ping, 1, None, &[update("a", true)]);
+        assert_eq!(decode(&[good.clone(), vec![0]].concat()), "the body cannot be decoded: 1 bytes after the message");
+        assert_eq!(
+            decode(&Envelope { kind: 99, body: &[0, 0, 0] }.encode()),
+            "message of kind 99 does not belong here"
+        );
+        assert!(decode(&Envelope { kind: 18, body: &[0, 0, 0] }.encode()).contains("a target belongs to a ping-req"));
+        assert!(decode(&Envelope { kind: 16, body: &[0, 1, b'/', 0] }.encode()).contains("cannot exist"));
+        assert!(decode(&Envelope { kind: 16, body: &[0, 0, 0, 9] }.encode()).contains("1 bytes too many"));
+        assert!(decode(&vec![1; 2_000]).contains("at most 1100 are accepted"));
+        for cut in 0..good.len() {
+            assert!(Datagram::decode(&good[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..1_200)) {
+            let _ = Datagram::decode(&bytes);
+        }
+
+        #[test]
+        fn no_flipped_byte_panics(at in 0usize..120, value: u8) {
+            let mut bytes = write(DatagramKind::PingReq, 7, Some("t"), &[update("a", true), update("b", false)]);
+            let at = at % bytes.len();
+            bytes[at] = value;
+            let _ = Datagram::decode(&bytes);
+        }
+    }
+}
