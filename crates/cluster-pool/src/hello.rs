@@ -13,6 +13,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use cluster_types::{Blame, Blamed, ClusterName, Incarnation, Life, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +71,65 @@ struct WireHello {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct WireRefusal {
+    /// 0 in words only, 1 draining, 2 the name is taken.
+    code: u8,
     reason: String,
+    /// Where the holder of the name answers.
+    holder: Option<SocketAddr>,
+}
+
+/// Why a server turns away a peer whose certificate is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is about to shut down.
+    Draining,
+    /// Another live process has the peer's name.
+    NameTaken {
+        /// Where that process answers.
+        holder: SocketAddr,
+    },
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl Refusal {
+    fn encode(&self) -> Vec<u8> {
+        let (code, reason, holder) = match self {
+            Self::Draining => (1, "it is shutting down".to_owned(), None),
+            Self::NameTaken { holder } => (2, format!("the name is held by {holder}"), Some(*holder)),
+            Self::Other(reason) => (0, reason.clone(), None),
+        };
+        encode_body(&WireRefusal { code, reason, holder })
+    }
+
+    fn decode(body: &[u8]) -> Result<Self, FrameError> {
+        let wire: WireRefusal = decode_body("refusal", body)?;
+        Ok(match (wire.code, wire.holder) {
+            (1, _) => Self::Draining,
+            (2, Some(holder)) => Self::NameTaken { holder },
+            _ => Self::Other(wire.reason),
+        })
+    }
+}
+
+/// Decides whether a peer that has said hello becomes a link.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Admission: Send + Sync + std::fmt::Debug {
+    /// Judges a hello. Has [`HELLO_TIMEOUT`] at the most, which is how long the peer waits for the answer.
+    async fn admit(&self, hello: &Hello, class: LinkClass) -> Result<(), Refusal>;
+}
+
+/// Admits every member of the cluster.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AdmitAll;
+
+#[async_trait]
+impl Admission for AdmitAll {
+    async fn admit(&self, _hello: &Hello, _class: LinkClass) -> Result<(), Refusal> {
+        Ok(())
+    }
 }
 
 /// Why a connection did not become a link.
@@ -113,22 +172,51 @@ pub enum HelloError {
     /// This node dialled itself.
     #[error("the address dialled is this node's own")]
     Myself,
-    /// The peer refused, in its own words.
-    #[error("the peer refused: {reason}")]
+    /// Another live process has this node's name.
+    #[error("another live process at {holder} has this node's name: choose another name, or stop that process first")]
+    NameTaken {
+        /// Where that process answers.
+        holder: SocketAddr,
+    },
+    /// The peer is shutting down. Safe to retry elsewhere.
+    #[error("the peer is shutting down")]
+    Draining,
+    /// One side refused, in words.
+    #[error("refused: {reason}")]
     Refused {
-        /// Its reason.
+        /// The reason.
         reason: String,
     },
+}
+
+impl From<Refusal> for HelloError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Draining => Self::Draining,
+            Refusal::NameTaken { holder } => Self::NameTaken { holder },
+            Refusal::Other(reason) => Self::Refused { reason },
+        }
+    }
+}
+
+impl From<&HelloError> for Refusal {
+    fn from(error: &HelloError) -> Self {
+        match error {
+            HelloError::Draining => Self::Draining,
+            HelloError::NameTaken { holder } => Self::NameTaken { holder: *holder },
+            other => Self::Other(other.to_string()),
+        }
+    }
 }
 
 impl Blamed for HelloError {
     fn blame(&self) -> Blame {
         match self {
-            Self::Silent | Self::Connection(_) | Self::WrongNode { .. } => Blame::EnvironmentFailed,
+            Self::Silent | Self::Connection(_) | Self::WrongNode { .. } | Self::Draining => Blame::EnvironmentFailed,
             Self::Frame(e) => e.blame(),
             Self::Incompatible { .. } => Blame::PeerIncompatible,
             Self::NotItself { .. } => Blame::PeerMisbehaved,
-            Self::Myself | Self::Refused { .. } => Blame::CallerMisused,
+            Self::Myself | Self::NameTaken { .. } | Self::Refused { .. } => Blame::CallerMisused,
         }
     }
 }
@@ -203,6 +291,16 @@ pub async fn greet_as_client(
     greeted
 }
 
+/// Only listens: who answers here? The caller closes the connection.
+///
+/// # Errors
+/// See [`HelloError`].
+pub async fn hear_hello(connection: &dyn Connection) -> Result<Hello, HelloError> {
+    let (_send, mut recv) = in_time(connection.accept_bi()).await?;
+    let frame = in_time(read_frame(&mut *recv, HELLO_LEN_MAX)).await?;
+    decode_hello(frame.kind, &frame.body, connection).map(|(hello, _)| hello)
+}
+
 async fn client_part(
     connection: &dyn Connection,
     own: &Hello,
@@ -223,10 +321,7 @@ async fn client_part(
     let answer = in_time(read_frame(&mut recv, HELLO_LEN_MAX)).await?;
     match answer.kind {
         KIND_WELCOME => Ok(remote),
-        KIND_REFUSAL => {
-            let refusal: WireRefusal = decode_body("refusal", &answer.body)?;
-            Err(HelloError::Refused { reason: refusal.reason })
-        }
+        KIND_REFUSAL => Err(HelloError::from(Refusal::decode(&answer.body)?)),
         found => Err(FrameError::Unexpected { found, wanted: "a welcome or a refusal" }.into()),
     }
 }
@@ -238,14 +333,16 @@ async fn client_part(
 pub async fn greet_as_server(
     connection: &dyn Connection,
     own: &Hello,
-    admit: impl FnOnce(&Hello, LinkClass) -> Result<(), String> + Send,
+    admission: &dyn Admission,
 ) -> Result<(Hello, LinkClass), HelloError> {
     let (mut send, mut recv) = in_time(connection.open_bi()).await?;
-    let heard = server_part(connection, own, &mut *send, &mut *recv).await;
-    let judged = heard.and_then(|(hello, class)| match admit(&hello, class) {
-        Ok(()) => Ok((hello, class)),
-        Err(reason) => Err(HelloError::Refused { reason }),
-    });
+    let judged = match server_part(connection, own, &mut *send, &mut *recv).await {
+        Ok((hello, class)) => match in_time(admission.admit(&hello, class)).await {
+            Ok(()) => Ok((hello, class)),
+            Err(refused) => Err(refused),
+        },
+        Err(error) => Err(error),
+    };
     match &judged {
         Ok(_) => in_time(async { write_frame(&mut send, KIND_WELCOME, &[]).await.map_err(FrameError::from) }).await?,
         Err(error) => refuse(connection, &mut *send, &mut *recv, error).await,
@@ -275,12 +372,9 @@ fn decode_hello(kind: u16, body: &[u8], connection: &dyn Connection) -> Result<(
 
 /// Tells the peer why, gives it a moment to read it (closing at once could overtake the words), and closes.
 async fn refuse(connection: &dyn Connection, send: &mut dyn SendHalf, recv: &mut dyn RecvHalf, error: &HelloError) {
-    let reason = match error {
-        HelloError::Refused { reason } => reason.clone(),
-        other => other.to_string(),
-    };
+    let words = Refusal::from(error).encode();
     let told = async {
-        write_frame(send, KIND_REFUSAL, &encode_body(&WireRefusal { reason })).await?;
+        write_frame(send, KIND_REFUSAL, &words).await?;
         send.finish();
         // The dialler closes when it has read the refusal.
         recv_end(recv).await;
@@ -299,7 +393,11 @@ async fn recv_end(recv: &mut dyn RecvHalf) {
 
 const fn code_for(error: &HelloError) -> CloseCode {
     match error {
-        HelloError::Refused { .. } | HelloError::WrongNode { .. } | HelloError::Myself => CloseCode::REFUSED,
+        HelloError::Refused { .. }
+        | HelloError::NameTaken { .. }
+        | HelloError::Draining
+        | HelloError::WrongNode { .. }
+        | HelloError::Myself => CloseCode::REFUSED,
         HelloError::Silent | HelloError::Connection(_) => CloseCode::DONE,
         HelloError::Frame(_) | HelloError::Incompatible { .. } | HelloError::NotItself { .. } => CloseCode::PROTOCOL,
     }

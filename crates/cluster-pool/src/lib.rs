@@ -9,11 +9,12 @@ pub mod pool;
 pub mod quic;
 pub mod transport;
 
-pub use hello::{Hello, HelloError};
+pub use hello::{Admission, AdmitAll, Hello, HelloError, Refusal};
 pub use identity::{Authority, Credentials, Identity, IdentityError, NodeSecret, Pki, PkiError, Role};
 pub use link::{Link, RequestError};
 pub use pool::{
-    ConnectionPool, DialError, DialTarget, InboundRequest, NoStreams, PoolConfig, PoolError, PoolEvent, StreamHandler,
+    ConnectionPool, DialError, DialTarget, InboundRequest, NoStreams, PoolConfig, PoolError, PoolEvent, Serving,
+    StreamHandler,
 };
 pub use quic::{BindError, QuicConfig, QuicTransport};
 pub use transport::{

@@ -26,10 +26,25 @@ pub use config::PoolConfig;
 pub use error::{DialError, PoolError};
 pub use event::{DialTarget, InboundRequest, NoStreams, PoolEvent, StreamHandler};
 
-use crate::hello::Hello;
+use crate::hello::{Admission, AdmitAll, Hello, hear_hello};
 use crate::link::{Link, LinkId};
 use crate::transport::{CloseCode, LinkClass, Transport};
 use slots::Slots;
+
+/// Who serves what peers want of this side.
+#[derive(Debug, Clone)]
+pub struct Serving {
+    /// Serves the streams that peers open on data links.
+    pub streams: Arc<dyn StreamHandler>,
+    /// Decides which peers become links.
+    pub admission: Arc<dyn Admission>,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Self { streams: Arc::new(NoStreams), admission: Arc::new(AdmitAll) }
+    }
+}
 
 /// What the pool's tasks share.
 #[derive(Debug)]
@@ -41,7 +56,7 @@ struct Shared {
     control: Slots,
     data: Slots,
     events: mpsc::Sender<PoolEvent>,
-    handler: Arc<dyn StreamHandler>,
+    serving: Serving,
     dials: Semaphore,
     handshakes: Arc<Semaphore>,
     next_link: AtomicU64,
@@ -91,7 +106,7 @@ impl ConnectionPool {
         transport: Arc<dyn Transport>,
         hello: Hello,
         config: PoolConfig,
-        handler: Arc<dyn StreamHandler>,
+        serving: Serving,
     ) -> (Self, mpsc::Receiver<PoolEvent>) {
         let (events, receiver) = mpsc::channel(config.event_queue_len);
         let shared = Arc::new(Shared {
@@ -100,7 +115,7 @@ impl ConnectionPool {
             control: Slots::default(),
             data: Slots::default(),
             events,
-            handler,
+            serving,
             dials: Semaphore::new(config.dials_max),
             handshakes: Arc::new(Semaphore::new(config.handshakes_max)),
             next_link: AtomicU64::new(1),
@@ -180,6 +195,21 @@ impl ConnectionPool {
     /// Takes no new work: peers are told in every hello, dials fail.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Release);
+    }
+
+    /// Asks who answers at an address: connects, hears the hello, and goes away again. `None` when nobody of this cluster
+    /// answers within `patience`.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn who_is_at(&self, addr: SocketAddr, patience: Duration) -> Option<Hello> {
+        let ask = async {
+            let connection = self.0.transport.connect(addr, LinkClass::Control).await.ok()?;
+            let heard = hear_hello(&*connection).await.ok();
+            connection.close(CloseCode::DONE);
+            heard
+        };
+        tokio::time::timeout(patience, ask).await.ok().flatten()
     }
 
     /// Drains, waits up to `patience` for open streams, then closes every link and the transport. Returns whether

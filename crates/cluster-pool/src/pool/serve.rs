@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
@@ -11,7 +12,7 @@ use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
 use super::event::{InboundRequest, PoolEvent};
 use super::{Shared, dial};
 use crate::frame::{read_frame, write_frame};
-use crate::hello::greet_as_server;
+use crate::hello::{Admission, Hello, Refusal, greet_as_server};
 use crate::link::{Link, LinkStream};
 use crate::quic::DATA_STREAMS;
 use crate::transport::{CloseCode, ConnectionError, Incoming, LinkClass};
@@ -48,11 +49,7 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
     let stop = shared.stop.clone();
     let greeted = async {
         let connection = incoming.handshake.await.map_err(|e| super::DialError::from(e).chain())?;
-        let draining = shared.draining.load(Ordering::Acquire);
-        let admit = |_: &_, _| {
-            if draining { Err("this node is shutting down".to_owned()) } else { Ok(()) }
-        };
-        let (remote, class) = greet_as_server(&*connection, &shared.hello(), admit)
+        let (remote, class) = greet_as_server(&*connection, &shared.hello(), &Gate(Arc::clone(&shared)))
             .await
             .map_err(|e| super::DialError::from(e).chain())?;
         if class == LinkClass::Data {
@@ -71,6 +68,20 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
         }
         Ok(Err(reason)) => tracing::warn!(%from, %reason, "a peer did not get in"),
         Err(_elapsed) => tracing::warn!(%from, ?patience, "a peer began a handshake and did not finish it"),
+    }
+}
+
+/// Nobody gets in while draining; otherwise the owner decides.
+#[derive(Debug)]
+struct Gate(Arc<Shared>);
+
+#[async_trait]
+impl Admission for Gate {
+    async fn admit(&self, hello: &Hello, class: LinkClass) -> Result<(), Refusal> {
+        if self.0.draining.load(Ordering::Acquire) {
+            return Err(Refusal::Draining);
+        }
+        self.0.serving.admission.admit(hello, class).await
     }
 }
 
@@ -147,7 +158,7 @@ async fn serve_stream(shared: Arc<Shared>, link: Link, stream: LinkStream, _perm
     let work = async {
         match link.class() {
             LinkClass::Control => serve_request(&shared, &link, stream).await,
-            LinkClass::Data => shared.handler.handle(&link, stream).await,
+            LinkClass::Data => shared.serving.streams.handle(&link, stream).await,
         }
     };
     tokio::select! {

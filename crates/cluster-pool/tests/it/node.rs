@@ -9,24 +9,24 @@ use cluster_pool::identity::authority::Validity;
 use cluster_pool::link::LinkStream;
 use cluster_pool::{
     Authority, ConnectionPool, Credentials, DialTarget, Hello, Link, LinkClass, PoolConfig, PoolEvent, QuicConfig,
-    QuicTransport, StreamHandler, Transport,
+    QuicTransport, Serving, StreamHandler, Transport,
 };
 use cluster_types::{Incarnation, Life, NodeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 /// Longer than anything here may take, shorter than anyone's patience.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-pub fn unix_s() -> u64 {
+pub(crate) fn unix_s() -> u64 {
     std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
-pub fn authority(cluster: &str) -> Authority {
+pub(crate) fn authority(cluster: &str) -> Authority {
     Authority::generate(cluster.parse().unwrap(), unix_s()).unwrap()
 }
 
-pub fn credentials(authority: &Authority, name: &str) -> Credentials {
+pub(crate) fn credentials(authority: &Authority, name: &str) -> Credentials {
     authority.issue(&name.parse().unwrap(), Validity::days(unix_s(), 1)).unwrap()
 }
 
@@ -45,14 +45,14 @@ impl StreamHandler for Echo {
     }
 }
 
-pub struct Node {
-    pub pool: ConnectionPool,
-    pub events: mpsc::Receiver<PoolEvent>,
-    pub name: NodeId,
-    pub addr: SocketAddr,
+pub(crate) struct Node {
+    pub(crate) pool: ConnectionPool,
+    pub(crate) events: mpsc::Receiver<PoolEvent>,
+    pub(crate) name: NodeId,
+    pub(crate) addr: SocketAddr,
 }
 
-pub fn hello(credentials: &Credentials, life: u32, addr: SocketAddr) -> Hello {
+pub(crate) fn hello(credentials: &Credentials, life: u32, addr: SocketAddr) -> Hello {
     Hello {
         node: credentials.name().clone(),
         cluster: credentials.cluster().clone(),
@@ -64,24 +64,25 @@ pub fn hello(credentials: &Credentials, life: u32, addr: SocketAddr) -> Hello {
 }
 
 impl Node {
-    pub fn start(credentials: &Credentials, life: u32, addr: SocketAddr) -> Self {
+    pub(crate) fn start(credentials: &Credentials, life: u32, addr: SocketAddr) -> Self {
         let transport = QuicTransport::bind(addr, QuicConfig::default(), credentials).unwrap();
         let addr = transport.local_addr();
         let hello = hello(credentials, life, addr);
-        let (pool, events) = ConnectionPool::start(Arc::new(transport), hello, PoolConfig::default(), Arc::new(Echo));
+        let serving = Serving { streams: Arc::new(Echo), ..Serving::default() };
+        let (pool, events) = ConnectionPool::start(Arc::new(transport), hello, PoolConfig::default(), serving);
         Self { pool, events, name: credentials.name().clone(), addr }
     }
 
-    pub fn fresh(credentials: &Credentials) -> Self {
+    pub(crate) fn fresh(credentials: &Credentials) -> Self {
         Self::start(credentials, 1, "127.0.0.1:0".parse().unwrap())
     }
 
-    pub fn dial(&self, other: &Self) {
+    pub(crate) fn dial(&self, other: &Self) {
         self.pool.dial_control(DialTarget { addr: other.addr, node: Some(other.name.clone()) });
     }
 
     /// The first event that `wanted` makes something of.
-    pub async fn event<T>(&mut self, what: &str, mut wanted: impl FnMut(PoolEvent) -> Option<T>) -> T {
+    pub(crate) async fn event<T>(&mut self, what: &str, mut wanted: impl FnMut(PoolEvent) -> Option<T>) -> T {
         let find = async {
             loop {
                 let event = self.events.recv().await.expect("the pool is alive");
@@ -93,27 +94,27 @@ impl Node {
         tokio::time::timeout(PATIENCE, find).await.unwrap_or_else(|_| panic!("{}: no {what}", self.name))
     }
 
-    pub async fn link_up(&mut self) -> Link {
+    pub(crate) async fn link_up(&mut self) -> Link {
         self.event("link up", |e| if let PoolEvent::LinkUp(link) = e { Some(link) } else { None }).await
     }
 
-    pub async fn dialled(&mut self) -> Result<Link, String> {
+    pub(crate) async fn dialled(&mut self) -> Result<Link, String> {
         let outcome = |e| {
             if let PoolEvent::Dialled { outcome, .. } = e { Some(outcome) } else { None }
         };
         self.event("end of the dial", outcome).await.map_err(|e| e.chain())
     }
 
-    pub async fn data(&self, other: &Self) -> Link {
+    pub(crate) async fn data(&self, other: &Self) -> Link {
         self.pool.get_or_create(&other.name, other.addr).await.unwrap()
     }
 
-    pub fn data_links(&self) -> usize {
+    pub(crate) fn data_links(&self) -> usize {
         self.pool.len(LinkClass::Data)
     }
 }
 
-pub async fn echo(link: &Link, text: &[u8]) -> Vec<u8> {
+pub(crate) async fn echo(link: &Link, text: &[u8]) -> Vec<u8> {
     let exchange = async {
         let mut stream = link.open_bi().await.unwrap();
         stream.send.write_all(text).await.unwrap();
@@ -126,7 +127,7 @@ pub async fn echo(link: &Link, text: &[u8]) -> Vec<u8> {
 }
 
 /// Yields until `state` holds.
-pub async fn until(what: &str, mut state: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut state: impl FnMut() -> bool) {
     let wait = async {
         while !state() {
             tokio::time::sleep(Duration::from_millis(2)).await;
