@@ -64,7 +64,6 @@ pub struct RequestToken(u64);
 
 /// What the driver is to do.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub enum Output {
     /// Send a datagram on the control link to a peer; drop it if there is none.
     Datagram {

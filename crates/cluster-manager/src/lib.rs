@@ -1,1 +1,32 @@
-//! .
+//! The assembly: membership and links behind one handle.
+#![doc = include_str!("../README.md")]
+
+mod clock;
+pub mod cluster;
+pub mod config;
+mod driver;
+pub mod engine;
+mod error;
+mod join;
+mod link_plan;
+mod name_guard;
+pub mod shutdown;
+pub mod state_file;
+
+pub use cluster::{Cluster, ClusterBuilder, MemberInfo};
+pub use config::{ClusterConfig, Profile};
+pub use engine::Engine;
+pub use error::{JoinError, StartError};
+pub use join::{JoinReport, Seed as JoinSeed, SeedOutcome};
+pub use shutdown::{Phase, PhaseReport, ShutdownReport};
+pub use state_file::StateFile;
+
+pub use cluster_gossip::{MemberTable, SharedNodeRegistry};
+pub use cluster_pool::{Authority, Credentials, Pki, PkiError};
+pub use cluster_types::{
+    Accusation, Blame, Blamed, ClusterName, Delivery, Event, EventKind, Evidence, Incarnation, Instant, Life, Member,
+    Metadata, NodeId, State, Subscription,
+};
+
+/// Everything an owner of a node usually imports from the links' crate.
+pub use cluster_pool as pool;

@@ -102,10 +102,13 @@ impl<S: Clone, E> EventBus<S, E> {
         read(&self.0.lock().state)
     }
 
-    /// A subscriber that first gets a snapshot taken when it first asks, then every event after it.
+    /// A subscriber that first gets a snapshot of this moment, then every event after it.
     #[must_use]
     pub fn subscribe(&self) -> Subscription<S, E> {
-        Subscription { shared: Arc::clone(&self.0), next: Next::Snapshot }
+        let inner = self.0.lock();
+        let next = Next::First { seq: inner.last_seq, state: inner.state.clone() };
+        drop(inner);
+        Subscription { shared: Arc::clone(&self.0), next }
     }
 
     /// Ends the stream: subscribers read what is left, then `None`.
@@ -136,9 +139,13 @@ impl<S, E> Inner<S, E> {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Next {
-    Snapshot,
+#[derive(Debug)]
+enum Next<S> {
+    /// The snapshot taken when it subscribed.
+    First { seq: u64, state: S },
+    /// A snapshot of the moment it asks: it lagged.
+    Resync,
+    /// The event of this number.
     Event(u64),
 }
 
@@ -146,7 +153,7 @@ enum Next {
 #[derive(Debug)]
 pub struct Subscription<S, E> {
     shared: Arc<Shared<S, E>>,
-    next: Next,
+    next: Next<S>,
 }
 
 impl<S: Clone, E> Subscription<S, E> {
@@ -174,17 +181,25 @@ impl<S: Clone, E> Subscription<S, E> {
     /// [`Empty::Pending`] when nothing is new, [`Empty::Closed`] when nothing will be.
     pub fn try_recv(&mut self) -> Result<Delivery<S, E>, Empty> {
         let mut inner = self.shared.lock();
-        let Next::Event(seq) = self.next else {
-            self.next = Next::Event(inner.last_seq + 1);
-            return Ok(Delivery::Snapshot { seq: inner.last_seq, state: inner.state.clone() });
+        let seq = match std::mem::replace(&mut self.next, Next::Resync) {
+            Next::Event(seq) => seq,
+            Next::First { seq, state } => {
+                self.next = Next::Event(seq + 1);
+                return Ok(Delivery::Snapshot { seq, state });
+            }
+            Next::Resync => {
+                self.next = Next::Event(inner.last_seq + 1);
+                return Ok(Delivery::Snapshot { seq: inner.last_seq, state: inner.state.clone() });
+            }
         };
+        self.next = Next::Event(seq);
         if seq > inner.last_seq {
             return Err(if inner.closed { Empty::Closed } else { Empty::Pending });
         }
         if seq < inner.first_seq() {
             let missed = inner.last_seq + 1 - seq;
             inner.dropped += missed;
-            self.next = Next::Snapshot;
+            self.next = Next::Resync;
             return Ok(Delivery::Lagged { missed });
         }
         let event = Arc::clone(&inner.ring[(seq - inner.first_seq()) as usize]);
@@ -235,10 +250,10 @@ mod tests {
         let bus = counter(8);
         add(&bus, 5);
         let mut sub = bus.subscribe();
-        assert_eq!(drain(&mut sub), "snapshot 5 at 1");
         add(&bus, 2);
+        assert_eq!(drain(&mut sub), "snapshot 5 at 1, +2 as 2", "the snapshot is of the moment of subscribing");
         add(&bus, 3);
-        assert_eq!(drain(&mut sub), "+2 as 2, +3 as 3");
+        assert_eq!(drain(&mut sub), "+3 as 3");
         assert_eq!(bus.read(|sum| *sum), 10);
     }
 

@@ -71,6 +71,12 @@ pub enum PoolError {
         /// Why; shared by everybody who waited for the same dial.
         source: Arc<DialError>,
     },
+    /// No live member has that name; nothing was sent.
+    #[error("{node} is not a live member of the cluster")]
+    NotAMember {
+        /// The name.
+        node: NodeId,
+    },
     /// The pool is closing.
     #[error("the pool is closing")]
     Closing,
@@ -80,7 +86,7 @@ impl Blamed for PoolError {
     fn blame(&self) -> Blame {
         match self {
             Self::Dial { source, .. } => source.blame(),
-            Self::Closing => Blame::CallerMisused,
+            Self::NotAMember { .. } | Self::Closing => Blame::CallerMisused,
         }
     }
 }

@@ -1,0 +1,469 @@
+//! The handle: one node of a cluster in the hands of its owner.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use cluster_gossip::swim::FarewellProgress;
+use cluster_gossip::{MemberTable, SharedNodeRegistry};
+use cluster_pool::identity::authority::Validity;
+use cluster_pool::{
+    Authority, ConnectionPool, Credentials, Hello, Link, LinkClass, PkiError, PoolConfig, PoolError, PoolEvent,
+    QuicTransport, Role, Serving, Transport,
+};
+use cluster_types::{
+    Claim, ClusterName, Event, Incarnation, Life, Member, Metadata, NodeId, Seed, State, Subscription,
+};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+use tokio::time::Instant as Moment;
+
+use crate::clock::{Clock, unix_ms};
+use crate::config::{ClusterConfig, Profile};
+use crate::driver::{COMMANDS_MAX, Command, Driver, Ended};
+use crate::engine::Engine;
+use crate::error::{JoinError, StartError};
+use crate::join::{JoinReport, Seed as JoinSeed};
+use crate::name_guard::NameGuard;
+use crate::shutdown::{Phase, PhaseReport, ShutdownReport};
+
+/// One member, as the handle sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// Its name.
+    pub node: NodeId,
+    /// Where it is reached.
+    pub addr: SocketAddr,
+    /// What it is held to be.
+    pub state: State,
+    /// How recent that is.
+    pub incarnation: Incarnation,
+    /// Round-trip time of the control link to it, where there is one.
+    pub rtt: Option<Duration>,
+    /// What it says about itself.
+    pub metadata: Metadata,
+}
+
+/// Collects what a node needs to start.
+#[derive(Debug)]
+pub struct ClusterBuilder {
+    credentials: Result<Credentials, PkiError>,
+    config: ClusterConfig,
+}
+
+impl ClusterBuilder {
+    /// The UDP address to bind; port 0 picks a free one.
+    #[must_use]
+    pub const fn bind(mut self, addr: SocketAddr) -> Self {
+        self.config.bind = addr;
+        self
+    }
+
+    /// Changes any setting.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut ClusterConfig)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Starts the node: binds, and begins to accept members. It is alone until it joins.
+    ///
+    /// The endpoint and the membership loop run on a thread of their own, so that a blocked application stops no
+    /// acknowledgement.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left behind.
+    ///
+    /// # Cancel safety
+    /// Safe: a start that is dropped ends the node.
+    pub async fn start(self) -> Result<Cluster, StartError> {
+        let credentials = self.credentials?;
+        let swim = self.config.swim.clone().check()?;
+        let config = ClusterConfig { swim, ..self.config };
+        let (started, ready) = oneshot::channel();
+        let name = format!("cluster {}", credentials.name());
+        let thread = std::thread::Builder::new().name(name).spawn(move || io_thread(config, &credentials, started));
+        let thread = thread.map_err(StartError::Thread)?;
+        match ready.await {
+            Ok(Ok(parts)) => Ok(Cluster(Arc::new(Inner::new(parts, thread)))),
+            Ok(Err(error)) => Err(error),
+            Err(_dropped) => Err(StartError::Thread(std::io::Error::other("the I/O thread ended at once"))),
+        }
+    }
+}
+
+/// What the I/O thread hands to the handle.
+struct Parts {
+    own: Claim,
+    cluster: ClusterName,
+    pool: ConnectionPool,
+    registry: SharedNodeRegistry,
+    commands: mpsc::Sender<Command>,
+    name_lost: oneshot::Receiver<SocketAddr>,
+    runtime: Handle,
+    /// Lets the thread end.
+    release: oneshot::Sender<()>,
+}
+
+fn io_thread(config: ClusterConfig, credentials: &Credentials, started: oneshot::Sender<Result<Parts, StartError>>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        // Nobody to tell if the starter has gone.
+        Err(error) => return drop(started.send(Err(StartError::Thread(error)))),
+    };
+    runtime.block_on(async {
+        match assemble(config, credentials) {
+            Ok((driver, parts, released)) => {
+                let pool = parts.pool.clone();
+                let registry = parts.registry.clone();
+                if started.send(Ok(parts)).is_ok() {
+                    end(driver.run().await, &pool, &registry, released).await;
+                }
+            }
+            // As above.
+            Err(error) => drop(started.send(Err(error))),
+        }
+    });
+}
+
+/// After the loop: an abandoned node lets go of everything by itself, a stopped one when its shutdown says so.
+async fn end(ended: Ended, pool: &ConnectionPool, registry: &SharedNodeRegistry, released: oneshot::Receiver<()>) {
+    match ended {
+        Ended::Abandoned => {
+            pool.close(Duration::from_millis(100)).await;
+            registry.close();
+        }
+        // An error means that the handle is gone, which is as good.
+        Ended::Stopped => drop(released.await),
+    }
+}
+
+fn assemble(
+    config: ClusterConfig,
+    credentials: &Credentials,
+) -> Result<(Driver, Parts, oneshot::Receiver<()>), StartError> {
+    let identity = credentials.identity();
+    let Role::Node(node) = identity.role.clone() else {
+        return Err(StartError::NotANode { identity: identity.uri() });
+    };
+    let transport = QuicTransport::bind(config.bind, config.quic.clone(), credentials)?;
+    let addr = config.advertise.unwrap_or_else(|| transport.local_addr());
+    let clock = Clock::start();
+    let random = random_u64()?;
+    let boot = clock.origin_unix_ms();
+    let life = Life::new(boot, random as u32);
+    let own = Claim::alive(node.clone(), life, Incarnation::from_unix_ms(boot), addr);
+    let registry = SharedNodeRegistry::new(node.clone());
+
+    let guard = Arc::new(NameGuard {
+        own: node.clone(),
+        own_life: life,
+        own_addr: addr,
+        registry: registry.clone(),
+        pool: OnceLock::new(),
+    });
+    let hello =
+        Hello { node, cluster: identity.cluster.clone(), life, incarnation: own.incarnation, addr, draining: false };
+    let serving = Serving { admission: Arc::clone(&guard) as _, ..Serving::default() };
+    let (pool, events) = ConnectionPool::start(Arc::new(transport), hello, PoolConfig::default(), serving);
+    // Set once, here.
+    let _ = guard.pool.set(pool.clone());
+
+    let cluster = identity.cluster.clone();
+    let seed = Seed::new(random);
+    let engine = Engine::new(config.swim, &cluster, own.clone(), config.metadata, boot, seed, clock.now());
+    let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+    let (name_lost_sender, name_lost) = oneshot::channel();
+    let pool_parts: (ConnectionPool, mpsc::Receiver<PoolEvent>) = (pool.clone(), events);
+    let driver = Driver::new(engine, clock, registry.clone(), pool_parts, receiver, name_lost_sender);
+    let (release, released) = oneshot::channel();
+    let runtime = Handle::current();
+    Ok((driver, Parts { own, cluster, pool, registry, commands, name_lost, runtime, release }, released))
+}
+
+fn random_u64() -> Result<u64, StartError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|e| StartError::Thread(std::io::Error::other(e.to_string())))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+#[derive(Debug)]
+struct Inner {
+    own: Claim,
+    cluster: ClusterName,
+    pool: ConnectionPool,
+    registry: SharedNodeRegistry,
+    commands: mpsc::Sender<Command>,
+    runtime: Handle,
+    /// Awaited by at most one; the name can be lost once.
+    name_lost: AsyncMutex<Option<oneshot::Receiver<SocketAddr>>>,
+    /// Held for the whole of a shutdown: a second one waits and gets the same report.
+    shutdown: AsyncMutex<Option<ShutdownReport>>,
+    /// What is left to do for the I/O thread to end; taken by the shutdown.
+    thread: Mutex<Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>>,
+}
+
+impl Inner {
+    fn new(parts: Parts, thread: std::thread::JoinHandle<()>) -> Self {
+        let Parts { own, cluster, pool, registry, commands, name_lost, runtime, release } = parts;
+        Self {
+            own,
+            cluster,
+            pool,
+            registry,
+            commands,
+            runtime,
+            name_lost: AsyncMutex::new(Some(name_lost)),
+            shutdown: AsyncMutex::new(None),
+            thread: Mutex::new(Some((release, thread))),
+        }
+    }
+}
+
+/// A node of a cluster. Cheap to clone; clones are the same node.
+///
+/// Dropping the last clone without [`shutdown`](Self::shutdown) ends the node: it sends one goodbye that nobody waits for.
+#[derive(Debug, Clone)]
+pub struct Cluster(Arc<Inner>);
+
+impl Cluster {
+    /// A node with credentials, and the settings of a profile.
+    #[must_use]
+    pub fn builder(credentials: Credentials, profile: Profile) -> ClusterBuilder {
+        ClusterBuilder { credentials: Ok(credentials), config: ClusterConfig::new(profile) }
+    }
+
+    /// A node for one machine: a free port of 127.0.0.1, quick verdicts, and credentials from an authority in memory.
+    #[must_use]
+    pub fn local(name: &str, authority: &Authority) -> ClusterBuilder {
+        let issue = |name: &NodeId| authority.issue(name, Validity::days(unix_ms() / 1_000, 30));
+        let credentials =
+            NodeId::new(name).map_err(|e| PkiError::Issue { reason: e.to_string() }).and_then(|n| issue(&n));
+        ClusterBuilder { credentials, config: ClusterConfig::new(Profile::Local) }
+    }
+
+    /// An authority in memory, for [`Cluster::local`]: it lives as long as the process.
+    ///
+    /// # Errors
+    /// The name is none, or the system has no randomness.
+    pub fn local_authority(cluster: &str) -> Result<Authority, PkiError> {
+        let name = ClusterName::new(cluster).map_err(|e| PkiError::Issue { reason: e.to_string() })?;
+        Authority::generate(name, unix_ms() / 1_000)
+    }
+
+    /// This node's name.
+    #[must_use]
+    pub fn node(&self) -> &NodeId {
+        &self.0.own.node
+    }
+
+    /// The cluster's name.
+    #[must_use]
+    pub fn cluster_name(&self) -> &ClusterName {
+        &self.0.cluster
+    }
+
+    /// The address this node is bound to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.0.pool.local_addr()
+    }
+
+    /// The address others are told to dial.
+    #[must_use]
+    pub fn advertised_addr(&self) -> SocketAddr {
+        self.0.own.addr
+    }
+
+    /// Joins through any of the seeds, all at once; returns when the first has let this node in.
+    ///
+    /// # Errors
+    /// No seed let it in: [`JoinError::AllFailed`] names each and why.
+    ///
+    /// # Cancel safety
+    /// Safe; the join goes on.
+    pub async fn join(&self, seeds: impl IntoIterator<Item = SocketAddr>) -> Result<JoinReport, JoinError> {
+        self.join_with(seeds, false).await
+    }
+
+    /// As [`join`](Self::join), but tries again for ever, from 100 ms to 2 s apart; each failed round is an event for each
+    /// seed.
+    ///
+    /// # Errors
+    /// Only that the node is shutting down.
+    ///
+    /// # Cancel safety
+    /// Safe; the join goes on.
+    pub async fn join_patiently(&self, seeds: impl IntoIterator<Item = SocketAddr>) -> Result<JoinReport, JoinError> {
+        self.join_with(seeds, true).await
+    }
+
+    async fn join_with(
+        &self,
+        seeds: impl IntoIterator<Item = SocketAddr>,
+        retry: bool,
+    ) -> Result<JoinReport, JoinError> {
+        let seeds = seeds.into_iter().map(|addr| JoinSeed { given: addr.to_string(), addr }).collect();
+        let (done, report) = oneshot::channel();
+        self.command(Command::Join { seeds, retry, done }).await.ok_or(JoinError::ShuttingDown)?;
+        let report = report.await.map_err(|_dropped| JoinError::ShuttingDown)?;
+        if report.joined() == 0 { Err(JoinError::AllFailed { report }) } else { Ok(report) }
+    }
+
+    async fn command(&self, command: Command) -> Option<()> {
+        self.0.commands.send(command).await.ok()
+    }
+
+    /// Every member known, by name, this node included.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberInfo> {
+        self.0.registry.snapshot().iter().map(|member| self.info(member)).collect()
+    }
+
+    /// One member.
+    #[must_use]
+    pub fn member(&self, node: &str) -> Option<MemberInfo> {
+        self.0.registry.snapshot().member(node).map(|member| self.info(member))
+    }
+
+    fn info(&self, member: &Member) -> MemberInfo {
+        let Claim { node, addr, state, incarnation, .. } = member.claim.clone();
+        let rtt = self.0.pool.current(LinkClass::Control, &node).map(|link| link.rtt());
+        MemberInfo { node, addr, state, incarnation, rtt, metadata: member.metadata.clone() }
+    }
+
+    /// A snapshot of the members, then every event after it, numbered. A slow reader is told what it missed and gets a
+    /// fresh snapshot; it slows nobody.
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription<MemberTable, Event> {
+        self.0.registry.subscribe()
+    }
+
+    /// Replaces what this node says about itself, and tells everybody.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn set_metadata(&self, metadata: Metadata) {
+        // A node that has stopped has nobody to tell.
+        let _ = self.command(Command::SetMetadata(metadata)).await;
+    }
+
+    /// The data link to a member: the one there is, else dialled.
+    ///
+    /// # Errors
+    /// See [`PoolError`]; a node that is no live member is not dialled.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn link(&self, node: &NodeId) -> Result<Link, PoolError> {
+        let member = self.member(node.as_str()).filter(|member| member.state.is_live());
+        let member = member.ok_or_else(|| PoolError::NotAMember { node: node.clone() })?;
+        self.0.pool.get_or_create(node, member.addr).await
+    }
+
+    /// Waits until another live process turns out to hold this node's name and to have been there first, and says where it
+    /// answers. This node should end then. Waits for ever otherwise.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn name_lost(&self) -> SocketAddr {
+        let mut slot = self.0.name_lost.lock().await;
+        if let Some(receiver) = slot.as_mut() {
+            let lost = receiver.await;
+            *slot = None;
+            if let Ok(addr) = lost {
+                return addr;
+            }
+        }
+        drop(slot);
+        std::future::pending().await
+    }
+
+    /// Leaves, and ends everything in six phases within `timeout`. A second call waits for the first and returns its report.
+    ///
+    /// # Cancel safety
+    /// Not safe to resume: dropped half way, the rest is done when the handle is dropped.
+    pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
+        let mut slot = self.0.shutdown.lock().await;
+        if let Some(report) = &*slot {
+            return report.clone();
+        }
+        let deadline = Moment::now() + timeout;
+        let mut report = ShutdownReport::default();
+        for phase in Phase::ALL {
+            let started = Moment::now();
+            let limit = deadline.min(started + phase.limit());
+            let (ok, acks) = self.run_phase(phase, limit).await;
+            report.phases.push(PhaseReport { phase, took: started.elapsed(), ok, acks });
+        }
+        *slot = Some(report.clone());
+        report
+    }
+
+    async fn run_phase(&self, phase: Phase, limit: Moment) -> (bool, Option<(usize, usize)>) {
+        match phase {
+            Phase::Leave => {
+                let (ok, progress) = self.say_goodbye(limit).await;
+                (ok, Some((progress.acknowledged, progress.asked)))
+            }
+            Phase::Gossip => {
+                let (done, stopped) = oneshot::channel();
+                let stop = async {
+                    if self.command(Command::Stop { done }).await.is_some() {
+                        // An error means that it has stopped already.
+                        let _ = stopped.await;
+                    }
+                };
+                (tokio::time::timeout_at(limit, stop).await.is_ok(), None)
+            }
+            // The health checker is part of the membership loop, which has ended.
+            Phase::Health => (true, None),
+            Phase::Connections => (self.close_connections(limit).await, None),
+            Phase::Registry => {
+                self.0.registry.clear();
+                (true, None)
+            }
+            Phase::Events => {
+                self.0.registry.close();
+                (true, None)
+            }
+        }
+    }
+
+    async fn say_goodbye(&self, limit: Moment) -> (bool, FarewellProgress) {
+        let (done, acknowledged) = oneshot::channel();
+        let leave = async {
+            self.command(Command::Leave { done }).await?;
+            acknowledged.await.ok()
+        };
+        match tokio::time::timeout_at(limit, leave).await {
+            Ok(Some(progress)) => (true, progress),
+            Ok(None) => (true, FarewellProgress::default()),
+            Err(_elapsed) => (false, self.farewell_progress().await),
+        }
+    }
+
+    async fn farewell_progress(&self) -> FarewellProgress {
+        let (reply, progress) = oneshot::channel();
+        let ask = async {
+            self.command(Command::Farewell { reply }).await?;
+            progress.await.ok()
+        };
+        tokio::time::timeout(Duration::from_millis(100), ask).await.ok().flatten().unwrap_or_default()
+    }
+
+    /// Closes the links and ends the I/O thread.
+    async fn close_connections(&self, limit: Moment) -> bool {
+        let pool = self.0.pool.clone();
+        let patience = limit.saturating_duration_since(Moment::now());
+        // On the I/O thread, where the links' tasks are.
+        let closing = self.0.runtime.spawn(async move { pool.close(patience).await });
+        let clean = matches!(tokio::time::timeout_at(limit, closing).await, Ok(Ok(true)));
+        let taken = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((release, thread)) = taken else { return clean };
+        // The thread may have ended by itself.
+        let _ = release.send(());
+        let joined = tokio::task::spawn_blocking(move || thread.join().is_ok());
+        clean & matches!(tokio::time::timeout_at(limit, joined).await, Ok(Ok(true)))
+    }
+}

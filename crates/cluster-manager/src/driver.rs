@@ -1,0 +1,306 @@
+//! The one loop of a node: whatever comes in goes to the engine, whatever the engine wants is done. Its select is the only
+//! place that waits.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_failure::GapRule;
+use cluster_gossip::swim::FarewellProgress;
+use cluster_gossip::{PeerInfo, RequestToken, SharedNodeRegistry};
+use cluster_pool::{ConnectionPool, DialError, HelloError, InboundRequest, Link, PoolEvent};
+use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
+use cluster_types::{EventKind, Instant, Metadata, NodeId};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::engine::{DialFailure, Engine, Output};
+use crate::join::{JoinReport, Seed};
+
+/// Commands the handle may be ahead. They are rare and short; more wait in the caller.
+pub(crate) const COMMANDS_MAX: usize = 64;
+
+/// Answers to requests of ours that may wait for the loop. More wait in their tasks.
+const ANSWERS_MAX: usize = 256;
+
+/// A request to a peer that is not answered in this time has failed.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the handle asks of the loop.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Join {
+        seeds: Vec<Seed>,
+        retry: bool,
+        done: oneshot::Sender<JoinReport>,
+    },
+    SetMetadata(Metadata),
+    /// Say goodbye; the answer comes when everybody has acknowledged.
+    Leave {
+        done: oneshot::Sender<FarewellProgress>,
+    },
+    /// How far the farewell has come, for whoever waits no longer.
+    Farewell {
+        reply: oneshot::Sender<FarewellProgress>,
+    },
+    /// Turn no more.
+    Stop {
+        done: oneshot::Sender<()>,
+    },
+}
+
+type Answered = (RequestToken, Result<(u16, Vec<u8>), String>);
+
+enum Input {
+    Command(Command),
+    /// Every handle is gone without a shutdown.
+    Abandoned,
+    Pool(PoolEvent),
+    /// The pool is gone.
+    PoolEnded,
+    Answer(Answered),
+    Time,
+}
+
+/// Why the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Stopped,
+    Abandoned,
+}
+
+pub(crate) struct Driver {
+    engine: Engine,
+    clock: Clock,
+    gap: GapRule,
+    registry: SharedNodeRegistry,
+    pool: ConnectionPool,
+    pool_events: mpsc::Receiver<PoolEvent>,
+    commands: mpsc::Receiver<Command>,
+    answers: mpsc::Receiver<Answered>,
+    answer_sender: mpsc::Sender<Answered>,
+    links: BTreeMap<NodeId, Link>,
+    tasks: TaskTracker,
+    joining: Option<oneshot::Sender<JoinReport>>,
+    leaving: Option<oneshot::Sender<FarewellProgress>>,
+    name_lost: Option<oneshot::Sender<SocketAddr>>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        engine: Engine,
+        clock: Clock,
+        registry: SharedNodeRegistry,
+        (pool, pool_events): (ConnectionPool, mpsc::Receiver<PoolEvent>),
+        commands: mpsc::Receiver<Command>,
+        name_lost: oneshot::Sender<SocketAddr>,
+    ) -> Self {
+        let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
+        Self {
+            engine,
+            clock,
+            gap: GapRule::new(clock.now()),
+            registry,
+            pool,
+            pool_events,
+            commands,
+            answers,
+            answer_sender,
+            links: BTreeMap::new(),
+            tasks: TaskTracker::new(),
+            joining: None,
+            leaving: None,
+            name_lost: Some(name_lost),
+        }
+    }
+
+    /// Turns until it is told to stop or every handle is gone.
+    pub(crate) async fn run(mut self) -> Ended {
+        let ended = loop {
+            self.dispatch();
+            let input = self.next_input().await;
+            let now = self.clock.now();
+            if let Some(gap) = self.gap.note_turn(now) {
+                tracing::info!(?gap, "the loop was held up; nobody is blamed for it");
+                self.engine.handle_gap(now, gap);
+            }
+            match input {
+                Input::Command(Command::Stop { done }) => {
+                    // Whoever asked may have stopped waiting; the loop stops all the same.
+                    let _ = done.send(());
+                    break Ended::Stopped;
+                }
+                Input::Abandoned => {
+                    self.engine.leave(now);
+                    self.dispatch();
+                    break Ended::Abandoned;
+                }
+                Input::PoolEnded => break Ended::Stopped,
+                Input::Command(command) => self.handle_command(now, command),
+                Input::Pool(event) => self.handle_pool(now, event),
+                Input::Answer((token, outcome)) => self.engine.handle_answer(now, token, outcome),
+                Input::Time => {}
+            }
+            // Checked at every turn, so that no flood of inputs can starve the clock.
+            if now >= self.engine.next_deadline() {
+                self.engine.handle_timeout(now);
+            }
+            self.report_farewell();
+        };
+        self.tasks.close();
+        ended
+    }
+
+    async fn next_input(&mut self) -> Input {
+        let wake = self.clock.at(self.engine.next_deadline());
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => command.map_or(Input::Abandoned, Input::Command),
+            event = self.pool_events.recv() => event.map_or(Input::PoolEnded, Input::Pool),
+            Some(answer) = self.answers.recv() => Input::Answer(answer),
+            () = tokio::time::sleep_until(wake) => Input::Time,
+        }
+    }
+
+    fn handle_command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Join { seeds, retry, done } => {
+                self.joining = Some(done);
+                self.engine.join(now, seeds, retry);
+            }
+            Command::SetMetadata(metadata) => self.engine.set_metadata(now, metadata),
+            Command::Leave { done } => {
+                self.leaving = Some(done);
+                self.engine.leave(now);
+            }
+            Command::Farewell { reply } => {
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(self.engine.swim().farewell().unwrap_or_default());
+            }
+            // Ends the loop in `run`.
+            Command::Stop { .. } => {}
+        }
+    }
+
+    fn handle_pool(&mut self, now: Instant, event: PoolEvent) {
+        match event {
+            PoolEvent::LinkUp(link) => self.handle_link_up(now, link),
+            PoolEvent::LinkDown { link, reason, .. } => {
+                self.links.remove(link.node());
+                self.note(
+                    now,
+                    EventKind::LinkDown { node: link.node().clone(), incarnation: link.remote().incarnation, reason },
+                );
+                self.engine.handle_link_down(now, link.node(), link.life());
+            }
+            PoolEvent::Dialled { target, outcome } => {
+                let outcome = outcome.map(|link| link.node().clone()).map_err(|error| failure(&error));
+                if let Err(error) = &outcome {
+                    tracing::debug!(addr = %target.addr, ?error, "dial failed");
+                }
+                self.engine.handle_dialled(now, &target, outcome);
+            }
+            PoolEvent::Datagram { link, bytes } => self.engine.handle_datagram(now, link.node(), &bytes),
+            PoolEvent::Request(request) => self.handle_request(now, request),
+            _ => tracing::debug!("an event of the pool that this driver does not know"),
+        }
+    }
+
+    fn handle_link_up(&mut self, now: Instant, link: Link) {
+        let peer = peer_info(&link);
+        let former = self.links.insert(peer.node.clone(), link);
+        if former.is_none_or(|former| former.life() != peer.life) {
+            let PeerInfo { node, incarnation, addr, .. } = peer.clone();
+            self.note(now, EventKind::LinkUp { node, incarnation, addr });
+        }
+        self.engine.handle_link_up(now, peer);
+    }
+
+    fn handle_request(&mut self, now: Instant, request: InboundRequest) {
+        let peer = peer_info(&request.link);
+        let answer = self.engine.handle_request(now, &peer, request.frame.kind, &request.frame.body);
+        // A request that cannot be answered is dropped, which resets its stream.
+        if let Some((kind, body)) = answer {
+            request.answer(kind, body);
+        }
+    }
+
+    fn note(&self, now: Instant, kind: EventKind) {
+        log(&kind);
+        self.registry.note(now, kind);
+    }
+
+    /// Does everything that the engine wants.
+    fn dispatch(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            let now = self.clock.now();
+            match output {
+                Output::Datagram { to, bytes } => {
+                    if let Some(link) = self.links.get(&to) {
+                        // A link that is over says so through its own event.
+                        let _ = link.send_datagram(bytes);
+                    }
+                }
+                Output::Request { to, token, kind, body } => self.spawn_request(&to, token, kind, body),
+                Output::Dial(target) => self.pool.dial_control(target),
+                Output::Publish(statement) => self.registry.apply(now, statement).iter().for_each(log),
+                Output::Event(kind) => self.note(now, kind),
+                Output::OwnChanged(claim) => self.pool.set_hello(|hello| hello.incarnation = claim.incarnation),
+                Output::JoinDone(report) => {
+                    if let Some(joining) = self.joining.take() {
+                        // Whoever asked may have stopped waiting.
+                        let _ = joining.send(report);
+                    }
+                }
+                Output::NameLost { addr } => {
+                    if let Some(name_lost) = self.name_lost.take() {
+                        // Nobody may be watching; the core refutes nothing any more either way.
+                        let _ = name_lost.send(addr);
+                    }
+                }
+            }
+        }
+    }
+
+    fn spawn_request(&self, to: &NodeId, token: RequestToken, kind: u16, body: Vec<u8>) {
+        let Some(link) = self.links.get(to).cloned() else {
+            // Not lost: the loop hears of it as of any other failure.
+            return drop(self.answer_sender.try_send((token, Err("there is no link".into()))));
+        };
+        let answers = self.answer_sender.clone();
+        self.tasks.spawn(async move {
+            let answer = link.request(kind, &body, CONTROL_FRAME_LEN_MAX, REQUEST_PATIENCE).await;
+            let outcome = answer.map(|frame| (frame.kind, frame.body)).map_err(|e| e.to_string());
+            // The loop is gone only when nobody wants to know.
+            let _ = answers.send((token, outcome)).await;
+        });
+    }
+
+    fn report_farewell(&mut self) {
+        let Some(progress) = self.engine.swim().farewell().filter(|progress| progress.waiting == 0) else { return };
+        if let Some(leaving) = self.leaving.take() {
+            // Whoever asked may have stopped waiting.
+            let _ = leaving.send(progress);
+        }
+    }
+}
+
+fn peer_info(link: &Link) -> PeerInfo {
+    let hello = link.remote();
+    PeerInfo { node: hello.node.clone(), life: hello.life, incarnation: hello.incarnation, addr: hello.addr }
+}
+
+fn failure(error: &Arc<DialError>) -> DialFailure {
+    match &**error {
+        DialError::Hello(HelloError::NameTaken { holder }) => DialFailure::NameTaken { holder: *holder },
+        other => DialFailure::Reason(other.chain()),
+    }
+}
+
+/// Structured events for whoever collects logs.
+fn log(kind: &EventKind) {
+    let node = kind.node().map(NodeId::as_str);
+    tracing::info!(target: "cluster::events", event = kind.as_str(), node);
+}

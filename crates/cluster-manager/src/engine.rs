@@ -1,0 +1,264 @@
+//! The pure engine of a node: the membership core, the link plan and the join, composed. The driver feeds it from real
+//! links; the simulated world feeds the same engine from an event heap.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cluster_gossip::{Output as SwimOutput, PeerInfo, RequestToken, Statement, Swim, SwimConfig};
+use cluster_pool::DialTarget;
+use cluster_types::{Claim, ClusterName, EventKind, Instant, Life, Metadata, NodeId, Seed};
+
+use crate::join::{Join, JoinReport, JoinStep, Seed as JoinSeed, SeedOutcome};
+use crate::link_plan::LinkPlan;
+
+/// The loop turns at least this often, so that a turn that comes late is noticed as a gap.
+pub const HEARTBEAT: Duration = Duration::from_millis(100);
+
+/// What the driver is to do.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// Send a datagram on the control link to a peer.
+    Datagram {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Ask on a stream of the control link; the outcome goes to [`Engine::handle_answer`].
+    Request {
+        /// Whom.
+        to: NodeId,
+        /// Goes with the outcome.
+        token: RequestToken,
+        /// Kind of the frame.
+        kind: u16,
+        /// Its body.
+        body: Vec<u8>,
+    },
+    /// Dial a control link; the outcome goes to [`Engine::handle_dialled`].
+    Dial(DialTarget),
+    /// Write a statement to the registry.
+    Publish(Statement),
+    /// Publish an event that changes no member.
+    Event(EventKind),
+    /// This node's own claim changed.
+    OwnChanged(Claim),
+    /// The join is over.
+    JoinDone(JoinReport),
+    /// Another live process has this node's name and was there first.
+    NameLost {
+        /// Where it answers.
+        addr: SocketAddr,
+    },
+}
+
+/// Why a dial failed, as far as the engine needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DialFailure {
+    /// In words.
+    Reason(String),
+    /// Another live process has this node's name.
+    NameTaken {
+        /// Where it answers.
+        holder: SocketAddr,
+    },
+}
+
+/// The engine of one node.
+#[derive(Debug)]
+pub struct Engine {
+    swim: Swim,
+    links: LinkPlan,
+    join: Option<Join>,
+    seed: Seed,
+    last_turn: Instant,
+    outputs: std::collections::VecDeque<Output>,
+}
+
+impl Engine {
+    /// An engine for a node that knows only itself. `origin_unix_ms` is the wall clock at [`Instant::ORIGIN`].
+    #[must_use]
+    pub fn new(
+        config: SwimConfig,
+        cluster: &ClusterName,
+        own: Claim,
+        metadata: Metadata,
+        origin_unix_ms: u64,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
+        let links = LinkPlan::new(own.node.clone(), seed.derive("links", 0));
+        let swim = Swim::new(config, cluster, own, metadata, origin_unix_ms, seed, now);
+        let mut engine =
+            Self { swim, links, join: None, seed, last_turn: now, outputs: std::collections::VecDeque::new() };
+        engine.drain_swim(now);
+        engine
+    }
+
+    /// The membership core.
+    #[must_use]
+    pub const fn swim(&self) -> &Swim {
+        &self.swim
+    }
+
+    /// The next thing to do, `None` when all is done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due, at the latest [`HEARTBEAT`] after the last turn.
+    #[must_use]
+    pub fn next_deadline(&self) -> Instant {
+        let join = self.join.as_ref().and_then(Join::next_round);
+        let work = self.swim.next_deadline().min(self.links.next_look());
+        work.min(self.last_turn + HEARTBEAT).min(join.unwrap_or(work))
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.last_turn = now;
+        if now >= self.swim.next_deadline() {
+            self.swim.handle_timeout(now);
+        }
+        if let Some(join) = &mut self.join {
+            let dials = join.begin_round(now);
+            self.outputs.extend(dials.into_iter().map(|addr| Output::Dial(DialTarget { addr, node: None })));
+        }
+        self.drain_swim(now);
+    }
+
+    /// The loop did not turn for `gap`.
+    pub fn handle_gap(&mut self, now: Instant, gap: Duration) {
+        self.last_turn = now;
+        self.swim.handle_gap(now, gap);
+        self.drain_swim(now);
+    }
+
+    /// Joins through seeds; [`Output::JoinDone`] says when it is over. Takes the place of a join under way.
+    pub fn join(&mut self, now: Instant, seeds: Vec<JoinSeed>, retry: bool) {
+        self.join = Some(Join::new(seeds, retry, now, self.seed.derive("join", 0)));
+        self.handle_timeout(now);
+    }
+
+    /// Leaves. How far it has come, says [`Swim::farewell`].
+    pub fn leave(&mut self, now: Instant) {
+        self.join = None;
+        self.swim.leave(now);
+        self.drain_swim(now);
+    }
+
+    /// Replaces this node's metadata.
+    pub fn set_metadata(&mut self, now: Instant, metadata: Metadata) {
+        self.swim.set_metadata(now, metadata);
+        self.drain_swim(now);
+    }
+
+    /// A control link is up.
+    pub fn handle_link_up(&mut self, now: Instant, peer: PeerInfo) {
+        self.links.note_up(&peer.node);
+        self.swim.handle_link_up(now, peer);
+        self.drain_swim(now);
+    }
+
+    /// A control link is gone.
+    pub fn handle_link_down(&mut self, now: Instant, node: &NodeId, life: Life) {
+        self.links.note_down(node);
+        self.swim.handle_link_down(now, node, life);
+        self.drain_swim(now);
+    }
+
+    /// A dial ended: with the peer that answered, or with a reason.
+    pub fn handle_dialled(&mut self, now: Instant, target: &DialTarget, outcome: Result<NodeId, DialFailure>) {
+        if let Err(DialFailure::NameTaken { holder }) = outcome {
+            return self.outputs.push_back(Output::NameLost { addr: holder });
+        }
+        match &target.node {
+            Some(node) => self.links.note_dialled(now, node, outcome.is_ok()),
+            None => {
+                let outcome = outcome.map_err(|failure| match failure {
+                    DialFailure::Reason(reason) => reason,
+                    DialFailure::NameTaken { holder } => holder.to_string(),
+                });
+                if let Some(via) = self.join.as_mut().and_then(|join| join.handle_dialled(target.addr, &outcome)) {
+                    self.swim.join(&via);
+                }
+            }
+        }
+        self.drain_swim(now);
+    }
+
+    /// A datagram came over a control link.
+    pub fn handle_datagram(&mut self, now: Instant, from: &NodeId, bytes: &[u8]) {
+        self.swim.handle_datagram(now, from, bytes);
+        self.drain_swim(now);
+    }
+
+    /// A request came over a control link; the answer to give, if it can be answered.
+    pub fn handle_request(&mut self, now: Instant, peer: &PeerInfo, kind: u16, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        let answer = self.swim.handle_request(now, peer, kind, body);
+        self.drain_swim(now);
+        answer
+    }
+
+    /// A request of ours was answered, or failed.
+    pub fn handle_answer(&mut self, now: Instant, token: RequestToken, outcome: Result<(u16, Vec<u8>), String>) {
+        self.swim.handle_answer(now, token, outcome);
+        self.drain_swim(now);
+    }
+
+    /// Ends an input: takes over what the core wants, and compares the links.
+    fn drain_swim(&mut self, now: Instant) {
+        while let Some(output) = self.swim.poll_output() {
+            let output = match output {
+                SwimOutput::Datagram { to, bytes } => Output::Datagram { to, bytes },
+                SwimOutput::Request { to, token, kind, body } => Output::Request { to, token, kind, body },
+                SwimOutput::Publish(statement) => {
+                    // Who is a member, and where, decides which links are wanted.
+                    self.links.look_now();
+                    Output::Publish(statement)
+                }
+                SwimOutput::Event(kind) => Output::Event(kind),
+                SwimOutput::OwnChanged(claim) => Output::OwnChanged(claim),
+                SwimOutput::NameLost { addr } => Output::NameLost { addr },
+                SwimOutput::Joined { via } => {
+                    self.note_asked(&via, &Ok(()));
+                    continue;
+                }
+                SwimOutput::JoinFailed { via, reason } => {
+                    self.note_asked(&via, &Err(reason));
+                    continue;
+                }
+            };
+            self.outputs.push_back(output);
+        }
+        self.step_join(now);
+        if now >= self.links.next_look() && self.swim.farewell().is_none() {
+            let dials = self.links.reconcile(now, &self.swim.wanted_links(), &self.swim.lost_members());
+            self.outputs.extend(dials.into_iter().map(Output::Dial));
+        }
+    }
+
+    fn note_asked(&mut self, via: &NodeId, outcome: &Result<(), String>) {
+        if let Some(join) = &mut self.join {
+            join.handle_asked(via, outcome);
+        }
+    }
+
+    fn step_join(&mut self, now: Instant) {
+        let Some(join) = &mut self.join else { return };
+        let report = match join.step(now) {
+            JoinStep::Wait => return,
+            JoinStep::RoundFailed(report) => report,
+            JoinStep::Done(report) => {
+                self.join = None;
+                self.outputs.push_back(Output::JoinDone(report.clone()));
+                report
+            }
+        };
+        for (seed, outcome) in report.seeds {
+            if let SeedOutcome::Failed(reason) = outcome {
+                self.outputs.push_back(Output::Event(EventKind::JoinFailed { seed, reason }));
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The state file: where the members were, so that a node that restarts finds them without its seeds.
+//!
+//! Written beside its place and moved there, so that a crash leaves the old one or the new one. One that cannot be read, or
+//! belongs to another cluster or node, is set aside under another name and reported, never overwritten.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use cluster_types::{ClusterName, NodeId};
+use serde::{Deserialize, Serialize};
+
+const VERSION: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Contents {
+    version: u32,
+    cluster: String,
+    node: String,
+    peers: Vec<Peer>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Peer {
+    node: String,
+    addr: SocketAddr,
+}
+
+/// The state file of one node.
+#[derive(Debug, Clone)]
+pub struct StateFile {
+    path: PathBuf,
+    cluster: ClusterName,
+    node: NodeId,
+}
+
+/// What came of reading a state file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loaded {
+    /// There is none yet.
+    Fresh,
+    /// The members as they were.
+    Peers(Vec<SocketAddr>),
+    /// It could not be used and was moved.
+    SetAside {
+        /// Where it is now.
+        to: PathBuf,
+        /// What was wrong with it.
+        reason: String,
+    },
+}
+
+impl StateFile {
+    /// The state file of `node` at `path`.
+    pub fn new(path: impl Into<PathBuf>, cluster: ClusterName, node: NodeId) -> Self {
+        Self { path: path.into(), cluster, node }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It is there and the system does not let it be read or moved.
+    pub fn load(&self) -> io::Result<Loaded> {
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Fresh),
+            Err(e) => return Err(e),
+        };
+        match self.parse(&bytes) {
+            Ok(peers) => Ok(Loaded::Peers(peers)),
+            Err(reason) => self.set_aside(reason),
+        }
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<Vec<SocketAddr>, String> {
+        let contents: Contents = serde_json::from_slice(bytes).map_err(|e| format!("it is not a state file: {e}"))?;
+        if contents.version != VERSION {
+            return Err(format!("it has version {}, this program writes {VERSION}", contents.version));
+        }
+        if contents.cluster != self.cluster.as_str() || contents.node != self.node.as_str() {
+            let (cluster, node) = (contents.cluster, contents.node);
+            return Err(format!(
+                "it belongs to {node} of cluster {cluster}, this is {} of {}",
+                self.node, self.cluster
+            ));
+        }
+        Ok(contents.peers.into_iter().map(|peer| peer.addr).collect())
+    }
+
+    fn set_aside(&self, reason: String) -> io::Result<Loaded> {
+        let free = |n: u32| {
+            let candidate =
+                self.path.with_extension(if n == 0 { "damaged".to_owned() } else { format!("damaged-{n}") });
+            (!candidate.exists()).then_some(candidate)
+        };
+        let to =
+            (0..1_000).find_map(free).ok_or_else(|| io::Error::other("a thousand damaged files are there already"))?;
+        fs::rename(&self.path, &to)?;
+        Ok(Loaded::SetAside { to, reason })
+    }
+
+    /// Writes it anew.
+    ///
+    /// # Errors
+    /// What the system says; the old one stays then.
+    pub fn save(&self, peers: impl IntoIterator<Item = (NodeId, SocketAddr)>) -> io::Result<()> {
+        let peers = peers.into_iter().map(|(node, addr)| Peer { node: node.to_string(), addr }).collect();
+        let contents =
+            Contents { version: VERSION, cluster: self.cluster.to_string(), node: self.node.to_string(), peers };
+        let bytes = serde_json::to_vec_pretty(&contents)?;
+        let temporary = self.path.with_extension(format!("tmp-{}", std::process::id()));
+        let written = fs::File::create(&temporary).and_then(|mut file| {
+            io::Write::write_all(&mut file, &bytes)?;
+            file.sync_all()
+        });
+        let placed = written.and_then(|()| fs::rename(&temporary, &self.path));
+        if placed.is_err() {
+            // The first error is the one to report.
+            let _ = fs::remove_file(&temporary);
+        }
+        placed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(dir: &Path, node: &str) -> StateFile {
+        StateFile::new(dir.join("state.json"), "prod".parse().unwrap(), node.parse().unwrap())
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_nothing_else_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = file(dir.path(), "a");
+        assert_eq!(state.load().unwrap(), Loaded::Fresh);
+        let addr: SocketAddr = "10.0.0.2:7000".parse().unwrap();
+        state.save([("b".parse().unwrap(), addr)]).unwrap();
+        assert_eq!(state.load().unwrap(), Loaded::Peers(vec![addr]));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_foreign_or_damaged_file_is_set_aside_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        file(dir.path(), "a").save([]).unwrap();
+        let Loaded::SetAside { to, reason } = file(dir.path(), "b").load().unwrap() else { panic!("not set aside") };
+        assert_eq!(reason, "it belongs to a of cluster prod, this is b of prod");
+        assert!(to.exists() && !dir.path().join("state.json").exists());
+        fs::write(dir.path().join("state.json"), "{ half").unwrap();
+        let Loaded::SetAside { to: second, reason } = file(dir.path(), "b").load().unwrap() else { panic!("kept") };
+        assert!(reason.starts_with("it is not a state file"), "{reason}");
+        assert_ne!(to, second);
+        assert_eq!(fs::read_to_string(second).unwrap(), "{ half");
+        assert_eq!(file(dir.path(), "b").load().unwrap(), Loaded::Fresh);
+    }
+}
