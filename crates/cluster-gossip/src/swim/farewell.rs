@@ -37,8 +37,13 @@ impl Swim {
         if self.farewell.is_some() {
             return;
         }
-        self.own.state = State::Left;
         self.rounds.clear();
+        if self.rivals.is_lost() {
+            // The name is somebody else's, who stays.
+            self.farewell = Some(Farewell { asked: 0, acknowledged: 0, waiting: BTreeSet::new(), next_send: now });
+            return;
+        }
+        self.own.state = State::Left;
         let waiting: BTreeSet<NodeId> = self.warm().into_iter().collect();
         self.farewell = Some(Farewell { asked: waiting.len(), acknowledged: 0, waiting, next_send: now });
         self.publish_own();
@@ -68,7 +73,9 @@ impl Swim {
     /// A member says goodbye itself.
     pub(super) fn hear_farewell(&mut self, now: Instant, from: &NodeId, incarnation: u64) {
         let known = self.view.get(from).map(|known| known.claim.clone());
-        if let Some(before) = known {
+        // A process that lost the name to another one does not speak for it.
+        let life = self.links.get(from).map(|peer| peer.life);
+        if let Some(before) = known.filter(|known| Some(known.life) == life) {
             let incarnation = cluster_types::Incarnation::from_raw(incarnation).max(before.incarnation);
             let claim = Claim { state: State::Left, incarnation, ..before };
             self.learn(now, crate::wire::Update { claim, vote: None }, from);

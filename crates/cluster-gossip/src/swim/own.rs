@@ -28,6 +28,13 @@ struct Rival {
     answers: u32,
 }
 
+impl Rivals {
+    /// Whether this node has lost its name.
+    pub(super) const fn is_lost(&self) -> bool {
+        self.lost
+    }
+}
+
 /// Answers that prove a living rival.
 const ANSWERS_PROVE: u32 = 2;
 

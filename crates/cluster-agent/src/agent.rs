@@ -1,0 +1,164 @@
+//! `cluster agent`: a member of a cluster until told to stop.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_manager::state_file::Loaded;
+use cluster_manager::{Cluster, Delivery, Pki, ShutdownReport, StateFile};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::admin::Admin;
+use crate::cli::AgentArgs;
+use crate::events::{Ready, Writer};
+use crate::settings::Settings;
+use crate::{Failure, pki};
+
+/// With its six phases, a shutdown ends within this, whoever answers.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(7_400);
+
+pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
+    let settings = Settings::load(*args)?;
+    let mut stop = Stop::new()?;
+    let cluster = start(&settings).await?;
+    let leave = Arc::new(Notify::new());
+    let admin = match settings.admin {
+        Some(addr) => Some(Admin::start(addr, cluster.clone(), Arc::clone(&leave)).await?),
+        None => None,
+    };
+    let ready =
+        Ready { node: settings.name.clone(), bind: cluster.local_addr(), admin: admin.as_ref().map(Admin::local_addr) };
+    let writer = Writer::start(settings.events, ready, cluster.subscribe())
+        .map_err(|e| Failure::new(format!("the output thread cannot be started: {e}")))?;
+
+    let state =
+        settings.state.as_ref().map(|path| StateFile::new(path, cluster.cluster_name().clone(), settings.name.clone()));
+    let mut seeds = settings.join.clone();
+    seeds.extend(remembered(state.as_ref())?);
+    seeds.retain(|seed| *seed != cluster.advertised_addr());
+    let joining = async {
+        if !seeds.is_empty() {
+            // Ends when joined, or with the node.
+            let _ = cluster.join_patiently(seeds).await;
+        }
+        std::future::pending::<()>().await
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = stop.asked() => Ok(()),
+        () = leave.notified() => Ok(()),
+        holder = cluster.name_lost() => Err(name_taken(&settings, holder)),
+        () = remember(&cluster, state.as_ref()) => Ok(()),
+        () = joining => Ok(()),
+    };
+    if outcome.is_ok() {
+        save(&cluster, state.as_ref());
+    }
+    let report = tokio::select! {
+        biased;
+        () = stop.asked() => return Ok(ExitCode::FAILURE),
+        report = shut_down(&cluster, admin, outcome.is_ok()) => report,
+    };
+    if let Some(report) = report {
+        writer.finish(report).await;
+    }
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+async fn start(settings: &Settings) -> Result<Cluster, Failure> {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+    let credentials = Pki::new(&settings.pki)
+        .load_or_issue(&settings.name, now)
+        .map_err(|e| pki::advice(&e, settings.name.as_str()))?;
+    let mut metadata = Ok(());
+    let builder = Cluster::builder(credentials, settings.profile).bind(settings.bind).configure(|config| {
+        config.advertise = settings.advertise;
+        metadata = config.set_metadata(settings.metadata.clone());
+    });
+    metadata.map_err(|e| Failure::usage(e.to_string()))?;
+    builder.start().await.map_err(|e| Failure::from_error(&e))
+}
+
+fn name_taken(settings: &Settings, holder: std::net::SocketAddr) -> Failure {
+    Failure::new(format!(
+        "the name {} is taken: another live process at {holder} has it; choose another --name, or stop that process first",
+        settings.name
+    ))
+}
+
+/// A node whose name is another's must not say goodbye in that name: it just goes.
+async fn shut_down(cluster: &Cluster, admin: Option<Admin>, politely: bool) -> Option<ShutdownReport> {
+    let report = match politely {
+        true => Some(cluster.shutdown(SHUTDOWN_TIMEOUT).await),
+        false => None,
+    };
+    if let Some(admin) = admin {
+        admin.stop().await;
+    }
+    report
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|e| Failure::new(format!("signals cannot be listened to: {e}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn remembered(state: Option<&StateFile>) -> Result<Vec<std::net::SocketAddr>, Failure> {
+    let Some(state) = state else { return Ok(Vec::new()) };
+    let failed =
+        |e: std::io::Error| Failure::new(format!("the state file {} cannot be used: {e}", state.path().display()));
+    match state.load().map_err(failed)? {
+        Loaded::Fresh => Ok(Vec::new()),
+        Loaded::Peers(peers) => Ok(peers),
+        Loaded::SetAside { to, reason } => {
+            tracing::warn!(file = %state.path().display(), kept_as = %to.display(), %reason, "state file set aside");
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// Writes the members down whenever they change, at most once a second. Never ends.
+async fn remember(cluster: &Cluster, state: Option<&StateFile>) {
+    let mut events = cluster.subscribe();
+    let mut changed = false;
+    loop {
+        let quiet = tokio::time::sleep(Duration::from_secs(1));
+        tokio::select! {
+            biased;
+            delivery = events.recv() => match delivery {
+                Some(Delivery::Event { event, .. }) => changed |= event.kind.member().is_some(),
+                Some(Delivery::Snapshot { .. } | Delivery::Lagged { .. }) => changed = true,
+                None => std::future::pending().await,
+            },
+            () = quiet, if changed => {
+                changed = false;
+                save(cluster, state);
+            }
+        }
+    }
+}
+
+fn save(cluster: &Cluster, state: Option<&StateFile>) {
+    let Some(state) = state else { return };
+    let live = cluster.members().into_iter().filter(|m| m.state.is_live() && m.node != *cluster.node());
+    if let Err(error) = state.save(live.map(|member| (member.node, member.addr))) {
+        tracing::warn!(file = %state.path().display(), %error, "the members cannot be written down");
+    }
+}

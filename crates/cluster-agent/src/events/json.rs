@@ -1,0 +1,131 @@
+//! One JSON object a line, as `docs/agent.md` lists them.
+
+use std::time::Duration;
+
+use cluster_manager::{Event, EventKind, Evidence, Member, MemberTable, NodeId, PhaseReport};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Ready, Say};
+
+/// Written in this order; what is absent is left out.
+#[derive(Debug, Default, Serialize)]
+struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incarnation: Option<u64>,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, Value>,
+}
+
+pub(super) fn line(say: &Say<'_>) -> String {
+    let line = match say {
+        Say::Ready(ready) => return ready_line(ready),
+        Say::Event { seq, event } => event_line(*seq, event),
+        Say::Lagged { seq, missed } => {
+            Line { seq: Some(*seq), event: "lagged", rest: object(json!({ "missed": missed })), ..Line::default() }
+        }
+        Say::Snapshot { seq, members, own } => {
+            let rest = object(json!({ "members": snapshot(members, own) }));
+            Line { seq: Some(*seq), event: "snapshot", rest, ..Line::default() }
+        }
+        Say::Shutdown(report) => {
+            let phases: Vec<Value> = report.phases.iter().map(phase).collect();
+            Line { event: "shutdown", rest: object(json!({ "phases": phases })), ..Line::default() }
+        }
+    };
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
+fn ready_line(ready: &Ready) -> String {
+    #[derive(Serialize)]
+    struct ReadyLine<'a> {
+        event: &'a str,
+        node: &'a str,
+        bind: String,
+        admin: Option<String>,
+    }
+    let admin = ready.admin.map(|admin| admin.to_string());
+    let line = ReadyLine { event: "ready", node: ready.node.as_str(), bind: ready.bind.to_string(), admin };
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
+fn event_line(seq: u64, event: &Event) -> Line<'_> {
+    Line {
+        at_ms: Some(millis(event.at.since_origin())),
+        seq: Some(seq),
+        event: event.kind.as_str(),
+        node: event.kind.node().map(NodeId::as_str),
+        incarnation: event.kind.incarnation().map(|incarnation| incarnation.get()),
+        rest: object(details(&event.kind)),
+    }
+}
+
+fn details(kind: &EventKind) -> Value {
+    match kind {
+        EventKind::Joined(m) | EventKind::Alive(m) | EventKind::Updated(m) => {
+            json!({ "addr": m.claim.addr, "meta": meta(m) })
+        }
+        EventKind::Suspected(_, evidence) | EventKind::Failed(_, evidence) => json!({ "evidence": why(evidence) }),
+        EventKind::HealthCheckFailed { phi_milli, .. } => json!({ "phi": *phi_milli as f64 / 1_000.0 }),
+        EventKind::LinkUp { addr, .. } => json!({ "addr": addr }),
+        EventKind::LinkDown { reason, .. } => json!({ "reason": reason }),
+        EventKind::Merged { members } => json!({ "members": members }),
+        EventKind::Conflict { addr, reason, .. } => json!({ "addr": addr, "reason": reason }),
+        EventKind::JoinFailed { seed, reason } => json!({ "seed": seed, "reason": reason }),
+        _ => json!({}),
+    }
+}
+
+fn why(evidence: &Evidence) -> Value {
+    let accusers: Vec<&str> = evidence.accusers.iter().map(NodeId::as_str).collect();
+    json!({
+        "accusation": evidence.accusation.as_str(),
+        "accusers": accusers,
+        "votes_needed": evidence.votes_needed,
+        "silence_ms": millis(evidence.silence),
+        "unanswered_ms": evidence.unanswered_for.map(millis),
+        "local_health": evidence.local_health,
+    })
+}
+
+fn snapshot(members: &MemberTable, own: &NodeId) -> Vec<Value> {
+    let others = members.iter().filter(|member| member.node() != own);
+    others
+        .map(|m| {
+            let claim = &m.claim;
+            let (node, state) = (claim.node.as_str(), claim.state.as_str());
+            json!({ "node": node, "addr": claim.addr, "state": state, "incarnation": claim.incarnation.get() })
+        })
+        .collect()
+}
+
+fn phase(report: &PhaseReport) -> Value {
+    let mut phase = json!({ "phase": report.phase.as_str(), "ms": millis(report.took), "ok": report.ok });
+    if let Some((heard, told)) = report.acks {
+        phase["acks"] = json!(heard);
+        phase["told"] = json!(told);
+    }
+    phase
+}
+
+fn meta(member: &Member) -> Value {
+    Value::Object(member.metadata.iter().map(|(k, v)| (k.to_owned(), v.into())).collect())
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn object(value: Value) -> serde_json::Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => serde_json::Map::new(),
+    }
+}

@@ -1,0 +1,161 @@
+//! The agent's settings: flags before environment before file, then checked once.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use cluster_manager::{NodeId, Profile};
+use serde::Deserialize;
+
+use crate::Failure;
+use crate::cli::{AgentArgs, EventFormat};
+
+/// Everything an agent needs to know, checked.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) name: NodeId,
+    pub(crate) bind: SocketAddr,
+    pub(crate) advertise: Option<SocketAddr>,
+    pub(crate) join: Vec<SocketAddr>,
+    pub(crate) pki: PathBuf,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) profile: Profile,
+    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) state: Option<PathBuf>,
+    pub(crate) events: EventFormat,
+}
+
+/// The file, as written. Every key is the name of a flag.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: Option<String>,
+    bind: Option<SocketAddr>,
+    advertise: Option<SocketAddr>,
+    #[serde(default)]
+    join: Vec<SocketAddr>,
+    pki: Option<PathBuf>,
+    admin: Option<SocketAddr>,
+    profile: Option<String>,
+    zone: Option<String>,
+    #[serde(default)]
+    meta: std::collections::BTreeMap<String, String>,
+    state: Option<PathBuf>,
+    events: Option<String>,
+}
+
+impl Settings {
+    /// Merges the command line and environment (which clap has merged already) with the file.
+    pub(crate) fn load(args: AgentArgs) -> Result<Self, Failure> {
+        let file = match &args.config {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        Self::merge(args, file)
+    }
+
+    fn merge(args: AgentArgs, file: File) -> Result<Self, Failure> {
+        let parsed = |what: &str, text: Option<String>| match text {
+            Some(text) => text.parse().map(Some).map_err(|e: cluster_manager::IdError| in_file(what, &e)),
+            None => Ok(None),
+        };
+        let file_name: Option<NodeId> = parsed("name", file.name)?;
+        let file_profile: Option<Profile> =
+            file.profile.map(|text| text.parse().map_err(|e| in_file("profile", &e))).transpose()?;
+        let file_events = file.events.map(|text| event_format(&text)).transpose()?;
+        let required = |flag: &str| {
+            Failure::usage(format!(
+                "--{flag} is missing; give it as a flag, in the environment, or in the --config file"
+            ))
+        };
+        let admin = args.admin.or(file.admin);
+        if let Some(admin) = admin.filter(|admin| !admin.ip().is_loopback()) {
+            return Err(in_file("admin", &format!("{admin} is not a loopback address")));
+        }
+        let mut metadata: Vec<(String, String)> = file.meta.into_iter().collect();
+        metadata.extend(args.meta);
+        metadata.extend(args.zone.or(file.zone).map(|zone| ("zone".to_owned(), zone)));
+        Ok(Self {
+            name: args.name.or(file_name).ok_or_else(|| required("name"))?,
+            bind: args.bind.or(file.bind).ok_or_else(|| required("bind"))?,
+            advertise: args.advertise.or(file.advertise),
+            join: if args.join.is_empty() { file.join } else { args.join },
+            pki: args.pki.or(file.pki).ok_or_else(|| required("pki"))?,
+            admin,
+            profile: args.profile.or(file_profile).unwrap_or_default(),
+            metadata,
+            state: args.state.or(file.state),
+            events: args.events.or(file_events).unwrap_or_default(),
+        })
+    }
+}
+
+fn in_file(key: &str, problem: &dyn std::fmt::Display) -> Failure {
+    Failure::usage(format!("the --config file's {key}: {problem}"))
+}
+
+fn event_format(text: &str) -> Result<EventFormat, Failure> {
+    match text {
+        "json" => Ok(EventFormat::Json),
+        "text" => Ok(EventFormat::Text),
+        "none" => Ok(EventFormat::None),
+        other => Err(in_file("events", &format!("{other:?} is not a format: use json, text or none"))),
+    }
+}
+
+fn read(path: &Path) -> Result<File, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Failure::usage(format!("the --config file {} cannot be read: {e}", path.display())))?;
+    toml::from_str(&text).map_err(|e| Failure::usage(format!("the --config file {}: {e}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merge(args: AgentArgs, file: &str) -> Result<Settings, String> {
+        Settings::merge(args, toml::from_str(file).unwrap()).map_err(|e| e.to_string())
+    }
+
+    const COMPLETE: &str = r#"
+        name = "from-file"
+        bind = "127.0.0.1:1"
+        join = ["127.0.0.1:2"]
+        pki = "keys"
+        profile = "wan"
+        zone = "a"
+        meta = { role = "db" }
+        events = "json"
+    "#;
+
+    #[test]
+    fn a_file_is_enough_and_flags_win_over_it() {
+        let settings = merge(AgentArgs::default(), COMPLETE).unwrap();
+        assert_eq!((settings.name.as_str(), settings.profile), ("from-file", Profile::Wan));
+        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        assert_eq!(settings.metadata, [pair("role", "db"), pair("zone", "a")]);
+        let flags = AgentArgs {
+            name: Some("from-flag".parse().unwrap()),
+            join: vec!["127.0.0.1:3".parse().unwrap()],
+            events: Some(EventFormat::None),
+            ..AgentArgs::default()
+        };
+        let settings = merge(flags, COMPLETE).unwrap();
+        assert_eq!(settings.name.as_str(), "from-flag");
+        assert_eq!(settings.join, ["127.0.0.1:3".parse().unwrap()]);
+        assert_eq!(settings.events, EventFormat::None);
+        assert_eq!(settings.bind, "127.0.0.1:1".parse().unwrap());
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        let error = |file: &str| merge(AgentArgs::default(), file).unwrap_err();
+        assert!(error("").starts_with("--name is missing"));
+        assert!(error("name = \"a\"").starts_with("--bind is missing"));
+        assert!(error("name = \"a b\"").contains("the --config file's name: ' ' at byte 1"));
+        assert!(error("profile = \"x\"").contains("use lan, wan or local"));
+        assert!(error("events = \"x\"").contains("use json, text or none"));
+        assert!(error("admin = \"10.0.0.1:1\"").contains("is not a loopback address"));
+        let typo = toml::from_str::<File>("nmae = \"a\"").unwrap_err().to_string();
+        assert!(typo.contains("unknown field `nmae`"), "{typo}");
+    }
+}
