@@ -279,6 +279,7 @@ impl Swim {
         self.greet(now, &peer);
         self.note_sign(now, &peer.node);
         self.send_waiting_pings(now, &peer.node);
+        self.sync_soon(now);
         self.flush(now);
     }
 

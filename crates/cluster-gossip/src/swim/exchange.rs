@@ -1,5 +1,7 @@
 //! Exchanges on streams: joining, comparing whole views, fetching metadata.
 
+use std::time::Duration;
+
 use cluster_types::{Instant, Metadata, NodeId, Seed, State};
 
 use super::spreading::Urgency;
@@ -53,6 +55,12 @@ impl Swim {
         }
     }
 
+    /// Compares views soon rather than in its turn: a link has come up, or a difference was found.
+    pub(super) fn sync_soon(&mut self, now: Instant) {
+        const SOON: Duration = Duration::from_millis(250);
+        self.next_sync = self.next_sync.min(now + SOON.mul_f64(1.0 + self.draws.fraction()));
+    }
+
     /// One missing body at a time, from the member itself or else from anybody warm.
     pub(super) fn fetch_missing_metadata(&mut self) {
         let lacking = self.view.values().find(|known| known.lacks_metadata()).map(|known| known.claim.node.clone());
@@ -99,6 +107,8 @@ impl Swim {
             }
             (What::Join, Err(reason)) => self.emit(Output::JoinFailed { via: to, reason }),
             (What::Sync, Ok(Answer::Entries(entries))) => {
+                // Where two views differ, a third may differ as well.
+                self.sync_soon(now);
                 let lacking = self.lacking_in(now, &entries);
                 self.learn_all(now, entries, &to);
                 if !lacking.is_empty() {

@@ -20,15 +20,31 @@ pub(super) enum Urgency {
 impl Swim {
     /// Sends a message, filled up with news.
     pub(super) fn send(&mut self, now: Instant, to: &NodeId, kind: DatagramKind, seq: u64, target: Option<&NodeId>) {
+        let told = self.send_filled(now, to, kind, seq, target);
+        let limit = transmissions(self.live_count());
+        for news in &told {
+            self.queue.note_told(news, limit);
+        }
+    }
+
+    /// Sends a message, filled up with news; returns what it told.
+    fn send_filled(
+        &mut self,
+        now: Instant,
+        to: &NodeId,
+        kind: DatagramKind,
+        seq: u64,
+        target: Option<&NodeId>,
+    ) -> Vec<News> {
+        let mut told = Vec::new();
         if !self.links.contains_key(to) {
-            return;
+            return told;
         }
         let mut writer = DatagramWriter::new(kind, seq, target);
         // Whoever is held to be suspect or failed hears it with every word, until it has refuted.
         if let Some(accusation) = self.accusation_of(now, to) {
             writer.push(&accusation);
         }
-        let mut told = Vec::new();
         for news in self.queue.iter() {
             let Some(update) = self.update_for(now, news, to) else {
                 continue;
@@ -38,11 +54,8 @@ impl Swim {
             }
             told.push(news.clone());
         }
-        let limit = transmissions(self.live_count());
-        for news in &told {
-            self.queue.note_told(news, limit);
-        }
         self.emit(Output::Datagram { to: to.clone(), bytes: writer.finish() });
+        told
     }
 
     fn accusation_of(&self, now: Instant, node: &NodeId) -> Option<Update> {
@@ -83,12 +96,17 @@ impl Swim {
         self.links.keys().filter(live).cloned().collect()
     }
 
-    /// Tells a few, chosen at random.
-    pub(super) fn gossip(&mut self, now: Instant) {
+    /// A few of the warm links, chosen at random.
+    fn some(&mut self) -> Vec<NodeId> {
         let mut warm = self.warm();
         self.draws.shuffle(&mut warm);
         warm.truncate(self.config.gossip_fanout);
-        for to in warm {
+        warm
+    }
+
+    /// The tick: tells a few what there is to tell.
+    pub(super) fn gossip(&mut self, now: Instant) {
+        for to in self.some() {
             self.tell(now, &to);
         }
         // News nobody can be told of (there is no link) would keep the tick awake; it is told when links come up.
@@ -97,13 +115,16 @@ impl Swim {
         }
     }
 
-    /// Ends an input: what became urgent in it is told now.
+    /// Ends an input: what became urgent in it is told now. That does not count as told: few links may be warm yet, as in a
+    /// node that has just joined, and the ticks must reach beyond them.
     pub(super) fn flush(&mut self, now: Instant) {
-        let urgency = std::mem::replace(&mut self.urgency, Urgency::None);
-        match urgency {
-            Urgency::None => {}
-            Urgency::Some => self.gossip(now),
-            Urgency::Everybody => self.warm().iter().for_each(|to| self.tell(now, to)),
+        let listeners = match std::mem::replace(&mut self.urgency, Urgency::None) {
+            Urgency::None => return,
+            Urgency::Some => self.some(),
+            Urgency::Everybody => self.warm(),
+        };
+        for to in listeners {
+            self.send_filled(now, &to, DatagramKind::Gossip, 0, None);
         }
     }
 }

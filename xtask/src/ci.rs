@@ -1,0 +1,58 @@
+//! The gate: exactly what CI runs, in the order in which it fails soonest.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::shell::{self, has_cargo_command};
+use crate::{Outcome, tests, tidy};
+
+/// A named step.
+type Step = (&'static str, fn(&Path) -> Outcome);
+
+const STEPS: [Step; 7] = [
+    ("format", |root| shell::run(root, "cargo", &["fmt", "--all", "--check"])),
+    ("tidy", |root| tidy::run(root, false)),
+    ("lints", |root| {
+        shell::run(root, "cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])
+    }),
+    ("licences", licences),
+    ("docs", docs),
+    ("tests", |root| tests::test(root, &[])),
+    ("demo", |root| {
+        shell::run(root, "cargo", &["run", "--release", "--quiet", "--", "demo", "--nodes", "16", "--json"])
+    }),
+];
+
+pub(crate) fn run(root: &Path) -> Outcome {
+    let mut table = String::new();
+    for (name, step) in STEPS {
+        let started = now();
+        let outcome = step(root);
+        let took = started.elapsed().as_secs();
+        table += &format!("{name:<10} {:<6} {took:>5} s\n", if outcome.is_ok() { "ok" } else { "FAILED" });
+        if let Err(reason) = outcome {
+            println!("\n{table}");
+            return Err(reason);
+        }
+    }
+    println!("\n{table}");
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a program for people may look at the clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn licences(root: &Path) -> Outcome {
+    if has_cargo_command("deny") {
+        return shell::run(root, "cargo", &["deny", "check", "licenses", "bans", "sources"]);
+    }
+    println!("\n=== cargo deny is not installed: licences and duplicates are not checked here");
+    Ok(())
+}
+
+fn docs(root: &Path) -> Outcome {
+    // Through the environment of a child: `env` is on every system this runs on.
+    shell::run(root, "env", &["RUSTDOCFLAGS=--deny warnings", "cargo", "doc", "--workspace", "--no-deps", "--quiet"])
+}

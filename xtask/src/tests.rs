@@ -1,0 +1,24 @@
+//! Running the tests: with cargo-nextest where it is installed, else with cargo itself.
+
+use std::path::Path;
+
+use crate::Outcome;
+use crate::shell::{has_cargo_command, run};
+
+/// Everything that needs no privilege: unit tests, integration tests on loopback, doctests.
+pub(crate) fn test(root: &Path, args: &[String]) -> Outcome {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if !has_cargo_command("nextest") {
+        return run(root, "cargo", &[&["test", "--workspace", "--quiet"], &args[..]].concat());
+    }
+    run(root, "cargo", &[&["nextest", "run", "--workspace"], &args[..]].concat())?;
+    // nextest runs no doctests; with arguments of the caller's, only what was asked for.
+    if args.is_empty() { run(root, "cargo", &["test", "--workspace", "--doc", "--quiet"]) } else { Ok(()) }
+}
+
+/// The tests that start whole clusters of real processes, one at a time, loudly.
+pub(crate) fn integration(root: &Path, args: &[String]) -> Outcome {
+    let filter: Vec<&str> = args.iter().map(String::as_str).collect();
+    let base = ["test", "--release", "--package", "cluster-agent", "--test", "it", "--"];
+    run(root, "cargo", &[&base[..], &filter, &["--test-threads=1", "--include-ignored"]].concat())
+}
