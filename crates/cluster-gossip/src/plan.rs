@@ -34,6 +34,8 @@ pub struct RingPlan {
     members: BTreeSet<NodeId>,
     /// This node's subjects; computed when asked for after a change of members.
     subjects: Option<Vec<NodeId>>,
+    /// Subjects and observers of this node; as above.
+    neighbours: Option<BTreeSet<NodeId>>,
     /// Who is still to be probed in this round over the subjects, last first.
     round: Vec<NodeId>,
     draws: Draws,
@@ -71,11 +73,17 @@ impl RingPlan {
             rings: (0..observers as u64).map(ring).collect(),
             members: BTreeSet::new(),
             subjects: None,
+            neighbours: None,
             round: Vec::new(),
             draws: seed.derive("probe order", 0).stream(),
         };
         plan.insert(&own);
         plan
+    }
+
+    fn forget(&mut self) {
+        self.subjects = None;
+        self.neighbours = None;
     }
 
     fn subjects(&mut self) -> &[NodeId] {
@@ -94,7 +102,7 @@ impl ProbePlan for RingPlan {
             for ring in &mut self.rings {
                 ring.places.insert(ring.place(node), ());
             }
-            self.subjects = None;
+            self.forget();
         }
     }
 
@@ -103,7 +111,7 @@ impl ProbePlan for RingPlan {
             for ring in &mut self.rings {
                 ring.places.remove(&ring.place(node));
             }
-            self.subjects = None;
+            self.forget();
         }
     }
 
@@ -121,9 +129,12 @@ impl ProbePlan for RingPlan {
     }
 
     fn neighbours(&mut self) -> BTreeSet<NodeId> {
-        let mut neighbours: BTreeSet<NodeId> = self.observers_of(&self.own).into_iter().collect();
-        neighbours.extend(self.subjects().iter().cloned());
-        neighbours
+        if self.neighbours.is_none() {
+            let mut neighbours: BTreeSet<NodeId> = self.observers_of(&self.own).into_iter().collect();
+            neighbours.extend(self.subjects().iter().cloned());
+            self.neighbours = Some(neighbours);
+        }
+        self.neighbours.clone().unwrap_or_default()
     }
 
     /// Once round all subjects in a shuffled order, then in another; who joins meanwhile waits for the next round, who went

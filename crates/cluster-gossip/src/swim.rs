@@ -83,6 +83,11 @@ pub enum Output {
         /// Its body.
         body: Vec<u8>,
     },
+    /// Close the control link to a peer: it was declared failed. If it lives after all, a fresh link will tell.
+    Disconnect {
+        /// Whom.
+        node: NodeId,
+    },
     /// Write a statement to the registry.
     Publish(Statement),
     /// Publish an event that changes no member.
@@ -228,11 +233,13 @@ impl Swim {
     #[must_use]
     pub fn next_deadline(&self) -> Instant {
         let gossip = (!self.queue.is_empty()).then_some(self.next_gossip);
+        if let Some(farewell) = &self.farewell {
+            return farewell.next_send().into_iter().chain(gossip).min().unwrap_or(Instant::END);
+        }
         let rounds = self.rounds.values().map(Round::deadline);
         let verdicts = self.suspects.iter().filter_map(|suspect| self.verdict_deadline(suspect));
-        let farewell = self.farewell.as_ref().map(|farewell| farewell.next_send);
         let fixed = [self.next_probe, self.next_sync];
-        fixed.into_iter().chain(gossip).chain(rounds).chain(verdicts).chain(farewell).min().unwrap_or(self.next_probe)
+        fixed.into_iter().chain(gossip).chain(rounds).chain(verdicts).min().unwrap_or(self.next_probe)
     }
 
     /// Time has passed.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cluster_failure::GapRule;
 use cluster_gossip::swim::FarewellProgress;
 use cluster_gossip::{PeerInfo, RequestToken, SharedNodeRegistry};
-use cluster_pool::{ConnectionPool, DialError, HelloError, InboundRequest, Link, PoolEvent};
+use cluster_pool::{CloseCode, ConnectionPool, DialError, HelloError, InboundRequest, Link, PoolEvent};
 use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
 use cluster_types::{EventKind, Instant, Metadata, NodeId};
 use tokio::sync::{mpsc, oneshot};
@@ -244,6 +244,11 @@ impl Driver {
                     }
                 }
                 Output::Request { to, token, kind, body } => self.spawn_request(&to, token, kind, body),
+                Output::Disconnect { node } => {
+                    if let Some(link) = self.links.get(&node) {
+                        link.close(CloseCode::DONE);
+                    }
+                }
                 Output::Dial(target) => self.pool.dial_control(target),
                 Output::Publish(statement) => self.registry.apply(now, statement).iter().for_each(log),
                 Output::Event(kind) => self.note(now, kind),

@@ -37,6 +37,11 @@ pub enum Output {
     },
     /// Dial a control link; the outcome goes to [`Engine::handle_dialled`].
     Dial(DialTarget),
+    /// Close the control link to a peer.
+    Disconnect {
+        /// Whom.
+        node: NodeId,
+    },
     /// Write a statement to the registry.
     Publish(Statement),
     /// Publish an event that changes no member.
@@ -110,7 +115,9 @@ impl Engine {
     #[must_use]
     pub fn next_deadline(&self) -> Instant {
         let join = self.join.as_ref().and_then(Join::next_round);
-        let work = self.swim.next_deadline().min(self.links.next_look());
+        let leaving = self.swim.farewell().is_some();
+        let links = if leaving { Instant::END } else { self.links.next_look() };
+        let work = self.swim.next_deadline().min(links);
         work.min(self.last_turn + HEARTBEAT).min(join.unwrap_or(work))
     }
 
@@ -217,6 +224,7 @@ impl Engine {
                     self.links.look_now();
                     Output::Publish(statement)
                 }
+                SwimOutput::Disconnect { node } => Output::Disconnect { node },
                 SwimOutput::Event(kind) => Output::Event(kind),
                 SwimOutput::OwnChanged(claim) => Output::OwnChanged(claim),
                 SwimOutput::NameLost { addr } => Output::NameLost { addr },

@@ -1,1 +1,6 @@
-//! .
+//! Tests of whole clusters, repeatable to the last packet.
+#![doc = include_str!("../README.md")]
+
+pub mod engine_world;
+
+pub use engine_world::{EngineWorld, WorldConfig};

@@ -15,6 +15,9 @@ impl Instant {
     /// The driver's origin.
     pub const ORIGIN: Self = Self(0);
 
+    /// Later than anything that happens: the deadline of nothing.
+    pub const END: Self = Self(u64::MAX);
+
     /// The point `since_origin` after the origin.
     #[must_use]
     pub fn after_origin(since_origin: Duration) -> Self {

@@ -17,7 +17,14 @@ pub(super) struct Farewell {
     asked: usize,
     acknowledged: usize,
     waiting: BTreeSet<NodeId>,
-    pub(super) next_send: Instant,
+    next_send: Instant,
+}
+
+impl Farewell {
+    /// When it is said again, if somebody has not acknowledged.
+    pub(super) fn next_send(&self) -> Option<Instant> {
+        (!self.waiting.is_empty()).then_some(self.next_send)
+    }
 }
 
 /// How far a farewell has come.

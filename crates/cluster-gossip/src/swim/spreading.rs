@@ -71,8 +71,12 @@ impl Swim {
     fn update_for(&self, now: Instant, news: &News, to: &NodeId) -> Option<Update> {
         match news {
             News::Claim(node) if *node == self.own.node => Some(Update { claim: self.own.clone(), vote: None }),
-            News::Claim(node) if node == to => None,
-            News::Claim(node) => Some(Update { claim: self.view.get(node)?.claim.clone(), vote: None }),
+            News::Claim(node) => {
+                let claim = self.view.get(node)?.claim.clone();
+                // It knows that it lives; but another life under its name is news to it.
+                let same_life = self.links.get(to).is_some_and(|peer| peer.life == claim.life);
+                (node != to || !same_life).then_some(Update { claim, vote: None })
+            }
             News::Vote { subject, accuser } if subject != to && accuser != to => {
                 let vote = self.vote_of(subject, accuser, now)?;
                 Some(Update { claim: self.view.get(subject)?.claim.clone(), vote: Some(vote) })

@@ -127,6 +127,9 @@ impl Swim {
             self.plan.remove(&node);
             self.forget_rounds(&node);
         }
+        if state == State::Failed && self.links.contains_key(&node) {
+            self.emit(Output::Disconnect { node: node.clone() });
+        }
         self.spread(&node, before.map(|before| before.state), state);
     }
 

@@ -1,0 +1,223 @@
+//! Membership at L0: what must hold of the engine, whatever the network and the processes do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cluster_testkit::engine_world::Reported;
+use cluster_testkit::{EngineWorld, WorldConfig};
+use cluster_types::{EventKind, Instant, State};
+
+const P: Duration = Duration::from_millis(6_300);
+
+fn secs(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+/// A cluster that has met.
+fn met(n: usize, seed: u64, config: WorldConfig) -> EngineWorld {
+    let mut world = EngineWorld::new(config, seed);
+    world.start_cluster(n);
+    let took = world.run_until(secs(30), EngineWorld::everybody_knows_everybody);
+    assert!(took.is_some(), "{n} nodes did not meet (seed {seed})");
+    world.run_for(secs(5));
+    world
+}
+
+fn reports<'a>(world: &'a EngineWorld, event: &'a str) -> impl Iterator<Item = &'a Reported> {
+    world.trace().iter().filter(move |reported| reported.kind.as_str() == event)
+}
+
+/// When each node first reported `event` after `since`.
+fn first_reports(world: &EngineWorld, event: &str, since: Instant) -> BTreeMap<usize, Duration> {
+    let mut first = BTreeMap::new();
+    for reported in reports(world, event).filter(|r| r.at >= since) {
+        first.entry(reported.by).or_insert(reported.at.since(since));
+    }
+    first
+}
+
+#[test]
+fn clusters_of_many_sizes_meet_and_say_joined_once() {
+    for n in [2, 3, 5, 11, 12, 16, 40] {
+        let world = met(n, n as u64, WorldConfig::default());
+        assert_eq!(world.count("joined"), n * (n - 1), "{n} nodes");
+        for event in ["suspected", "failed", "left", "alive", "conflict"] {
+            assert_eq!(world.count(event), 0, "{n} nodes, {event}");
+        }
+    }
+}
+
+#[test]
+fn a_crash_is_declared_by_all_after_p_and_within_two_periods() {
+    for (n, seed) in [(2, 1), (3, 2), (5, 3), (16, 4), (16, 5), (40, 6)] {
+        let mut world = met(n, seed, WorldConfig::default());
+        let crashed = world.now();
+        world.crash(n - 1);
+        world.run_for(secs(60));
+        let declared = first_reports(&world, "failed", crashed);
+        assert_eq!(declared.len(), n - 1, "n = {n}, seed {seed}: {declared:?}");
+        // The last sign of life may be up to a turn of all observers old; a verdict counts from it.
+        let earliest = P - secs(1);
+        let latest = P + secs(2);
+        for (by, took) in &declared {
+            assert!(*took >= earliest && *took <= latest, "n = {n}, seed {seed}: {by} after {took:?}");
+        }
+        assert_eq!(world.count("failed"), n - 1, "nobody else");
+    }
+}
+
+#[test]
+fn a_pause_of_five_seconds_is_forgiven_and_the_paused_one_accuses_nobody() {
+    for seed in 0..10 {
+        let mut world = met(16, seed, WorldConfig::default());
+        world.pause(6);
+        world.run_for(secs(5));
+        world.resume(6);
+        let resumed = world.now();
+        world.run_for(secs(20));
+        assert_eq!(world.count("failed"), 0, "seed {seed}");
+        let accused_by_it = reports(&world, "suspected").filter(|r| r.by == 6 && r.at >= resumed).count();
+        assert_eq!(accused_by_it, 0, "seed {seed}");
+        assert!(world.everybody_knows_everybody(), "seed {seed}");
+        assert!(world.count("suspected") >= 15, "the pause was noticed");
+    }
+}
+
+#[test]
+fn a_hang_for_ever_is_declared_like_a_crash() {
+    let mut world = met(16, 3, WorldConfig::default());
+    let hung = world.now();
+    world.pause(4);
+    world.run_for(secs(20));
+    let declared = first_reports(&world, "failed", hung);
+    assert_eq!(declared.len(), 15);
+    assert!(declared.values().all(|took| *took >= P - secs(1) && *took <= P + secs(2)), "{declared:?}");
+}
+
+#[test]
+fn a_leave_is_known_to_all_at_once_and_acknowledged() {
+    let mut world = met(16, 9, WorldConfig::default());
+    let told = world.now();
+    world.leave(3);
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(first_reports(&world, "left", told).len(), 15);
+    let farewell = world.engine(3).swim().farewell().unwrap();
+    assert_eq!(farewell.waiting, 0);
+    assert!(farewell.asked >= 10 && farewell.acknowledged == farewell.asked, "{farewell:?}");
+    world.crash(3);
+    world.run_for(secs(30));
+    assert_eq!(world.count("failed") + world.count("suspected"), 0);
+}
+
+#[test]
+fn a_whole_cluster_can_leave_at_the_same_moment() {
+    let mut world = met(16, 9, WorldConfig::default());
+    (0..16).for_each(|i| world.leave(i));
+    let all_heard = |w: &EngineWorld| (0..16).all(|i| w.engine(i).swim().farewell().is_some_and(|f| f.waiting == 0));
+    let took = world.run_until(secs(5), all_heard).expect("all farewells are heard");
+    assert!(took <= Duration::from_millis(500), "{took:?}");
+    assert_eq!(world.count("failed") + world.count("suspected"), 0);
+}
+
+#[test]
+fn a_restart_is_seen_as_a_new_life_and_never_as_a_failure() {
+    for restarted in [0, 5] {
+        let mut world = met(8, 21, WorldConfig::default());
+        let at = world.now();
+        world.crash(restarted);
+        world.run_for(Duration::from_millis(200));
+        // The seed itself restarts without seeds: the others must find it.
+        world.start(restarted, if restarted == 0 { &[] } else { &[0] });
+        world.run_for(secs(5));
+        assert_eq!(first_reports(&world, "alive", at).len(), 7, "restarted {restarted}");
+        assert_eq!(world.count("failed"), 0);
+        assert!(world.everybody_knows_everybody());
+    }
+}
+
+#[test]
+fn fifteen_percent_loss_for_ten_minutes_fails_nobody() {
+    for seed in 0..2 {
+        let config = WorldConfig { loss: 0.15, ..WorldConfig::default() };
+        let mut world = met(16, seed, config);
+        world.run_for(secs(600));
+        assert_eq!(world.count("failed"), 0, "seed {seed}");
+        assert!(world.everybody_knows_everybody() || world.count("suspected") > 0);
+    }
+}
+
+#[test]
+fn halves_find_each_other_again_after_the_heal() {
+    let mut world = met(10, 5, WorldConfig::default());
+    let (left, right): (Vec<usize>, Vec<usize>) = ((0..5).collect(), (5..10).collect());
+    world.partition(&left, &right);
+    world.run_for(secs(60));
+    assert_eq!(world.count("failed"), 50, "each of ten declared the other five");
+    world.heal();
+    let took = world.run_until(secs(30), EngineWorld::everybody_knows_everybody);
+    assert!(took.is_some(), "not healed within 30 s");
+}
+
+/// Everybody hears it, it hears nobody: it must not take the others for dead and drag them down.
+#[test]
+fn a_deaf_node_does_not_fail_the_others() {
+    let mut world = met(12, 8, WorldConfig::default());
+    let others: Vec<usize> = (1..12).collect();
+    world.cut_one_way(&others, &[0]);
+    world.run_for(secs(30));
+    let failed_among_others =
+        reports(&world, "failed").filter(|r| r.by != 0 && r.kind.node().is_some_and(|n| n.as_str() != "n000"));
+    assert_eq!(failed_among_others.count(), 0);
+}
+
+#[test]
+fn test_ack_timeout_triggers_indirect_ping() {
+    // The path between 1 and 2 is cut; everybody else sees both. Without asking the others they would accuse each other.
+    let mut world = met(4, 17, WorldConfig::default());
+    world.partition(&[1], &[2]);
+    world.run_for(secs(120));
+    assert_eq!(world.count("suspected") + world.count("failed"), 0);
+    assert!(world.engine(1).swim().stats().unanswered == 0, "each round was answered through somebody");
+}
+
+#[test]
+fn an_unanswered_indirect_probe_makes_a_suspect_with_evidence() {
+    let mut world = met(4, 17, WorldConfig::default());
+    world.crash(3);
+    let suspected = |w: &EngineWorld| (0..3).all(|i| w.state(i, 3) == Some(State::Suspect));
+    let took = world.run_until(secs(5), suspected).expect("suspected by all");
+    assert!(took < secs(4), "{took:?}");
+    let EventKind::Suspected(_, evidence) = &reports(&world, "suspected").next().unwrap().kind else { panic!() };
+    assert!(!evidence.accusers.is_empty() && evidence.votes_needed == 2, "{evidence:?}");
+}
+
+/// Two processes under one name, found only after each had joined: the older boot stays.
+#[test]
+fn of_two_processes_with_one_name_the_older_stays_and_the_other_is_told() {
+    let mut world = met(5, 4, WorldConfig::default());
+    world.start_named(5, "n002".parse().unwrap(), &[0]);
+    let told = world.run_until(secs(30), |w| w.has_lost_its_name(5));
+    assert!(told.is_some(), "the newcomer was never told");
+    world.run_for(secs(20));
+    assert!(!world.has_lost_its_name(2));
+    assert!(reports(&world, "conflict").count() >= 1);
+    let still_alive = (0..5).filter(|&i| i != 2).all(|i| world.state(i, 2) == Some(State::Alive));
+    assert!(still_alive, "the older process is held alive");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+    let run = |seed| {
+        let config = WorldConfig { loss: 0.05, ..WorldConfig::default() };
+        let mut world = EngineWorld::new(config, seed);
+        world.start_cluster(12);
+        world.run_for(secs(10));
+        world.crash(3);
+        world.pause(4);
+        world.run_for(secs(30));
+        (world.sent(), format!("{:?}", world.trace()))
+    };
+    let first = run(1);
+    assert_eq!(first, run(1));
+    assert_ne!(first.1, run(2).1);
+}

@@ -1,0 +1,3 @@
+//! Whole clusters in simulated worlds.
+
+mod engine;
