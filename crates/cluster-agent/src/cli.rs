@@ -129,7 +129,7 @@ pub(crate) struct DemoArgs {
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let addr: SocketAddr = text.parse().map_err(|_| "it must be IP:PORT, as in 127.0.0.1:8001".to_owned())?;
+    let addr: SocketAddr = text.parse().map_err(|_unparsable| "it must be IP:PORT, as in 127.0.0.1:8001".to_owned())?;
     if addr.ip().is_loopback() {
         Ok(addr)
     } else {

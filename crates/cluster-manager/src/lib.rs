@@ -30,3 +30,8 @@ pub use cluster_types::{
 
 /// Everything an owner of a node usually imports from the links' crate.
 pub use cluster_pool as pool;
+
+/// The first page of the project, whose example is run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct FirstPage;

@@ -71,11 +71,12 @@ impl LinkPlan {
 
     /// A dial of this plan ended.
     pub(crate) fn note_dialled(&mut self, now: Instant, node: &NodeId, succeeded: bool) {
-        if self.dialling.remove(node) && !succeeded {
-            if let Some(wait) = self.backoff.get_mut(node) {
-                wait.backoff.note_failure(now);
-                wait.not_before = wait.backoff.ready_at();
-            }
+        if self.dialling.remove(node)
+            && !succeeded
+            && let Some(wait) = self.backoff.get_mut(node)
+        {
+            wait.backoff.note_failure(now);
+            wait.not_before = wait.backoff.ready_at();
         }
     }
 

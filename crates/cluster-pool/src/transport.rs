@@ -287,12 +287,15 @@ pub trait Connection: Send + Sync + fmt::Debug {
     async fn closed(&self) -> ConnectionError;
 }
 
+/// The rest of a handshake, done by whoever polls it.
+pub type Handshake = Pin<Box<dyn Future<Output = Result<Arc<dyn Connection>, ConnectError>> + Send>>;
+
 /// A connection that a peer has begun; the handshake is done by whoever polls it.
 pub struct Incoming {
     /// Where it comes from.
     pub remote_addr: SocketAddr,
     /// Finishes the handshake.
-    pub handshake: Pin<Box<dyn Future<Output = Result<Arc<dyn Connection>, ConnectError>> + Send>>,
+    pub handshake: Handshake,
     /// Turns the peer away instead, cheaply and visibly.
     pub refuse: Box<dyn FnOnce() + Send>,
 }

@@ -51,12 +51,10 @@ fn a_stalled_reader_is_told_what_it_missed_and_never_blocks_the_agent() {
         let members = cluster(&["members", "--admin", &admin, "--json"]);
         assert!(members.status.success(), "{}", text(&members.stderr));
     }
-    let mut before = 0;
     let mut lagged = None;
-    for line in lines {
+    for (before, line) in (0u64..).zip(lines) {
         let line: Value = serde_json::from_str(&line.expect("read")).expect("exactly one JSON object a line");
         assert_eq!(line["seq"].as_u64(), Some(before + 1), "{line}");
-        before += 1;
         match (line["event"].as_str(), &lagged) {
             (Some("lagged"), None) => lagged = line["missed"].as_u64(),
             (Some(event), Some(missed)) => {

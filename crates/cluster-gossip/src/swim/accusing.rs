@@ -94,11 +94,11 @@ impl Swim {
         let Some(known) = self.view.get_mut(subject) else {
             return;
         };
-        if known.suspicion.charges.len() < self.config.observers * 2 || known.suspicion.charges.contains_key(&accuser) {
-            if known.suspicion.enter(accuser.clone(), charge) {
-                self.queue.push(Rank::Membership, News::Vote { subject: subject.clone(), accuser });
-                self.urgency = self.urgency.max(Urgency::Some);
-            }
+        if (known.suspicion.charges.len() < self.config.observers * 2 || known.suspicion.charges.contains_key(&accuser))
+            && known.suspicion.enter(accuser.clone(), charge)
+        {
+            self.queue.push(Rank::Membership, News::Vote { subject: subject.clone(), accuser });
+            self.urgency = self.urgency.max(Urgency::Some);
         }
     }
 

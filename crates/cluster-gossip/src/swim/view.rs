@@ -152,18 +152,18 @@ impl Swim {
     }
 
     fn hold_metadata(&mut self, node: &NodeId, metadata: Metadata) {
-        if let Some(known) = self.view.get_mut(node) {
-            if known.lacks_metadata() {
-                known.metadata = metadata;
-                known.metadata_held = known.claim.meta_version;
-                let statement =
-                    Statement { claim: known.claim.clone(), metadata: Some(known.metadata.clone()), evidence: None };
-                // A body that comes later than its claim is a change of its own; one that comes with it is not.
-                if !known.claim.state.is_live() {
-                    return;
-                }
-                self.emit(Output::Publish(statement));
+        if let Some(known) = self.view.get_mut(node)
+            && known.lacks_metadata()
+        {
+            known.metadata = metadata;
+            known.metadata_held = known.claim.meta_version;
+            let statement =
+                Statement { claim: known.claim.clone(), metadata: Some(known.metadata.clone()), evidence: None };
+            // A body that comes later than its claim is a change of its own; one that comes with it is not.
+            if !known.claim.state.is_live() {
+                return;
             }
+            self.emit(Output::Publish(statement));
         }
     }
 

@@ -107,10 +107,10 @@ impl Slots {
 
     /// Takes the dial out of its slot, so that the next caller begins a new one.
     pub(super) fn end_dial(&self, node: &NodeId, dial: &Arc<Dial>) {
-        if let Some(mut slot) = self.0.get_mut(node) {
-            if slot.dial.as_ref().is_some_and(|d| Arc::ptr_eq(d, dial)) {
-                slot.dial = None;
-            }
+        if let Some(mut slot) = self.0.get_mut(node)
+            && slot.dial.as_ref().is_some_and(|d| Arc::ptr_eq(d, dial))
+        {
+            slot.dial = None;
         }
         self.0.remove_if(node, |_, slot| slot.is_empty());
     }
@@ -140,11 +140,11 @@ impl Slots {
     /// Takes a link out, if it is still the current one.
     pub(super) fn remove(&self, link: &Link) -> bool {
         let mut removed = false;
-        if let Some(mut slot) = self.0.get_mut(link.node()) {
-            if slot.current.as_ref().is_some_and(|current| current.id() == link.id()) {
-                slot.current = None;
-                removed = true;
-            }
+        if let Some(mut slot) = self.0.get_mut(link.node())
+            && slot.current.as_ref().is_some_and(|current| current.id() == link.id())
+        {
+            slot.current = None;
+            removed = true;
         }
         self.0.remove_if(link.node(), |_, slot| slot.is_empty());
         removed

@@ -101,7 +101,8 @@ async fn simultaneous_dials_end_with_one_link_the_same_on_both_sides() {
         a.dial(&b);
         b.dial(&a);
         let (from_a, from_b) = tokio::join!(a.dialled(), b.dialled());
-        (from_a.unwrap(), from_b.unwrap());
+        from_a.unwrap();
+        from_b.unwrap();
         // Where two links stand, both sides keep the one that "a" dialled; where one was enough, either.
         let agreed = || {
             let ends = [(&a, &b), (&b, &a)].map(|(n, other)| n.pool.current(LinkClass::Control, &other.name));

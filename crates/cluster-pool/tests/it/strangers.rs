@@ -100,7 +100,7 @@ mod anyone {
 
     /// Trusts every server: only what the member thinks of the client is looked at.
     #[derive(Debug)]
-    pub struct Anyone;
+    pub(super) struct Anyone;
 
     impl ServerCertVerifier for Anyone {
         fn verify_server_cert(
