@@ -37,11 +37,17 @@ impl LocalHealth {
         self.note_late();
     }
 
-    /// Its own loop ran late: one worse.
+    /// Its own loop was held up, or a timer fired late: one worse.
     pub const fn note_late(&mut self) {
         if self.0 < SCORE_MAX {
             self.0 += 1;
         }
+    }
+
+    /// A measured lag of its own scheduler: worse by one for each whole `tolerated` of it, none below.
+    pub fn note_lag(&mut self, lag: Duration, tolerated: Duration) {
+        let steps = lag.as_nanos().checked_div(tolerated.as_nanos()).unwrap_or(0);
+        self.note_missed_nacks(usize::try_from(steps).unwrap_or(usize::MAX));
     }
 
     /// A time-out stretched by `score + 1`.
@@ -72,6 +78,21 @@ mod tests {
         assert_eq!(health.score(), 7);
         health.note_missed_nacks(0);
         assert_eq!(health.score(), 7, "a failure that all helpers confirm is not ours");
+    }
+
+    #[test]
+    fn lag_counts_in_whole_steps_of_what_is_tolerated() {
+        let ms = Duration::from_millis;
+        let score_after = |lag, tolerated| {
+            let mut health = LocalHealth::default();
+            health.note_lag(lag, tolerated);
+            health.score()
+        };
+        assert_eq!(score_after(ms(99), ms(100)), 0);
+        assert_eq!(score_after(ms(100), ms(100)), 1);
+        assert_eq!(score_after(ms(350), ms(100)), 3);
+        assert_eq!(score_after(Duration::MAX, ms(1)), SCORE_MAX);
+        assert_eq!(score_after(ms(350), Duration::ZERO), 0, "nothing is tolerated means nothing is measured");
     }
 
     #[test]

@@ -297,6 +297,38 @@ mod tests {
         assert_eq!(drain(&mut bus.subscribe()), "snapshot 9 at 0");
     }
 
+    /// A publisher at full speed against readers of every kind: each reader sees numbers without gaps but where it was told
+    /// of one, and ends with the publisher's own sum.
+    #[test]
+    fn readers_on_other_threads_never_slow_or_confuse_the_publisher() {
+        const EVENTS: u64 = 20_000;
+        let bus = counter(64);
+        let never_read = bus.subscribe();
+        let sums: Vec<u64> = std::thread::scope(|scope| {
+            let follow = |mut sub: Subscription<u64, u64>| {
+                let (mut sum, mut last) = (0, None);
+                loop {
+                    match sub.try_recv() {
+                        Ok(Delivery::Snapshot { seq, state }) => (sum, last) = (state, Some(seq)),
+                        Ok(Delivery::Event { seq, event }) => {
+                            assert_eq!(Some(seq), last.map(|l| l + 1));
+                            (sum, last) = (sum + *event, Some(seq));
+                        }
+                        Ok(Delivery::Lagged { missed }) => assert!(missed > 0),
+                        Err(Empty::Pending) => std::thread::yield_now(),
+                        Err(Empty::Closed) => return sum,
+                    }
+                }
+            };
+            let readers: Vec<_> = (0..3).map(|_| bus.subscribe()).map(|sub| scope.spawn(move || follow(sub))).collect();
+            (1..=EVENTS).for_each(|n| add(&bus, n));
+            bus.close();
+            readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+        });
+        assert_eq!(sums, [EVENTS * (EVENTS + 1) / 2; 3]);
+        drop(never_read);
+    }
+
     #[tokio::test]
     async fn a_parked_subscriber_is_woken_by_events_and_by_the_end() {
         let bus = counter(2);

@@ -71,6 +71,9 @@ impl Swim {
         }
         let state = claim.state;
         let (node, wins) = (claim.node.clone(), known.as_ref().is_none_or(|known| claim.supersedes(known)));
+        // What speaks for a failure is forgotten with the suspicion: look before it is taken over.
+        let held = self.view.get(&node).filter(|_| state == State::Failed);
+        let evidence = held.map(|known| self.evidence(now, &node, known));
         if wins {
             self.adopt(now, claim, known.as_ref());
         }
@@ -87,7 +90,7 @@ impl Swim {
             self.hold_metadata(&node, metadata);
         }
         if wins {
-            self.publish(now, &node);
+            self.publish_with(now, &node, evidence);
         }
     }
 
@@ -169,9 +172,13 @@ impl Swim {
 
     /// Writes what is held of a member to the registry.
     pub(super) fn publish(&mut self, now: Instant, node: &NodeId) {
+        self.publish_with(now, node, None);
+    }
+
+    fn publish_with(&mut self, now: Instant, node: &NodeId, evidence: Option<Evidence>) {
         let Some(known) = self.view.get(node) else { return };
-        let evidence: Option<Evidence> = match known.claim.state {
-            State::Suspect | State::Failed => Some(self.evidence(now, node, known)),
+        let evidence = match known.claim.state {
+            State::Suspect | State::Failed => evidence.or_else(|| Some(self.evidence(now, node, known))),
             State::Alive | State::Left => None,
         };
         let metadata = (known.metadata_held > 0).then(|| known.metadata.clone());
