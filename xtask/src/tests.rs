@@ -22,3 +22,20 @@ pub(crate) fn integration(root: &Path, args: &[String]) -> Outcome {
     let base = ["test", "--release", "--package", "cluster-agent", "--test", "it", "--"];
     run(root, "cargo", &[&base[..], &filter, &["--test-threads=1", "--include-ignored"]].concat())
 }
+
+/// Benchmarks by the layer they measure.
+pub(crate) fn bench(root: &Path, args: &[String]) -> Outcome {
+    match args.first().map(String::as_str) {
+        None | Some("layer1") => run(root, "cargo", &["bench", "--package", "cluster-failure", "--bench", "layer1"]),
+        Some(other) => Err(format!("there is no benchmark {other:?}: layer1 is there")),
+    }
+}
+
+/// Mutation tests of the pure crates: every survivor is a change of the code that no test notices.
+pub(crate) fn mutants(root: &Path, args: &[String]) -> Outcome {
+    if !has_cargo_command("mutants") {
+        return Err("cargo-mutants is not installed: `cargo install cargo-mutants --locked`".into());
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    run(root, "cargo", &[&["mutants", "--no-shuffle"], &args[..]].concat())
+}

@@ -66,10 +66,10 @@ impl ArrivalWindow {
         if self.len < 2 {
             return 0.0;
         }
-        let n = self.len as i128;
         // n * sum of squares - (sum)^2 is exact in integers and never negative.
-        let scatter = n * self.sum_of_squares - i128::from(self.sum) * i128::from(self.sum);
-        (scatter as f64 / (n * (n - 1)) as f64).sqrt()
+        let scatter = self.len as i128 * self.sum_of_squares - i128::from(self.sum) * i128::from(self.sum);
+        let n = self.len as f64;
+        (scatter as f64 / (n * (n - 1.0))).sqrt()
     }
 }
 

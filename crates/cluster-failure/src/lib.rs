@@ -9,6 +9,7 @@ pub mod config;
 pub mod detector;
 pub mod gap;
 pub mod gate;
+mod normal;
 pub mod phi;
 pub mod rtt;
 pub mod suspicion;

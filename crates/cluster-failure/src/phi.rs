@@ -10,7 +10,6 @@
 //! acceptable pause to the mean and approximates the tail by a logistic function. Cassandra uses an exponential
 //! distribution, whose phi 8 is 18.4 means. A threshold carried over from elsewhere means something else here.
 
-use std::f64::consts::{FRAC_1_SQRT_2, LN_10};
 use std::time::Duration;
 
 use cluster_types::Instant;
@@ -18,6 +17,7 @@ use cluster_types::Instant;
 use crate::arrival::ArrivalWindow;
 use crate::config::ConfigError;
 use crate::detector::FailureDetector;
+use crate::normal::tail_log10;
 
 /// The phi accrual detector of one node. Constant time and no allocation per beat and per question.
 #[derive(Debug, Clone)]
@@ -157,26 +157,6 @@ impl FailureDetector for PhiAccrualDetector {
     fn is_overdue(&self, now: Instant) -> bool {
         self.phi(now) >= self.threshold
     }
-}
-
-/// `-log10` of the upper tail of the standard normal distribution beyond `z`.
-///
-/// The tail itself underflows at z = 38; its logarithm does not. Beyond 30 deviations the asymptotic series of the Mills
-/// ratio (Abramowitz, Stegun: 26.2.12) is exact to more digits than a double holds.
-fn tail_log10(z: f64) -> f64 {
-    const SERIES_FROM: f64 = 30.0;
-    if z < 0.0 {
-        // 1 - tail is the small number here: keep its digits.
-        return -(-0.5 * libm::erfc(-z * FRAC_1_SQRT_2)).ln_1p() / LN_10;
-    }
-    if z < SERIES_FROM {
-        return -(0.5 * libm::erfc(z * FRAC_1_SQRT_2)).log10();
-    }
-    let y = 1.0 / (z * z);
-    let series = 1.0 - y * (1.0 - 3.0 * y * (1.0 - 5.0 * y * (1.0 - 7.0 * y)));
-    let ln_sqrt_tau = 0.5 * std::f64::consts::TAU.ln();
-    // An absurd silence squares to infinity: the largest number stands for it.
-    ((z * z / 2.0 + z.ln() + ln_sqrt_tau - series.ln()) / LN_10).min(f64::MAX)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ const EDGES: [(&str, &[&str]); 8] = [
 /// event bus.
 const PURE: [(&str, &[&str]); 3] = [
     ("cluster-types", &["thiserror", "tokio"]),
-    ("cluster-failure", &["thiserror", "libm", "mockall"]),
+    ("cluster-failure", &["thiserror", "mockall"]),
     ("cluster-gossip", &["thiserror", "serde", "postcard", "mockall"]),
 ];
 

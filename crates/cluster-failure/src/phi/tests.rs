@@ -5,8 +5,9 @@ use std::time::Duration;
 use cluster_types::{Instant, Seed};
 use proptest::prelude::*;
 
-use super::{PhiAccrualDetector, tail_log10};
+use super::PhiAccrualDetector;
 use crate::detector::FailureDetector;
+use crate::normal::tail_log10;
 
 /// Lines of `z phi`, made by `reference.py` with mpmath at 50 digits.
 const TAIL: &str = include_str!("reference_tail.txt");
