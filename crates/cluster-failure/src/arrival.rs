@@ -84,6 +84,7 @@ mod tests {
         assert!(window.is_empty());
         assert_eq!((window.mean_us(), window.deviation_us()), (0.0, 0.0));
         window.push(5);
+        assert!(!window.is_empty());
         assert_eq!((window.len(), window.mean_us(), window.deviation_us()), (1, 5.0, 0.0));
         window.push(9);
         window.clear();

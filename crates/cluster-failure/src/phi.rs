@@ -115,22 +115,26 @@ impl PhiAccrualDetector {
     /// Suspicion of the silence at `now`: finite, and never falling while the silence lasts.
     #[must_use]
     pub fn phi(&self, now: Instant) -> f64 {
-        let silence = now.since(self.last_heard).as_secs_f64();
         let (mean, deviation) = self.expectation();
-        tail_log10((silence - mean) / deviation)
+        tail_log10((seconds(now.since(self.last_heard)) - mean) / deviation)
     }
 
     /// Mean and deviation of the interval between beats, in seconds.
     fn expectation(&self) -> (f64, f64) {
-        let period = self.period.as_secs_f64();
+        let period = seconds(self.period);
         if self.window.len() < self.min_samples {
-            return (period, period / 2.0);
+            return (period, period * 0.5);
         }
-        let mean = period + self.window.mean_us() / 1e6;
-        let floor = self.floor.least.as_secs_f64().max(self.floor.of_mean * mean);
+        let mean = period + self.window.mean_us() * 1e-6;
+        let floor = seconds(self.floor.least).max(self.floor.of_mean * mean);
         // A nanosecond stands in for no deviation at all, so that nothing is divided by zero.
-        (mean, (self.window.deviation_us() / 1e6).max(floor).max(1e-9))
+        (mean, (self.window.deviation_us() * 1e-6).max(floor).max(1e-9))
     }
+}
+
+/// Seconds by multiplication: `Duration::as_secs_f64` divides, which is most of what a question would cost.
+fn seconds(span: Duration) -> f64 {
+    span.as_secs() as f64 + f64::from(span.subsec_nanos()) * 1e-9
 }
 
 impl FailureDetector for PhiAccrualDetector {

@@ -44,15 +44,36 @@ fn five_failures_in_a_row_open_it_and_a_success_between_does_not_let_them() {
     assert_eq!(breaker.retry_at(), Some(at(31)));
 }
 
+/// A breaker that opens at 30 % of the last twenty, and never for failures in a row.
+fn by_rate() -> CircuitBreaker {
+    let ten = Duration::from_secs(10);
+    CircuitBreaker::new(BreakerConfig::new(1_000, 0.3, ten, ten, 1).unwrap())
+}
+
 #[test]
-fn half_of_the_last_twenty_open_it_and_fewer_do_not() {
-    let mut breaker = breaker();
-    for i in 0..19 {
-        assert_eq!(attempt(&mut breaker, at(0), if i % 2 == 0 { Failure } else { Success }), []);
+fn the_failure_rate_over_the_last_twenty_opens_it() {
+    let mut breaker = by_rate();
+    for i in 1..=20 {
+        assert_eq!(attempt(&mut breaker, at(0), if i % 4 == 0 { Failure } else { Success }), [], "5 of 20 are 25 %");
     }
-    assert_eq!(attempt(&mut breaker, at(0), Success), [], "ten of twenty, but this one was well");
-    assert_eq!(attempt(&mut breaker, at(0), Success), [], "the oldest failure has left the window");
-    assert_eq!(attempt(&mut breaker, at(0), Failure), [(Closed, Open)], "ten of the last twenty again");
+    assert_eq!(attempt(&mut breaker, at(0), Failure), [(Closed, Open)], "6 of the last 20 are 30 %");
+}
+
+#[test]
+fn what_has_left_the_window_is_forgotten_and_a_success_never_opens_it() {
+    let mut breaker = by_rate();
+    for _ in 0..19 {
+        assert_eq!(attempt(&mut breaker, at(0), Failure), [], "no rate before there are twenty");
+    }
+    // The twentieth makes a rate of 95 %, but it went well; and so on until five failures are left.
+    for _ in 0..14 {
+        assert_eq!(attempt(&mut breaker, at(0), Success), []);
+    }
+    assert_eq!(attempt(&mut breaker, at(0), Success), []);
+    for _ in 0..5 {
+        assert_eq!(attempt(&mut breaker, at(0), Failure), [], "each new failure pushes an old one out");
+    }
+    assert_eq!(attempt(&mut breaker, at(0), Failure), [(Closed, Open)]);
 }
 
 #[test]

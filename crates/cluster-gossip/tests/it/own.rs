@@ -1,0 +1,111 @@
+//! What others say of this node.
+
+use cluster_gossip::Output;
+use cluster_types::{Claim, Incarnation, Life, State};
+
+use crate::hand::{BOOT_MS, Hand, alive, raised, state};
+
+fn refuted_with(hand: &mut Hand) -> Option<Claim> {
+    let changed = |output| if let Output::OwnChanged(claim) = output { Some(claim) } else { None };
+    hand.read().into_iter().find_map(changed)
+}
+
+#[test]
+fn every_accusation_at_or_above_its_incarnation_is_refuted_by_going_above() {
+    for accusation in [State::Suspect, State::Failed, State::Left] {
+        for above in [0, 1, 1_000, 1 << 20] {
+            let mut hand = Hand::with(&["a", "b"]);
+            let heard = raised(state(alive("m"), accusation), above);
+            hand.hear("a", std::slice::from_ref(&heard));
+            let own = refuted_with(&mut hand).unwrap_or_else(|| panic!("{accusation} + {above} stands"));
+            assert_eq!(own.incarnation, heard.incarnation.next());
+            assert_eq!(own.state, State::Alive);
+            assert_eq!(hand.swim.stats().refuted, 1);
+        }
+    }
+}
+
+#[test]
+fn a_refutation_is_told_to_every_linked_member_at_once() {
+    let mut hand = Hand::with(&["a", "b", "c", "d", "e", "f"]);
+    hand.hear("a", &[state(alive("m"), State::Suspect)]);
+    let own = hand.swim.own().clone();
+    let told: Vec<String> = hand
+        .sent()
+        .into_iter()
+        .filter(|(_, datagram)| datagram.updates.iter().any(|update| update.claim == own))
+        .map(|(to, _)| to)
+        .collect();
+    for peer in ["a", "b", "c", "d", "e", "f"] {
+        assert!(told.iter().any(|to| to == peer), "{peer} was not told: {told:?}");
+    }
+}
+
+#[test]
+fn what_is_older_than_this_life_is_ignored() {
+    let mut hand = Hand::with(&["a"]);
+    for old in [State::Alive, State::Suspect, State::Failed, State::Left] {
+        let former = Claim {
+            life: Life::new(BOOT_MS - 60_000, 1),
+            incarnation: Incarnation::from_unix_ms(BOOT_MS - 60_000),
+            ..state(alive("m"), old)
+        };
+        hand.hear("a", &[former]);
+    }
+    assert_eq!(refuted_with(&mut hand), None);
+}
+
+/// The clock went backwards over a restart: the former life's number is higher than this one's.
+#[test]
+fn a_former_life_with_a_higher_incarnation_is_gone_above_and_is_no_conflict() {
+    let mut hand = Hand::with(&["a"]);
+    let former = Claim { life: Life::new(BOOT_MS + 60_000, 1), ..raised(alive("m"), 60_000 << 10) };
+    for _ in 0..3 {
+        // Others may repeat what they remember; nobody answers the refutation.
+        hand.hear("a", std::slice::from_ref(&former));
+    }
+    assert!(hand.swim.own().incarnation > former.incarnation);
+    let outputs = hand.read();
+    assert!(!outputs.iter().any(|o| matches!(o, Output::Event(_) | Output::NameLost { .. })), "{outputs:?}");
+}
+
+#[test]
+fn a_living_rival_is_a_conflict_and_the_older_boot_stays() {
+    for (rival_boot, stays) in [(BOOT_MS + 5_000, true), (BOOT_MS - 5_000, false)] {
+        let mut hand = Hand::with(&["a"]);
+        let mut rival = Claim { life: Life::new(rival_boot, 1), ..raised(alive("m"), 10_000 << 10) };
+        for _ in 0..4 {
+            hand.hear("a", std::slice::from_ref(&rival));
+            rival.incarnation = hand.swim.own().incarnation.next();
+        }
+        let outputs = hand.read();
+        let conflicts = outputs.iter().filter(|o| matches!(o, Output::Event(_))).count();
+        let lost = outputs.iter().any(|o| matches!(o, Output::NameLost { .. }));
+        assert_eq!((conflicts, lost), (1, !stays), "boot {rival_boot}");
+        // The loser refutes nothing any more, not even an accusation.
+        let before = hand.swim.own().incarnation;
+        hand.hear("a", &[Claim { incarnation: before.next(), ..state(alive("m"), State::Suspect) }]);
+        assert_eq!(hand.swim.own().incarnation > before, stays);
+    }
+}
+
+#[test]
+fn claims_that_cannot_be_true_are_refused_and_counted() {
+    const DAY_MS: u64 = 86_400_000;
+    let mut hand = Hand::with(&["a", "b"]);
+    let far = Claim { incarnation: Incarnation::from_unix_ms(BOOT_MS + DAY_MS + 60_000), ..alive("m") };
+    let implausible = [
+        state(far.clone(), State::Suspect),
+        Claim { life: Life::new(1, 1), ..far.clone() },
+        raised(state(alive("m"), State::Failed), (1 << 20) + 1),
+        Claim { incarnation: far.incarnation, ..alive("b") },
+        raised(state(alive("b"), State::Failed), (1 << 20) + 1),
+        Claim { incarnation: Incarnation::MAX, ..alive("new") },
+    ];
+    for (count, claim) in (1..).zip(implausible) {
+        hand.hear("a", std::slice::from_ref(&claim));
+        assert_eq!(hand.swim.stats().implausible, count, "{claim:?}");
+    }
+    assert_eq!(hand.published(), []);
+    assert_eq!(hand.swim.stats().refuted, 0);
+}

@@ -1,0 +1,190 @@
+//! Rules over many inputs: verdicts, merging, and that no input makes the core spin or panic.
+
+use cluster_gossip::PeerInfo;
+use cluster_gossip::wire::DatagramKind;
+use cluster_types::{Claim, Incarnation, State};
+use proptest::prelude::*;
+
+use crate::hand::{Hand, alive, ms, node, raised, state};
+
+/// The state that the last statement about a node gave it.
+fn published_state(hand: &mut Hand, name: &str) -> Option<State> {
+    hand.published().iter().rev().find(|s| s.claim.node.as_str() == name).map(|s| s.claim.state)
+}
+
+#[test]
+fn a_verdict_falls_p_after_the_last_sign_at_any_voter() {
+    // Four observers of "x", so three votes make the short deadline.
+    for (voters, multiple) in [(vec!["a", "b", "c"], 1), (vec!["a", "b"], 6), (vec!["a"], 6)] {
+        let mut hand = Hand::with(&["a", "b", "c", "x"]);
+        hand.pass(ms(10_000), &["a", "b", "c", "x"]);
+        let last_sign = hand.now;
+        hand.receive("x", DatagramKind::Gossip, 0, None, &[]);
+        hand.pass(ms(100), &["a", "b", "c"]);
+        for voter in &voters {
+            // They have heard nothing for a minute; this node has heard it a moment ago, and that counts.
+            hand.hear_vote(voter, alive("x"), voter, ms(60_000));
+        }
+        let mut declared = None;
+        while declared.is_none() && hand.now.since(last_sign) < ms(60_000) {
+            hand.pass(ms(50), &["a", "b", "c"]);
+            let lost = hand.swim.lost_members().iter().any(|(lost, _)| lost.as_str() == "x");
+            declared = lost.then(|| hand.now.since(last_sign));
+        }
+        let took = declared.expect("a verdict");
+        // This node probes it in vain meanwhile and adds its own vote.
+        let expected = if voters.len() + 1 >= 3 { 1 } else { multiple };
+        assert!(took >= ms(6_300) * expected && took <= ms(6_300) * expected + ms(2_500), "{voters:?}: {took:?}");
+    }
+}
+
+#[test]
+fn a_refutation_always_wins() {
+    let mut hand = Hand::with(&["a", "b", "c", "x"]);
+    for voter in ["a", "b", "c"] {
+        hand.hear_vote(voter, alive("x"), voter, ms(6_000));
+    }
+    assert_eq!(published_state(&mut hand, "x"), Some(State::Suspect));
+    hand.hear("a", &[raised(alive("x"), 1)]);
+    assert_eq!(published_state(&mut hand, "x"), Some(State::Alive));
+    hand.pass(ms(5_000), &["a", "b", "c", "x"]);
+    assert_eq!(published_state(&mut hand, "x"), None, "old votes say nothing about the new incarnation");
+    // A verdict that somebody else reached before the refutation is old news.
+    hand.hear("b", &[state(alive("x"), State::Failed)]);
+    assert_eq!(published_state(&mut hand, "x"), None);
+}
+
+#[test]
+fn news_of_a_member_spreads_and_old_news_does_not() {
+    let mut hand = Hand::with(&["a", "b", "c", "d"]);
+    hand.pass(ms(5_000), &["a", "b", "c", "d"]);
+    hand.read();
+    hand.hear("a", &[alive("new")]);
+    let told = hand.sent().iter().filter(|(_, d)| d.updates.iter().any(|u| u.claim.node.as_str() == "new")).count();
+    assert_eq!(told, 3, "relayed at once to the fanout");
+    hand.hear("a", &[alive("new")]);
+    assert_eq!(hand.sent().len(), 0);
+}
+
+#[test]
+fn a_member_that_failed_hears_of_it_with_every_word() {
+    let mut hand = Hand::with(&["a", "b", "x"]);
+    hand.hear("a", &[state(alive("x"), State::Failed)]);
+    hand.read();
+    hand.receive("x", DatagramKind::Ping, 9, None, &[]);
+    let (to, ack) = hand.sent().remove(0);
+    assert_eq!((to.as_str(), ack.kind), ("x", DatagramKind::Ack));
+    assert_eq!((ack.updates[0].claim.node.as_str(), ack.updates[0].claim.state), ("x", State::Failed));
+}
+
+#[test]
+fn a_process_that_lost_the_name_does_not_say_goodbye_for_it() {
+    let mut hand = Hand::with(&["a", "x"]);
+    // "x" is now another life, which this node has heard of but has no link to.
+    let successor = Claim { life: cluster_types::Life::new(9, 9), ..raised(alive("x"), 5) };
+    hand.hear("a", &[successor]);
+    hand.read();
+    hand.receive("x", DatagramKind::Leave, 0, None, &[]);
+    assert_eq!(published_state(&mut hand, "x"), None);
+}
+
+#[test]
+fn garbage_is_counted_and_nothing_else() {
+    let mut hand = Hand::with(&["a"]);
+    for garbage in [&b""[..], b"hello", &[0; 1_200], &[1, 16, 0, 255, 255, 255, 255]] {
+        hand.swim.handle_datagram(hand.now, &node("a"), garbage);
+    }
+    let Claim { node, life, incarnation, addr, .. } = alive("a");
+    let peer = PeerInfo { node, life, incarnation, addr };
+    assert_eq!(hand.swim.handle_request(hand.now, &peer, 99, b"?"), None);
+    assert_eq!(hand.swim.stats().malformed, 5);
+    assert_eq!(hand.read(), []);
+}
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "m"];
+
+#[derive(Debug, Clone)]
+enum Input {
+    Claim { from: usize, about: usize, state: usize, raise: u64 },
+    Vote { from: usize, about: usize, accuser: usize, silence: u64 },
+    Message { from: usize, kind: usize, seq: u64 },
+    Bytes { from: usize, bytes: Vec<u8> },
+    LinkUp(usize),
+    LinkDown(usize),
+    Gap(u64),
+    Pass(u64),
+    Leave,
+}
+
+fn any_input() -> impl Strategy<Value = Input> {
+    let who = 0..NAMES.len();
+    prop_oneof![
+        4 => (who.clone(), who.clone(), 0usize..4, 0u64..4)
+            .prop_map(|(from, about, state, raise)| Input::Claim { from, about, state, raise }),
+        3 => (who.clone(), who.clone(), who.clone(), 0u64..20_000)
+            .prop_map(|(from, about, accuser, silence)| Input::Vote { from, about, accuser, silence }),
+        3 => (who.clone(), 0usize..7, 0u64..40).prop_map(|(from, kind, seq)| Input::Message { from, kind, seq }),
+        1 => (who.clone(), prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(from, bytes)| Input::Bytes { from, bytes }),
+        1 => who.clone().prop_map(Input::LinkUp),
+        1 => who.prop_map(Input::LinkDown),
+        1 => (251u64..20_000).prop_map(Input::Gap),
+        6 => (1u64..4_000).prop_map(Input::Pass),
+        1 => Just(Input::Leave),
+    ]
+}
+
+fn apply(hand: &mut Hand, input: Input) {
+    use DatagramKind::{Ack, Gossip, LeaveAck, Nack, Ping, PingReq, Relayed};
+    match input {
+        Input::Claim { from, about, state: s, raise } => {
+            hand.hear(NAMES[from], &[raised(state(alive(NAMES[about]), State::ALL[s]), raise)]);
+        }
+        Input::Vote { from, about, accuser, silence } => {
+            hand.hear_vote(NAMES[from], alive(NAMES[about]), NAMES[accuser], ms(silence));
+        }
+        Input::Message { from, kind, seq } => {
+            let kind = [Ack, Gossip, LeaveAck, Nack, Ping, PingReq, Relayed][kind];
+            let target = (kind == PingReq).then_some(NAMES[(seq % 5) as usize]);
+            hand.receive(NAMES[from], kind, seq, target, &[]);
+        }
+        Input::Bytes { from, bytes } => hand.swim.handle_datagram(hand.now, &node(NAMES[from]), &bytes),
+        Input::LinkUp(peer) => hand.link(NAMES[peer]),
+        Input::LinkDown(peer) => hand.swim.handle_link_down(hand.now, &node(NAMES[peer]), alive(NAMES[peer]).life),
+        Input::Gap(span) => {
+            hand.now += ms(span);
+            hand.swim.handle_gap(hand.now, ms(span));
+        }
+        Input::Pass(span) => {
+            let until = hand.now + ms(span);
+            let mut turns = 0;
+            while hand.swim.next_deadline() <= until {
+                let before = hand.swim.next_deadline().max(hand.now);
+                hand.step();
+                turns += 1;
+                assert!(hand.swim.next_deadline() > before, "the loop would spin at {before:?}");
+                assert!(turns < 10_000);
+            }
+            hand.now = until;
+        }
+        Input::Leave => hand.swim.leave(hand.now),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever comes in whatever order: no panic, no spinning, and incarnations never fall.
+    #[test]
+    fn no_sequence_of_inputs_breaks_the_core(inputs in prop::collection::vec(any_input(), 1..80)) {
+        let mut hand = Hand::with(&["a", "b", "c", "d"]);
+        let mut known: std::collections::BTreeMap<String, Incarnation> = std::collections::BTreeMap::new();
+        for input in inputs {
+            apply(&mut hand, input);
+            for statement in hand.published() {
+                let claim = statement.claim;
+                let before = known.insert(claim.node.to_string(), claim.incarnation);
+                prop_assert!(before.is_none_or(|before| before <= claim.incarnation), "{claim:?}");
+            }
+        }
+    }
+}
