@@ -28,8 +28,8 @@ pub(crate) struct Ready {
 enum Say<'a> {
     Ready(&'a Ready),
     Event { seq: u64, event: &'a Event },
-    Lagged { seq: u64, missed: u64 },
-    Snapshot { seq: u64, members: &'a MemberTable, own: &'a NodeId },
+    Lagged { at: Duration, seq: u64, missed: u64 },
+    Snapshot { at: Duration, seq: u64, members: &'a MemberTable, own: &'a NodeId },
     Shutdown(&'a ShutdownReport),
 }
 
@@ -89,6 +89,7 @@ fn write_all(
         stdout.flush()
     };
     say(Say::Ready(ready))?;
+    let started = tokio::time::Instant::now();
     let mut seq = 0;
     let mut lagged = false;
     while let Some(delivery) = runtime.block_on(events.recv()) {
@@ -99,7 +100,7 @@ fn write_all(
             Delivery::Snapshot { .. } if !lagged => continue,
             Delivery::Snapshot { state, .. } => {
                 members = state;
-                Say::Snapshot { seq: seq + 1, members: &members, own: &ready.node }
+                Say::Snapshot { at: started.elapsed(), seq: seq + 1, members: &members, own: &ready.node }
             }
             Delivery::Event { event: shared, .. } => {
                 event = shared;
@@ -107,7 +108,7 @@ fn write_all(
             }
             Delivery::Lagged { missed } => {
                 lagged = true;
-                Say::Lagged { seq: seq + 1, missed }
+                Say::Lagged { at: started.elapsed(), seq: seq + 1, missed }
             }
         };
         seq += 1;

@@ -28,12 +28,13 @@ pub(super) fn line(say: &Say<'_>) -> String {
     let line = match say {
         Say::Ready(ready) => return ready_line(ready),
         Say::Event { seq, event } => event_line(*seq, event),
-        Say::Lagged { seq, missed } => {
-            Line { seq: Some(*seq), event: "lagged", rest: object(json!({ "missed": missed })), ..Line::default() }
+        Say::Lagged { at, seq, missed } => {
+            let rest = object(json!({ "missed": missed }));
+            Line { at_ms: Some(millis(*at)), seq: Some(*seq), event: "lagged", rest, ..Line::default() }
         }
-        Say::Snapshot { seq, members, own } => {
+        Say::Snapshot { at, seq, members, own } => {
             let rest = object(json!({ "members": snapshot(members, own) }));
-            Line { seq: Some(*seq), event: "snapshot", rest, ..Line::default() }
+            Line { at_ms: Some(millis(*at)), seq: Some(*seq), event: "snapshot", rest, ..Line::default() }
         }
         Say::Shutdown(report) => {
             let phases: Vec<Value> = report.phases.iter().map(phase).collect();

@@ -55,6 +55,7 @@ fn a_stalled_reader_is_told_what_it_missed_and_never_blocks_the_agent() {
     for (before, line) in (0u64..).zip(lines) {
         let line: Value = serde_json::from_str(&line.expect("read")).expect("exactly one JSON object a line");
         assert_eq!(line["seq"].as_u64(), Some(before + 1), "{line}");
+        assert!(line["at_ms"].is_u64(), "{line}");
         match (line["event"].as_str(), &lagged) {
             (Some("lagged"), None) => lagged = line["missed"].as_u64(),
             (Some(event), Some(missed)) => {
