@@ -86,7 +86,11 @@ impl ClusterBuilder {
         let thread = thread.map_err(StartError::Thread)?;
         match ready.await {
             Ok(Ok(parts)) => Ok(Cluster(Arc::new(Inner::new(parts, thread)))),
-            Ok(Err(error)) => Err(error),
+            Ok(Err(error)) => {
+                // It has nothing left to do; a thread that panicked has said so.
+                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+                Err(error)
+            }
             Err(_dropped) => Err(StartError::Thread(std::io::Error::other("the I/O thread ended at once"))),
         }
     }

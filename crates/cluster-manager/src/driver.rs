@@ -25,6 +25,9 @@ pub(crate) const COMMANDS_MAX: usize = 64;
 /// Answers to requests of ours that may wait for the loop. More wait in their tasks.
 const ANSWERS_MAX: usize = 256;
 
+/// How long an abandoned node goes on saying goodbye. Nobody waits for it.
+const ABANDONED_PATIENCE: Duration = Duration::from_millis(250);
+
 /// A request to a peer that is not answered in this time has failed.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -86,6 +89,8 @@ pub(crate) struct Driver {
     joining: Option<oneshot::Sender<JoinReport>>,
     leaving: Option<oneshot::Sender<FarewellProgress>>,
     name_lost: Option<oneshot::Sender<SocketAddr>>,
+    /// Every handle is gone: when to end at the latest.
+    abandoned_until: Option<Instant>,
 }
 
 impl Driver {
@@ -113,6 +118,7 @@ impl Driver {
             joining: None,
             leaving: None,
             name_lost: Some(name_lost),
+            abandoned_until: None,
         }
     }
 
@@ -133,9 +139,8 @@ impl Driver {
                     break Ended::Stopped;
                 }
                 Input::Abandoned => {
+                    self.abandoned_until = Some(now + ABANDONED_PATIENCE);
                     self.engine.leave(now);
-                    self.dispatch();
-                    break Ended::Abandoned;
                 }
                 Input::PoolEnded => break Ended::Stopped,
                 Input::Command(command) => self.handle_command(now, command),
@@ -148,16 +153,21 @@ impl Driver {
                 self.engine.handle_timeout(now);
             }
             self.report_farewell();
+            if self.abandoned_until.is_some_and(|until| now >= until || self.is_parted()) {
+                self.dispatch();
+                break Ended::Abandoned;
+            }
         };
         self.tasks.close();
         ended
     }
 
     async fn next_input(&mut self) -> Input {
-        let wake = self.clock.at(self.engine.next_deadline());
+        let deadline = self.engine.next_deadline();
+        let wake = self.clock.at(self.abandoned_until.map_or(deadline, |until| deadline.min(until)));
         tokio::select! {
             biased;
-            command = self.commands.recv() => command.map_or(Input::Abandoned, Input::Command),
+            command = self.commands.recv(), if self.abandoned_until.is_none() => command.map_or(Input::Abandoned, Input::Command),
             event = self.pool_events.recv() => event.map_or(Input::PoolEnded, Input::Pool),
             Some(answer) = self.answers.recv() => Input::Answer(answer),
             () = tokio::time::sleep_until(wake) => Input::Time,
@@ -281,6 +291,11 @@ impl Driver {
             // The loop is gone only when nobody wants to know.
             let _ = answers.send((token, outcome)).await;
         });
+    }
+
+    /// Whether everybody has acknowledged the farewell.
+    fn is_parted(&self) -> bool {
+        self.engine.swim().farewell().is_some_and(|progress| progress.waiting == 0)
     }
 
     fn report_farewell(&mut self) {

@@ -235,6 +235,7 @@ impl ConnectionPool {
         // quinn may take seconds here after an abandoned dial; the goodbyes are on their way by then.
         let idle_patience = patience.min(Duration::from_millis(200));
         let _ = tokio::time::timeout(idle_patience, shared.transport.wait_idle()).await;
+        shared.transport.release();
         drained && ended
     }
 }

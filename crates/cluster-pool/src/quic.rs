@@ -60,7 +60,7 @@ pub struct QuicTransport {
     tls: tls::Tls,
     local_addr: SocketAddr,
     /// `None` over a socket that is not ours, as in the simulated world.
-    stats: Option<Arc<SocketStats>>,
+    socket: Option<Arc<NodeSocket>>,
 }
 
 impl QuicTransport {
@@ -70,10 +70,9 @@ impl QuicTransport {
     /// # Errors
     /// The address cannot be bound, or the credentials cannot be used.
     pub fn bind(addr: SocketAddr, config: QuicConfig, credentials: &Credentials) -> Result<Self, BindError> {
-        let socket = NodeSocket::bind(addr).map_err(|source| BindError::Socket { addr, source })?;
-        let stats = socket.stats();
-        let transport = Self::over(Arc::new(socket), Arc::new(TokioRuntime), config, credentials)?;
-        Ok(Self { stats: Some(stats), ..transport })
+        let socket = Arc::new(NodeSocket::bind(addr).map_err(|source| BindError::Socket { addr, source })?);
+        let transport = Self::over(Arc::clone(&socket) as _, Arc::new(TokioRuntime), config, credentials)?;
+        Ok(Self { socket: Some(socket), ..transport })
     }
 
     /// Runs over a socket and a runtime that are passed in: how the simulated network takes the place of the real one.
@@ -94,13 +93,13 @@ impl QuicTransport {
         let server = config.server(&tls, credentials.secret());
         let endpoint =
             Endpoint::new_with_abstract_socket(endpoint_config, Some(server), socket, runtime).map_err(failed)?;
-        Ok(Self { endpoint, config, tls, local_addr, stats: None })
+        Ok(Self { endpoint, config, tls, local_addr, socket: None })
     }
 
     /// What went wrong on the socket so far; `None` over a socket that was passed in.
     #[must_use]
-    pub fn socket_stats(&self) -> Option<&Arc<SocketStats>> {
-        self.stats.as_ref()
+    pub fn socket_stats(&self) -> Option<&SocketStats> {
+        self.socket.as_ref().map(|socket| socket.stats())
     }
 }
 
@@ -151,5 +150,11 @@ impl Transport for QuicTransport {
 
     async fn wait_idle(&self) {
         self.endpoint.wait_idle().await;
+    }
+
+    fn release(&self) {
+        if let Some(socket) = &self.socket {
+            socket.release();
+        }
     }
 }

@@ -327,6 +327,8 @@ pub trait Transport: Send + Sync + fmt::Debug {
     async fn accept(&self) -> Option<Incoming>;
     /// Ends every connection.
     fn close(&self, code: CloseCode);
-    /// Waits until every connection has said goodbye, then lets go of the address. May take seconds: put a deadline on it.
+    /// Waits until every connection has said goodbye, if it can. May take seconds: put a deadline on it.
     async fn wait_idle(&self);
+    /// Lets go of the address, though handles to this transport or its connections may live on.
+    fn release(&self);
 }

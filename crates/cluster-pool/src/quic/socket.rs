@@ -2,12 +2,11 @@
 //! or a route that went away is a fact about the path, never the end of the endpoint.
 
 use std::fmt;
-use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::task::{Context, Poll, ready};
 
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
@@ -38,12 +37,15 @@ impl SocketStats {
     }
 }
 
-/// A bound UDP socket.
+/// A bound UDP socket. quinn's connections hold on to it for as long as anybody holds on to them, so it can be closed from
+/// outside: whatever is sent then vanishes, and nothing arrives.
 #[derive(Debug)]
 pub struct NodeSocket {
-    io: tokio::net::UdpSocket,
+    /// Written once, at the end; read for each system call.
+    io: RwLock<Option<Arc<tokio::net::UdpSocket>>>,
+    local_addr: SocketAddr,
     state: UdpSocketState,
-    stats: Arc<SocketStats>,
+    stats: SocketStats,
 }
 
 impl NodeSocket {
@@ -58,13 +60,24 @@ impl NodeSocket {
         let _ = state.set_recv_buffer_size((&socket).into(), BUFFER_BYTES);
         let _ = state.set_send_buffer_size((&socket).into(), BUFFER_BYTES);
         socket.set_nonblocking(true)?;
-        Ok(Self { io: tokio::net::UdpSocket::from_std(socket)?, state, stats: Arc::default() })
+        let io = tokio::net::UdpSocket::from_std(socket)?;
+        let local_addr = io.local_addr()?;
+        Ok(Self { io: RwLock::new(Some(Arc::new(io))), local_addr, state, stats: SocketStats::default() })
     }
 
     /// The counters.
     #[must_use]
-    pub fn stats(&self) -> Arc<SocketStats> {
-        Arc::clone(&self.stats)
+    pub const fn stats(&self) -> &SocketStats {
+        &self.stats
+    }
+
+    /// Closes the socket: the port is free.
+    pub fn release(&self) {
+        *self.io.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn io(&self) -> RwLockReadGuard<'_, Option<Arc<tokio::net::UdpSocket>>> {
+        self.io.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,8 +87,9 @@ impl AsyncUdpSocket for NodeSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let sent = self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), transmit));
-        match sent {
+        let guard = self.io();
+        let Some(io) = &*guard else { return Ok(()) };
+        match io.try_io(Interest::WRITABLE, || self.state.try_send((&**io).into(), transmit)) {
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => {
                 self.stats.send_errors.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(to = %transmit.destination, error = %e, "packet not sent");
@@ -91,9 +105,11 @@ impl AsyncUdpSocket for NodeSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        let guard = self.io();
+        let Some(io) = &*guard else { return Poll::Pending };
         loop {
-            ready!(self.io.poll_recv_ready(cx))?;
-            match self.io.try_io(Interest::READABLE, || self.state.recv((&self.io).into(), bufs, meta)) {
+            ready!(io.poll_recv_ready(cx))?;
+            match io.try_io(Interest::READABLE, || self.state.recv((&**io).into(), bufs, meta)) {
                 Ok(count) => return Poll::Ready(Ok(count)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => {
@@ -105,7 +121,7 @@ impl AsyncUdpSocket for NodeSocket {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.io.local_addr()
+        Ok(self.local_addr)
     }
 
     fn may_fragment(&self) -> bool {
@@ -123,6 +139,8 @@ impl AsyncUdpSocket for NodeSocket {
 
 type Waiting = Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>;
 
+/// Waits until the socket takes packets again. Each connection has one of its own: tokio's `poll_send_ready` would wake only
+/// the last that asked.
 struct WritablePoller {
     socket: Arc<NodeSocket>,
     waiting: Option<Waiting>,
@@ -136,8 +154,8 @@ impl fmt::Debug for WritablePoller {
 
 impl UdpPoller for WritablePoller {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let socket = Arc::clone(&self.socket);
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(async move { socket.io.writable().await }));
+        let Some(io) = self.socket.io().clone() else { return Poll::Ready(Ok(())) };
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(async move { io.writable().await }));
         let result = ready!(waiting.as_mut().poll(cx));
         self.waiting = None;
         Poll::Ready(result)

@@ -1,0 +1,3 @@
+//! The handle over real QUIC on loopback.
+
+mod handle;
