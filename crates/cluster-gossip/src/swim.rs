@@ -152,6 +152,8 @@ pub struct Swim {
     next_token: u64,
     rivals: Rivals,
     farewell: Option<Farewell>,
+    /// No verdict before this.
+    judge_after: Instant,
     next_probe: Instant,
     next_gossip: Instant,
     next_sync: Instant,
@@ -180,6 +182,7 @@ impl Swim {
         let mut swim = Self {
             next_probe: now + phase,
             next_gossip: now,
+            judge_after: now,
             next_sync: now + config.sync_interval.mul_f64(0.5 + draws.fraction()),
             config,
             own,
@@ -272,8 +275,10 @@ impl Swim {
         self.health.note_late();
         self.rounds.clear();
         for known in self.view.values_mut() {
-            known.shift(now, gap);
+            known.shift(now, gap, &self.own.node);
         }
+        // Refutations that came meanwhile are still in the sockets: the verdicts wait as long as the loop did.
+        self.judge_after = self.judge_after.max(now + gap.min(self.config.budget.total()));
         self.next_probe = now + self.config.budget.period();
     }
 
@@ -354,6 +359,13 @@ impl Swim {
         }
         self.conclude(now, pending, answer);
         self.flush(now);
+    }
+
+    /// The wall clock shows `unix_ms`. It decides nothing but which claims come from an impossible future, so a step forward is
+    /// believed and a step back is not.
+    pub fn set_wall_clock(&mut self, now: Instant, unix_ms: u64) {
+        let since_origin = u64::try_from(now.since_origin().as_millis()).unwrap_or(u64::MAX);
+        self.origin_unix_ms = self.origin_unix_ms.max(unix_ms.saturating_sub(since_origin));
     }
 
     /// Replaces this node's metadata and tells everybody.

@@ -15,7 +15,7 @@ use cluster_types::{EventKind, Instant, Metadata, NodeId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_ms};
 use crate::engine::{DialFailure, Engine, Output};
 use crate::join::{JoinReport, Seed};
 
@@ -146,7 +146,7 @@ impl Driver {
                 Input::Command(command) => self.handle_command(now, command),
                 Input::Pool(event) => self.handle_pool(now, event),
                 Input::Answer((token, outcome)) => self.engine.handle_answer(now, token, outcome),
-                Input::Time => {}
+                Input::Time => self.engine.set_wall_clock(now, unix_ms()),
             }
             // Checked at every turn, so that no flood of inputs can starve the clock.
             if now >= self.engine.next_deadline() {

@@ -134,6 +134,11 @@ impl Engine {
         self.drain_swim(now);
     }
 
+    /// The wall clock shows `unix_ms`.
+    pub fn set_wall_clock(&mut self, now: Instant, unix_ms: u64) {
+        self.swim.set_wall_clock(now, unix_ms);
+    }
+
     /// The loop did not turn for `gap`.
     pub fn handle_gap(&mut self, now: Instant, gap: Duration) {
         self.last_turn = now;

@@ -9,13 +9,14 @@ mod path;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_gossip::{PeerInfo, RequestToken, SwimConfig};
 use cluster_manager::JoinSeed;
 use cluster_manager::engine::{DialFailure, Output};
 use cluster_pool::DialTarget;
-use cluster_types::{EventKind, Instant, NodeId, Seed, State};
+use cluster_types::{EventKind, Instant, Member, Metadata, NodeId, Seed, State};
 
 use node::Node;
 use path::Paths;
@@ -170,6 +171,18 @@ impl EngineWorld {
         self.dispatch(i);
     }
 
+    /// Changes what a node says about itself.
+    pub fn set_metadata(&mut self, i: usize, metadata: Metadata) {
+        self.nodes[i].engine.set_metadata(self.now, metadata);
+        self.dispatch(i);
+    }
+
+    /// What node `i` holds of node `j`.
+    #[must_use]
+    pub fn member(&self, i: usize, j: usize) -> Option<Arc<Member>> {
+        self.nodes[i].registry.snapshot().member(self.nodes[j].name.as_str()).cloned()
+    }
+
     /// Cuts every path between the two groups, both ways.
     pub fn partition(&mut self, left: &[usize], right: &[usize]) {
         self.paths.cut(left, right);
@@ -235,8 +248,7 @@ impl EngineWorld {
     /// What node `i` holds node `j` to be.
     #[must_use]
     pub fn state(&self, i: usize, j: usize) -> Option<State> {
-        let table = self.nodes[i].registry.snapshot();
-        table.member(self.nodes[j].name.as_str()).map(|member| member.state())
+        self.member(i, j).map(|member| member.state())
     }
 
     /// Whether every running node holds every running node to be alive.

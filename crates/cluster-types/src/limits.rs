@@ -22,8 +22,8 @@ pub const METADATA_LEN_MAX: usize = 64 * 1024;
 /// NTP would leave standing, and small enough that a poisoned value dies out.
 pub const INCARNATION_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// An accusation may exceed the incarnation that its subject announced by this much at most: 2^20 refutations are 12 days
-/// at one a second, and 17 minutes of clock.
+/// An accusation may exceed the incarnation that its subject announced in the same life by this much at most: 2^20
+/// refutations are 12 days at one a second.
 pub const ACCUSATION_AHEAD_MAX: u64 = 1 << 20;
 
 /// Events kept for subscribers that read later. At 16 churning members a second this is about a minute.

@@ -37,13 +37,6 @@ impl Suspicion {
         self.charges.remove(accuser);
     }
 
-    pub(super) fn shift(&mut self, now: Instant, gap: Duration) {
-        for charge in self.charges.values_mut() {
-            charge.silent_since = (charge.silent_since + gap).min(now);
-            charge.unanswered_since = (charge.unanswered_since + gap).min(now);
-        }
-    }
-
     /// Enters a charge; says whether the accuser is new.
     fn enter(&mut self, accuser: NodeId, charge: Charge) -> bool {
         let former = self.charges.insert(accuser, charge);
@@ -83,10 +76,33 @@ impl Swim {
     }
 
     /// Somebody accuses `subject`, which is suspect already.
-    pub(super) fn hear_vote(&mut self, now: Instant, subject: &NodeId, vote: Vote) {
+    pub(super) fn hear_vote(&mut self, now: Instant, subject: &NodeId, vote: Vote, from: &NodeId) {
         let charge = Charge { silent_since: now - vote.silence, unanswered_since: now - vote.unanswered };
-        if vote.accuser != self.own.node {
+        let known = self.view.get(subject).is_some_and(|known| known.suspicion.charges.contains_key(&vote.accuser));
+        // A copy of a copy has lost time on its way: it only fills a gap. The accuser's own word replaces what is held.
+        let better = !known || *from == vote.accuser;
+        if better && vote.accuser != self.own.node {
             self.enter(subject, vote.accuser, charge);
+        }
+    }
+
+    /// Somebody else's suspicion is this node's as well if it probed in vain for another one since the last sign of life.
+    pub(super) fn second(&mut self, now: Instant, subject: &NodeId) {
+        let missed = self.view.get(subject).and_then(|known| known.missed_since);
+        if let Some(missed_since) = missed {
+            self.accuse(now, subject, missed_since);
+        }
+    }
+
+    /// A probe for somebody else stayed unanswered.
+    pub(super) fn note_missed(&mut self, now: Instant, target: &NodeId, since: Instant) {
+        if !self.plan.observers_of(target).contains(&self.own.node) {
+            return;
+        }
+        let Some(known) = self.view.get_mut(target).filter(|known| known.last_sign < since) else { return };
+        known.missed_since.get_or_insert(since);
+        if known.claim.state == State::Suspect {
+            self.second(now, target);
         }
     }
 
@@ -133,7 +149,7 @@ impl Swim {
     /// When a suspect is to be judged, if the evidence stays as it is. A judge that is unwell waits longer.
     pub(super) fn verdict_deadline(&self, suspect: &NodeId) -> Option<Instant> {
         let case = self.case(suspect, self.view.get(suspect)?)?;
-        Some(self.config.budget.deadline(&case) + self.doubt())
+        Some((self.config.budget.deadline(&case) + self.doubt()).max(self.judge_after))
     }
 
     /// A period for each point of the local health score: time for the others to speak first.
@@ -143,6 +159,9 @@ impl Swim {
 
     /// Declares failed whoever's time is over.
     pub(super) fn pronounce_verdicts(&mut self, now: Instant) {
+        if now < self.judge_after {
+            return;
+        }
         let suspects: Vec<NodeId> = self.suspects.iter().cloned().collect();
         for suspect in suspects {
             let Some(known) = self.view.get(&suspect) else {

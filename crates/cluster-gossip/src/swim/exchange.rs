@@ -1,8 +1,9 @@
 //! Exchanges on streams: joining, comparing whole views, fetching metadata.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster_types::{Instant, Metadata, NodeId, Seed, State};
+use cluster_types::{Claim, Instant, Metadata, NodeId, Seed, State};
 
 use super::spreading::Urgency;
 use super::{Output, PeerInfo, RequestToken, Swim};
@@ -49,9 +50,8 @@ impl Swim {
 
     pub(super) fn sync_with_somebody(&mut self) {
         let warm = self.warm();
-        if !warm.is_empty() {
-            let at = self.draws.below(warm.len() as u64) as usize;
-            self.sync_with(&warm[at]);
+        if let Some(peer) = self.any_of(&warm) {
+            self.sync_with(&peer);
         }
     }
 
@@ -63,13 +63,20 @@ impl Swim {
 
     /// One missing body at a time, from the member itself or else from anybody warm.
     pub(super) fn fetch_missing_metadata(&mut self) {
-        let lacking = self.view.values().find(|known| known.lacks_metadata()).map(|known| known.claim.node.clone());
-        let Some(node) = lacking else { return };
+        let lacking: Vec<NodeId> =
+            self.view.values().filter(|known| known.lacks_metadata()).map(|known| known.claim.node.clone()).collect();
+        // By chance, or one body that nobody near has would stand before all others for ever.
+        let Some(node) = self.any_of(&lacking) else { return };
         let warm = self.warm();
-        let from = if warm.contains(&node) { Some(node.clone()) } else { warm.first().cloned() };
+        let from = if warm.contains(&node) { Some(node.clone()) } else { self.any_of(&warm) };
         if let Some(from) = from {
             self.request(&from, &Request::Metadata(node));
         }
+    }
+
+    fn any_of(&mut self, nodes: &[NodeId]) -> Option<NodeId> {
+        let at = self.draws.below(nodes.len() as u64) as usize;
+        nodes.get(at).cloned()
     }
 
     /// What to say to a request.
@@ -107,10 +114,16 @@ impl Swim {
             }
             (What::Join, Err(reason)) => self.emit(Output::JoinFailed { via: to, reason }),
             (What::Sync, Ok(Answer::Entries(entries))) => {
-                // Where two views differ, a third may differ as well.
-                self.sync_soon(now);
-                let lacking = self.lacking_in(now, &entries);
+                let theirs: BTreeMap<NodeId, Claim> =
+                    entries.iter().map(|e| (e.update.claim.node.clone(), e.update.claim.clone())).collect();
+                let before = self.root();
                 self.learn_all(now, entries, &to);
+                if self.root() != before {
+                    // Where two views differ, a third may differ as well. (A difference that cannot be merged is no reason.)
+                    self.sync_soon(now);
+                }
+                // Only now: what was learnt may have been about this node, and what it says to that must go back.
+                let lacking = self.lacking_in(now, &theirs);
                 if !lacking.is_empty() {
                     self.request(&to, &Request::Push(lacking));
                 }
@@ -157,11 +170,10 @@ impl Swim {
     }
 
     /// What this node knows and the author of `theirs` does not.
-    fn lacking_in(&self, now: Instant, theirs: &[Entry]) -> Vec<Entry> {
-        let known_there = |node: &NodeId| theirs.iter().map(|e| &e.update.claim).find(|claim| claim.node == *node);
+    fn lacking_in(&self, now: Instant, theirs: &BTreeMap<NodeId, Claim>) -> Vec<Entry> {
         let newer = |entry: &Entry| {
             let claim = &entry.update.claim;
-            known_there(&claim.node).is_none_or(|theirs| claim.supersedes(theirs))
+            theirs.get(&claim.node).is_none_or(|theirs| claim.supersedes(theirs))
         };
         self.entries(now).into_iter().filter(newer).collect()
     }

@@ -196,8 +196,8 @@ impl Swim {
                 }
                 Stage::Helping { asker, seq, .. } => {
                     self.send(now, asker, DatagramKind::Nack, *seq, None);
-                    if self.plan.observers_of(&round.target).contains(&self.own.node) {
-                        self.accuse(now, &round.target, round.started);
+                    if round.sent {
+                        self.note_missed(now, &round.target, round.started);
                     }
                 }
             }

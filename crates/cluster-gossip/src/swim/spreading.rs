@@ -54,7 +54,10 @@ impl Swim {
             }
             told.push(news.clone());
         }
-        self.emit(Output::Datagram { to: to.clone(), bytes: writer.finish() });
+        // Gossip without news says nothing.
+        if kind != DatagramKind::Gossip || writer.count() > 0 {
+            self.emit(Output::Datagram { to: to.clone(), bytes: writer.finish() });
+        }
         told
     }
 
@@ -108,8 +111,19 @@ impl Swim {
         warm
     }
 
+    /// Takes out news that no linked member needs to hear: votes that were withdrawn, and what is about the only listener.
+    fn drop_moot_news(&mut self, now: Instant) {
+        let warm = self.warm();
+        let moot = |news: &&News| warm.iter().all(|to| self.update_for(now, news, to).is_none());
+        let moot: Vec<News> = self.queue.iter().filter(moot).cloned().collect();
+        if !warm.is_empty() {
+            moot.iter().for_each(|news| self.queue.remove(news));
+        }
+    }
+
     /// The tick: tells a few what there is to tell.
     pub(super) fn gossip(&mut self, now: Instant) {
+        self.drop_moot_news(now);
         for to in self.some() {
             self.tell(now, &to);
         }

@@ -24,6 +24,8 @@ pub(super) struct Known {
     pub(super) last_sign: Instant,
     pub(super) rtt: RttEstimator,
     pub(super) suspicion: Suspicion,
+    /// Since when a probe for somebody else stayed unanswered. No accusation by itself: the asker may have heard more.
+    pub(super) missed_since: Option<Instant>,
 }
 
 impl Known {
@@ -35,13 +37,15 @@ impl Known {
             last_sign: now,
             rtt: RttEstimator::default(),
             suspicion: Suspicion::default(),
+            missed_since: None,
         }
     }
 
-    /// Moves everything that counts silence, up to `now`.
-    pub(super) fn shift(&mut self, now: Instant, gap: Duration) {
+    /// Moves what this node itself counts as silence, up to `now`. What others said of theirs stays their word.
+    pub(super) fn shift(&mut self, now: Instant, gap: Duration, own: &NodeId) {
         self.last_sign = (self.last_sign + gap).min(now);
-        self.suspicion.shift(now, gap);
+        self.missed_since = None;
+        self.suspicion.withdraw(own);
     }
 
     pub(super) const fn lacks_metadata(&self) -> bool {
@@ -70,6 +74,7 @@ impl Swim {
             return;
         }
         let state = claim.state;
+        let said = (claim.life, claim.incarnation, claim.meta_version);
         let (node, wins) = (claim.node.clone(), known.as_ref().is_none_or(|known| claim.supersedes(known)));
         // What speaks for a failure is forgotten with the suspicion: look before it is taken over.
         let held = self.view.get(&node).filter(|_| state == State::Failed);
@@ -77,25 +82,25 @@ impl Swim {
         if wins {
             self.adopt(now, claim, known.as_ref());
         }
-        let current = self.view.get(&node).map(|known| (known.claim.state, known.claim.incarnation));
-        if state == State::Suspect && current.is_some_and(|(state, _)| state == State::Suspect) {
-            let accuser = vote.unwrap_or_else(|| crate::wire::Vote {
-                accuser: from.clone(),
-                silence: Duration::ZERO,
-                unanswered: Duration::ZERO,
-            });
-            self.hear_vote(now, &node, accuser);
+        let Some(current) = self.view.get(&node).map(|known| known.claim.clone()) else { return };
+        if state == State::Suspect && current.state == State::Suspect && said.1 == current.incarnation {
+            if let Some(vote) = vote {
+                self.hear_vote(now, &node, vote, from);
+            }
+            self.second(now, &node);
         }
-        if let Some(metadata) = metadata {
-            self.hold_metadata(&node, metadata);
-        }
-        if wins {
+        // A body belongs to the version that it was sent with, and to no other.
+        let of_this_version = (said.0, said.2) == (current.life, current.meta_version);
+        let held = metadata.is_some_and(|metadata| of_this_version && self.hold_metadata(&node, metadata));
+        if wins || held {
             self.publish_with(now, &node, evidence);
         }
     }
 
     fn is_plausible(&self, now: Instant, claim: &Claim) -> bool {
-        let announced = self.view.get(&claim.node).map(|known| known.claim.incarnation);
+        // What another life of it announced, nobody here may have heard.
+        let same_life = self.view.get(&claim.node).filter(|known| known.claim.life == claim.life);
+        let announced = same_life.map(|known| known.claim.incarnation);
         let accusation = claim.state != State::Alive;
         claim.incarnation.is_plausible(self.unix_ms(now))
             && !(accusation && announced.is_some_and(|own| !claim.incarnation.is_plausible_accusation(own)))
@@ -109,6 +114,7 @@ impl Swim {
         let new_incarnation = before.is_some_and(|before| before.incarnation != claim.incarnation);
         if before.is_some_and(|before| before.life != life) {
             known.metadata_held = 0;
+            known.metadata = Metadata::default();
         }
         if new_incarnation && state == State::Alive {
             // Only the node itself raises its incarnation: it lived a moment ago.
@@ -154,20 +160,12 @@ impl Swim {
         self.urgency = self.urgency.max(urgency);
     }
 
-    fn hold_metadata(&mut self, node: &NodeId, metadata: Metadata) {
-        if let Some(known) = self.view.get_mut(node)
-            && known.lacks_metadata()
-        {
-            known.metadata = metadata;
-            known.metadata_held = known.claim.meta_version;
-            let statement =
-                Statement { claim: known.claim.clone(), metadata: Some(known.metadata.clone()), evidence: None };
-            // A body that comes later than its claim is a change of its own; one that comes with it is not.
-            if !known.claim.state.is_live() {
-                return;
-            }
-            self.emit(Output::Publish(statement));
-        }
+    /// Keeps a body; says whether it was lacking.
+    fn hold_metadata(&mut self, node: &NodeId, metadata: Metadata) -> bool {
+        let Some(known) = self.view.get_mut(node).filter(|known| known.lacks_metadata()) else { return false };
+        known.metadata = metadata;
+        known.metadata_held = known.claim.meta_version;
+        true
     }
 
     /// Writes what is held of a member to the registry.
@@ -181,7 +179,8 @@ impl Swim {
             State::Suspect | State::Failed => evidence.or_else(|| Some(self.evidence(now, node, known))),
             State::Alive | State::Left => None,
         };
-        let metadata = (known.metadata_held > 0).then(|| known.metadata.clone());
+        let complete = known.metadata_held == known.claim.meta_version;
+        let metadata = complete.then(|| known.metadata.clone());
         let statement = Statement { claim: known.claim.clone(), metadata, evidence };
         self.emit(Output::Publish(statement));
     }
@@ -190,6 +189,7 @@ impl Swim {
     pub(super) fn note_sign(&mut self, now: Instant, node: &NodeId) {
         if let Some(known) = self.view.get_mut(node) {
             known.last_sign = known.last_sign.max(now);
+            known.missed_since = None;
             known.suspicion.withdraw(&self.own.node);
         }
         self.close_rounds(now, node);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster_testkit::engine_world::Reported;
 use cluster_testkit::{EngineWorld, WorldConfig};
-use cluster_types::{EventKind, Instant, State};
+use cluster_types::{EventKind, Instant, Metadata, State};
 
 const P: Duration = Duration::from_millis(6_300);
 
@@ -148,14 +148,74 @@ fn fifteen_percent_loss_for_ten_minutes_fails_nobody() {
 
 #[test]
 fn halves_find_each_other_again_after_the_heal() {
-    let mut world = met(10, 5, WorldConfig::default());
-    let (left, right): (Vec<usize>, Vec<usize>) = ((0..5).collect(), (5..10).collect());
-    world.partition(&left, &right);
-    world.run_for(secs(60));
-    assert_eq!(world.count("failed"), 50, "each of ten declared the other five");
+    for n in [2, 4, 10, 24] {
+        let mut world = met(n, 5, WorldConfig::default());
+        let (left, right): (Vec<usize>, Vec<usize>) = ((0..n / 2).collect(), (n / 2..n).collect());
+        world.partition(&left, &right);
+        world.run_for(secs(60));
+        assert_eq!(world.count("failed"), n * n / 2, "each of {n} declared the other half");
+        world.heal();
+        let took = world.run_until(secs(30), EngineWorld::everybody_knows_everybody);
+        assert!(took.is_some(), "{n} nodes not healed within 30 s");
+    }
+}
+
+/// Metadata is fetched one body at a time from whoever is near: it must reach those who are linked to nobody that has it.
+#[test]
+fn metadata_reaches_everybody_in_a_graph_where_few_are_linked() {
+    let mut world = met(40, 3, WorldConfig::default());
+    let body = |i: usize, version: usize| Metadata::new([("who".to_owned(), format!("{i}.{version}"))]).unwrap();
+    for version in 0..2 {
+        (0..40).for_each(|i| world.set_metadata(i, body(i, version)));
+        let all = |w: &EngineWorld| {
+            (0..40).all(|i| (0..40).all(|j| w.member(i, j).is_some_and(|member| member.metadata == body(j, version))))
+        };
+        let took = world.run_until(secs(600), all);
+        assert!(took.is_some(), "version {version} did not reach everybody");
+    }
+}
+
+/// Only news keeps the tick going: a cluster in which nothing happens exchanges probes and their answers.
+#[test]
+fn a_quiet_cluster_sends_nothing_but_probes() {
+    for n in [2, 5] {
+        let mut world = met(n, 3, WorldConfig::default());
+        world.run_for(secs(60));
+        let (before, _) = world.sent();
+        world.run_for(secs(100));
+        let sent = world.sent().0 - before;
+        // One ping and one ack a second and node; gossip of every tick would be five times that.
+        assert!(sent <= 2 * 102 * n as u64, "{n} nodes sent {sent} datagrams in 100 s");
+    }
+}
+
+/// Whoever was away hears of a member's new life only when that is over: it must believe it all the same.
+#[test]
+fn the_end_of_a_life_never_heard_of_is_believed() {
+    let mut world = met(6, 11, WorldConfig::default());
+    let others = [0, 1, 2, 3, 4];
+    world.partition(&[5], &others);
+    world.run_for(secs(2));
+    world.crash(4);
+    world.run_for(secs(2));
+    world.start(4, &[0]);
+    world.run_for(secs(5));
+    world.leave(4);
+    world.run_for(secs(1));
+    world.crash(4);
+    world.run_for(secs(30));
     world.heal();
-    let took = world.run_until(secs(30), EngineWorld::everybody_knows_everybody);
-    assert!(took.is_some(), "not healed within 30 s");
+    let seen = world.run_until(secs(60), |w| w.state(5, 4) == Some(State::Left));
+    assert!(seen.is_some(), "held to be {:?}", world.state(5, 4));
+}
+
+/// Two of three paths to a member are cut; everybody who asks for the others gets an answer through the third.
+#[test]
+fn a_helper_without_a_path_of_its_own_accuses_nobody() {
+    let mut world = met(4, 23, WorldConfig::default());
+    world.partition(&[1, 2], &[3]);
+    world.run_for(secs(120));
+    assert_eq!(world.count("suspected") + world.count("failed"), 0);
 }
 
 /// Everybody hears it, it hears nobody: it must not take the others for dead and drag them down.
