@@ -35,3 +35,24 @@ pub trait Blamed: std::error::Error {
     /// Who must act.
     fn blame(&self) -> Blame;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blame_is_a_phrase() {
+        let all = [
+            Blame::PeerMisbehaved,
+            Blame::PeerIncompatible,
+            Blame::CallerMisused,
+            Blame::EnvironmentFailed,
+            Blame::OurBug,
+        ];
+        let phrases = all.map(|blame| blame.to_string()).join(", ");
+        assert_eq!(
+            phrases,
+            "the peer misbehaved, the peer is incompatible, the call was wrong, the environment failed, a bug in this library"
+        );
+    }
+}

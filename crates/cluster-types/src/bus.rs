@@ -329,6 +329,49 @@ mod tests {
         drop(never_read);
     }
 
+    /// Waking is what makes publishing cost something: it happens for an event, and not for a change without one.
+    #[test]
+    fn only_an_event_wakes_the_parked() {
+        let bus = counter(2);
+        let mut sub = bus.subscribe();
+        drain(&mut sub);
+        let mut recv = parked(&mut sub);
+        assert!(!recv.is_woken_by(|| bus.publish(|sum| {
+            *sum += 1;
+            None
+        })));
+        assert!(recv.is_woken_by(|| add(&bus, 1)));
+    }
+
+    /// A `recv` that has been polled once, with a waker that counts.
+    struct Parked<'a> {
+        recv: std::pin::Pin<Box<dyn Future<Output = Option<Delivery<u64, u64>>> + 'a>>,
+        woken: Arc<Flag>,
+    }
+
+    #[derive(Default)]
+    struct Flag(std::sync::atomic::AtomicBool);
+
+    impl std::task::Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    fn parked(sub: &mut Subscription<u64, u64>) -> Parked<'_> {
+        Parked { recv: Box::pin(sub.recv()), woken: Arc::default() }
+    }
+
+    impl Parked<'_> {
+        fn is_woken_by(&mut self, act: impl FnOnce()) -> bool {
+            let waker = std::task::Waker::from(Arc::clone(&self.woken));
+            let poll = self.recv.as_mut().poll(&mut std::task::Context::from_waker(&waker));
+            assert!(poll.is_pending());
+            act();
+            self.woken.0.swap(false, std::sync::atomic::Ordering::SeqCst)
+        }
+    }
+
     #[tokio::test]
     async fn a_parked_subscriber_is_woken_by_events_and_by_the_end() {
         let bus = counter(2);

@@ -194,3 +194,64 @@ pub struct Event {
     /// What happened.
     pub kind: EventKind,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Claim, Life, Metadata};
+
+    /// One of each kind: the word for it, and what it is about.
+    #[test]
+    fn every_kind_knows_its_word_and_its_subject() {
+        let claim = Claim::alive(
+            "x".parse().unwrap(),
+            Life::new(1, 1),
+            Incarnation::from_raw(7),
+            "10.0.0.1:1".parse().unwrap(),
+        );
+        let member = Arc::new(Member { claim, metadata: Metadata::default(), since: Instant::ORIGIN });
+        let m = || Arc::clone(&member);
+        let (node, addr) = (member.node().clone(), member.claim.addr);
+        let evidence = Evidence {
+            accusation: Accusation::Gossip,
+            accusers: Vec::new(),
+            votes_needed: 1,
+            silence: Duration::ZERO,
+            unanswered_for: None,
+            local_health: 0,
+        };
+        let seven = Incarnation::from_raw(7);
+        let reason = String::new;
+        let kinds = [
+            EventKind::Joined(m()),
+            EventKind::Alive(m()),
+            EventKind::Suspected(m(), evidence.clone()),
+            EventKind::Failed(m(), evidence),
+            EventKind::Left(m()),
+            EventKind::Updated(m()),
+            EventKind::Reaped(m()),
+            EventKind::HealthCheckFailed { member: m(), phi_milli: 8_000 },
+            EventKind::LinkUp { node: node.clone(), incarnation: seven, addr },
+            EventKind::LinkDown { node: node.clone(), incarnation: seven, reason: reason() },
+            EventKind::Conflict { node: node.clone(), incarnation: seven, addr, reason: reason() },
+            EventKind::BreakerOpen(node.clone()),
+            EventKind::BreakerHalfOpen(node.clone()),
+            EventKind::BreakerClosed(node),
+            EventKind::Merged { members: 3 },
+            EventKind::JoinFailed { seed: reason(), reason: reason() },
+        ];
+        let mut table = String::new();
+        for kind in &kinds {
+            let (node, incarnation) = (kind.node().map_or("-", |n| n.as_str()), kind.incarnation());
+            let member = if kind.member().is_some() { "member" } else { "-" };
+            table += &format!("{:<20} {node} {:<2} {member}\n", kind.as_str(), incarnation.map_or(0, Incarnation::get));
+        }
+        insta::assert_snapshot!(table);
+    }
+
+    #[test]
+    fn accusations_have_words() {
+        let words = [Accusation::ProbeUnanswered, Accusation::Phi, Accusation::Gossip].map(Accusation::as_str);
+        assert_eq!(words, ["probe_unanswered", "phi", "gossip"]);
+    }
+}

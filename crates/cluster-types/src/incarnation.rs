@@ -144,6 +144,12 @@ mod tests {
         assert!(Incarnation::from_unix_ms(NOW_MS + DAY_MS).is_plausible(NOW_MS));
         assert!(!Incarnation::from_unix_ms(NOW_MS + DAY_MS + 1).is_plausible(NOW_MS));
         assert!(!Incarnation::MAX.is_plausible(u64::MAX));
+        assert_eq!(
+            Incarnation::MAX.get(),
+            9_007_199_254_740_991,
+            "2^53 - 1, the largest exact integer of a JSON reader"
+        );
+        assert_eq!(Incarnation::from_raw(12).to_string(), "12");
         assert!(Incarnation::ZERO.is_plausible(0));
     }
 
@@ -160,5 +166,7 @@ mod tests {
         assert_eq!(Life::new(NOW_MS, u32::MAX).boot(), Duration::from_millis(NOW_MS));
         assert_ne!(Life::new(NOW_MS, 1), Life::new(NOW_MS, 2));
         assert_eq!(Life::new(1, 7).to_string(), "0000000000100007");
+        assert_eq!(format!("{:?}", Life::new(1, 7)), "0000000000100007");
+        assert_eq!(Life::from_raw(99).get(), 99);
     }
 }

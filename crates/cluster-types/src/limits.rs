@@ -9,6 +9,8 @@ pub const NAME_LEN_MAX: usize = 64;
 /// and frame header about 1,160 are left before path-MTU discovery. 1,100 leaves room for longer connection ids.
 pub const DATAGRAM_LEN_MAX: usize = 1_100;
 
+const _: () = assert!(METADATA_LEN_MAX == 65_536 && CONTROL_FRAME_LEN_MAX == 4_194_304);
+
 /// Largest framed control message on a stream, in bytes: a full state of 20,000 members at about 200 B each is 4 MB.
 pub const CONTROL_FRAME_LEN_MAX: usize = 4 * 1024 * 1024;
 

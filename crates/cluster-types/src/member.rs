@@ -279,6 +279,19 @@ mod tests {
     }
 
     #[test]
+    fn the_living_are_the_alive_and_the_suspect() {
+        assert_eq!(State::ALL.map(State::is_live), [true, true, false, false]);
+    }
+
+    #[test]
+    fn metadata_lists_its_pairs_by_key_and_keeps_the_last_value() {
+        let pairs = [("b", "1"), ("a", "2"), ("b", "3")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let metadata = Metadata::new(pairs).unwrap();
+        assert_eq!(metadata.iter().collect::<Vec<_>>(), [("a", "2"), ("b", "3")]);
+        assert!(!metadata.is_empty() && Metadata::default().is_empty());
+    }
+
+    #[test]
     fn metadata_is_bounded() {
         let pair = |k: &str, v: String| Metadata::new([(k.to_owned(), v)]);
         assert_eq!(pair("", "x".into()), Err(MetadataError::EmptyKey));

@@ -123,6 +123,40 @@ mod tests {
         }
     }
 
+    /// Worked out with an implementation of its own in another language, from the description at the top.
+    #[test]
+    fn derived_seeds_are_the_same_on_every_machine() {
+        assert_eq!(Seed::new(7).derive("loss", 3).get(), 16221723815583150540);
+        assert_eq!(Seed::new(99).get(), 99);
+    }
+
+    #[test]
+    fn a_stream_is_the_draws_in_order() {
+        let seed = Seed::new(5);
+        let mut stream = seed.stream();
+        assert_eq!([stream.next_u64(), stream.next_u64(), stream.next_u64()], [0, 1, 2].map(|n| seed.draw(n)));
+        assert_eq!(stream.fraction(), seed.fraction(3));
+        assert_eq!(stream.below(1_000), seed.below(4, 1_000));
+        let mean = (0..10_000).map(|n| seed.fraction(n)).sum::<f64>() / 10_000.0;
+        // Standard deviation of the mean is 1 / sqrt(12 * 10^4) = 0.0029; five of them are 0.0145.
+        assert!((mean - 0.5).abs() < 0.0145, "{mean}");
+    }
+
+    /// Every place is reached from every place: 4! orders, each about equally often.
+    #[test]
+    fn every_order_is_shuffled_to() {
+        let mut counts = std::collections::BTreeMap::new();
+        let mut draws = Seed::new(8).stream();
+        for _ in 0..24_000 {
+            let mut items = [0, 1, 2, 3];
+            draws.shuffle(&mut items);
+            *counts.entry(items).or_insert(0u32) += 1;
+        }
+        assert_eq!(counts.len(), 24);
+        // Expected 1,000 each with a standard deviation of 31; five of them are 155.
+        assert!(counts.values().all(|c| c.abs_diff(1_000) < 155), "{counts:?}");
+    }
+
     #[test]
     fn draws_below_a_bound_are_even() {
         let mut counts = [0u32; 10];

@@ -73,7 +73,13 @@ mod tests {
         assert_eq!(second.since(Instant::ORIGIN), Duration::from_secs(1));
         assert_eq!(Instant::ORIGIN.since(second), Duration::ZERO);
         assert_eq!(Instant::ORIGIN - Duration::from_secs(9), Instant::ORIGIN);
+        assert_eq!(second - Duration::from_millis(400), Instant::after_origin(Duration::from_millis(600)));
+        let mut later = second;
+        later += Duration::from_millis(250);
+        assert_eq!(later.since(second), Duration::from_millis(250));
+        assert_eq!(format!("{later:?}"), "+1.25s");
         let end = second + Duration::MAX;
         assert_eq!(end + Duration::from_secs(1), end);
+        assert_eq!(end, Instant::END);
     }
 }

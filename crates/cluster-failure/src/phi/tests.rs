@@ -106,6 +106,28 @@ fn test_phi_recovery_after_failure() {
     assert!(detector.phi(at(31.0)) < 1.0);
 }
 
+/// Beats of 300 ms: the floor is a quarter of the mean, or 100 ms where that is more.
+#[test]
+fn the_deviation_has_two_floors() {
+    let beaten_every = |period: f64| {
+        let period_of = Duration::from_secs_f64(period);
+        let mut detector = detector().with_period(period_of).expect("a period");
+        (0..20).for_each(|i| detector.handle_beat(at(f64::from(i) * period)));
+        // Silence of mean + 2 deviations has a phi of 1.6430 by the table of the normal distribution.
+        move |deviation: f64| (detector.phi(at(19.0 * period + period + 2.0 * deviation)) - 1.6430).abs() < 1e-3
+    };
+    assert!(beaten_every(0.3)(0.1));
+    assert!(beaten_every(2.0)(0.5));
+}
+
+#[test]
+fn two_beats_at_one_moment_are_two_beats() {
+    let mut detector = detector();
+    detector.handle_beat(at(1.0));
+    detector.handle_beat(at(1.0));
+    assert_eq!((detector.window.len(), detector.window.mean_us()), (1, -1e6));
+}
+
 #[test]
 fn other_packets_prove_life_but_teach_no_rhythm() {
     let mut with_traffic = beaten((0..20).map(f64::from));
