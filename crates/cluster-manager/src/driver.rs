@@ -197,6 +197,8 @@ impl Driver {
     fn handle_pool(&mut self, now: Instant, event: PoolEvent) {
         match event {
             PoolEvent::LinkUp(link) => self.handle_link_up(now, link),
+            // The news of an end may come after that of the successor.
+            PoolEvent::LinkDown { link, .. } if self.links.get(link.node()).is_none_or(|l| l.id() != link.id()) => {}
             PoolEvent::LinkDown { link, reason, .. } => {
                 self.links.remove(link.node());
                 self.note(
@@ -206,6 +208,12 @@ impl Driver {
                 self.engine.handle_link_down(now, link.node(), link.life());
             }
             PoolEvent::Dialled { target, outcome } => {
+                if let Ok(link) = &outcome
+                    && !self.links.contains_key(link.node())
+                    && !link.is_dead()
+                {
+                    self.handle_link_up(now, link.clone());
+                }
                 let outcome = outcome.map(|link| link.node().clone()).map_err(|error| failure(&error));
                 if let Err(error) = &outcome {
                     tracing::debug!(addr = %target.addr, ?error, "dial failed");
