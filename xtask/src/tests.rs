@@ -31,6 +31,14 @@ pub(crate) fn bench(root: &Path, args: &[String]) -> Outcome {
     }
 }
 
+/// Line coverage of the whole workspace, processes of the agent included.
+pub(crate) fn coverage(root: &Path) -> Outcome {
+    if !has_cargo_command("llvm-cov") {
+        return Err("cargo-llvm-cov is not installed: `cargo install cargo-llvm-cov --locked`".into());
+    }
+    run(root, "cargo", &["llvm-cov", "--workspace", "--summary-only"])
+}
+
 /// Mutation tests of the pure crates: every survivor is a change of the code that no test notices.
 pub(crate) fn mutants(root: &Path, args: &[String]) -> Outcome {
     if !has_cargo_command("mutants") {

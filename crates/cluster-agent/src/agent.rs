@@ -4,14 +4,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_manager::state_file::Loaded;
-use cluster_manager::{Cluster, Delivery, Pki, ShutdownReport, StateFile};
+use cluster_manager::{Cluster, Pki, ShutdownReport, StartError, StateFile};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::admin::Admin;
 use crate::cli::AgentArgs;
 use crate::events::{Ready, Writer};
+use crate::memory::{self, Memory};
 use crate::settings::Settings;
 use crate::{Failure, pki};
 
@@ -35,8 +35,9 @@ pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
 
     let state =
         settings.state.as_ref().map(|path| StateFile::new(path, cluster.cluster_name().clone(), settings.name.clone()));
+    let memory = state.map(Memory::load).transpose()?;
     let mut seeds = settings.join.clone();
-    seeds.extend(remembered(state.as_ref())?);
+    seeds.extend(memory.iter().flat_map(Memory::addresses));
     seeds.retain(|seed| *seed != cluster.advertised_addr());
     let joining = async {
         if !seeds.is_empty() {
@@ -50,11 +51,11 @@ pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
         () = stop.asked() => Ok(()),
         () = leave.notified() => Ok(()),
         holder = cluster.name_lost() => Err(name_taken(&settings, holder)),
-        () = remember(&cluster, state.as_ref()) => Ok(()),
+        () = memory::keep(&cluster, memory.as_ref()) => Ok(()),
         () = joining => Ok(()),
     };
-    if outcome.is_ok() {
-        save(&cluster, state.as_ref());
+    if let Some(memory) = memory.filter(|_| outcome.is_ok()) {
+        memory.save(&cluster);
     }
     let report = tokio::select! {
         biased;
@@ -78,7 +79,10 @@ async fn start(settings: &Settings) -> Result<Cluster, Failure> {
         metadata = config.set_metadata(settings.metadata.clone());
     });
     metadata.map_err(|e| Failure::usage(e.to_string()))?;
-    builder.start().await.map_err(|e| Failure::from_error(&e))
+    builder.start().await.map_err(|e| match e {
+        StartError::NotDialable { .. } => Failure::usage(format!("{e}: give it as --advertise IP:PORT")),
+        other => Failure::from_error(&other),
+    })
 }
 
 fn name_taken(settings: &Settings, holder: std::net::SocketAddr) -> Failure {
@@ -118,48 +122,5 @@ impl Stop {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-fn remembered(state: Option<&StateFile>) -> Result<Vec<std::net::SocketAddr>, Failure> {
-    let Some(state) = state else { return Ok(Vec::new()) };
-    let failed =
-        |e: std::io::Error| Failure::new(format!("the state file {} cannot be used: {e}", state.path().display()));
-    match state.load().map_err(failed)? {
-        Loaded::Fresh => Ok(Vec::new()),
-        Loaded::Peers(peers) => Ok(peers),
-        Loaded::SetAside { to, reason } => {
-            tracing::warn!(file = %state.path().display(), kept_as = %to.display(), %reason, "state file set aside");
-            Ok(Vec::new())
-        }
-    }
-}
-
-/// Writes the members down whenever they change, at most once a second. Never ends.
-async fn remember(cluster: &Cluster, state: Option<&StateFile>) {
-    let mut events = cluster.subscribe();
-    let mut changed = false;
-    loop {
-        let quiet = tokio::time::sleep(Duration::from_secs(1));
-        tokio::select! {
-            biased;
-            delivery = events.recv() => match delivery {
-                Some(Delivery::Event { event, .. }) => changed |= event.kind.member().is_some(),
-                Some(Delivery::Snapshot { .. } | Delivery::Lagged { .. }) => changed = true,
-                None => std::future::pending().await,
-            },
-            () = quiet, if changed => {
-                changed = false;
-                save(cluster, state);
-            }
-        }
-    }
-}
-
-fn save(cluster: &Cluster, state: Option<&StateFile>) {
-    let Some(state) = state else { return };
-    let live = cluster.members().into_iter().filter(|m| m.state.is_live() && m.node != *cluster.node());
-    if let Err(error) = state.save(live.map(|member| (member.node, member.addr))) {
-        tracing::warn!(file = %state.path().display(), %error, "the members cannot be written down");
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use cluster_manager::Pki;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Failure;
 use crate::cli::DemoArgs;
@@ -32,10 +33,15 @@ pub(crate) struct Figures {
 }
 
 pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
+    let listen = |kind| signal(kind).map_err(|e| Failure::new(format!("signals cannot be listened to: {e}")));
+    let [mut interrupt, mut terminate, mut hang_up] =
+        [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?];
     let interrupted = async {
-        // Without a handler there is nothing to wait for.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
         }
     };
     tokio::select! {

@@ -7,6 +7,8 @@ mod agent;
 mod cli;
 mod demo;
 mod events;
+mod logging;
+mod memory;
 mod pki;
 mod settings;
 
@@ -57,7 +59,7 @@ impl fmt::Display for Failure {
 #[expect(clippy::print_stderr, reason = "the one place that tells people why a command failed")]
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging();
+    logging::start();
     match run(cli.command) {
         Ok(code) => code,
         Err(failure) => {
@@ -65,13 +67,6 @@ fn main() -> ExitCode {
             ExitCode::from(if failure.usage { 2 } else { 1 })
         }
     }
-}
-
-/// Logs go to standard error; `CLUSTER_LOG` chooses what, as in `CLUSTER_LOG=debug`.
-fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CLUSTER_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {

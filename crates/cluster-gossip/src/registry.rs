@@ -184,6 +184,9 @@ fn hearsay() -> Evidence {
         votes_needed: 0,
         silence: std::time::Duration::ZERO,
         unanswered_for: None,
+        helpers_asked: 0,
+        helpers_agreed: 0,
+        rtt: None,
         local_health: 0,
     }
 }

@@ -303,7 +303,8 @@ impl Swim {
         self.links.remove(node);
         self.note_farewell_moot(node);
         let live = self.view.get(node).is_some_and(|known| known.claim.state.is_live());
-        if live && self.farewell.is_none() {
+        // A link that nobody needs (one that was joined through, say) ends by itself, and that says nothing.
+        if live && self.farewell.is_none() && self.plan.neighbours().contains(node) {
             // Not a verdict: a reason to look now rather than at its next turn.
             self.start_round(now, node);
         }
@@ -366,6 +367,11 @@ impl Swim {
     pub fn set_wall_clock(&mut self, now: Instant, unix_ms: u64) {
         let since_origin = u64::try_from(now.since_origin().as_millis()).unwrap_or(u64::MAX);
         self.origin_unix_ms = self.origin_unix_ms.max(unix_ms.saturating_sub(since_origin));
+    }
+
+    /// Another live process has this node's name: from now on this one says nothing in that name.
+    pub fn lose_name(&mut self) {
+        self.rivals.lose();
     }
 
     /// Replaces this node's metadata and tells everybody.

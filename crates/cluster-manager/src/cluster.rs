@@ -120,8 +120,10 @@ fn io_thread(config: ClusterConfig, credentials: &Credentials, started: oneshot:
             Ok((driver, parts, released)) => {
                 let pool = parts.pool.clone();
                 let registry = parts.registry.clone();
-                if started.send(Ok(parts)).is_ok() {
-                    end(driver.run().await, &pool, &registry, released).await;
+                match started.send(Ok(parts)) {
+                    Ok(()) => end(driver.run().await, &pool, &registry, released).await,
+                    // Whoever started it has gone.
+                    Err(_parts) => drop(pool.close(ABANDONED_PATIENCE).await),
                 }
             }
             // As above.
@@ -130,11 +132,18 @@ fn io_thread(config: ClusterConfig, credentials: &Credentials, started: oneshot:
     });
 }
 
+/// How long a node that nobody holds any more takes to close.
+const ABANDONED_PATIENCE: Duration = Duration::from_millis(100);
+
+/// What closing takes beside waiting for open streams. It is granted even where no time is left: cut short, the peers would
+/// wait for the idle time, and the port would stay taken.
+const CLOSING_GRACE: Duration = Duration::from_millis(500);
+
 /// After the loop: an abandoned node lets go of everything by itself, a stopped one when its shutdown says so.
 async fn end(ended: Ended, pool: &ConnectionPool, registry: &SharedNodeRegistry, released: oneshot::Receiver<()>) {
     match ended {
         Ended::Abandoned => {
-            pool.close(Duration::from_millis(100)).await;
+            pool.close(ABANDONED_PATIENCE).await;
             registry.close();
         }
         // An error means that the handle is gone, which is as good.
@@ -152,6 +161,10 @@ fn assemble(
     };
     let transport = QuicTransport::bind(config.bind, config.quic.clone(), credentials)?;
     let addr = config.advertise.unwrap_or_else(|| transport.local_addr());
+    if addr.ip().is_unspecified() || addr.port() == 0 {
+        transport.release();
+        return Err(StartError::NotDialable { addr });
+    }
     let clock = Clock::start();
     let random = random_u64()?;
     let boot = clock.origin_unix_ms();
@@ -171,7 +184,7 @@ fn assemble(
     let serving = Serving { admission: Arc::clone(&guard) as _, ..Serving::default() };
     let (pool, events) = ConnectionPool::start(Arc::new(transport), hello, PoolConfig::default(), serving);
     // Set once, here.
-    let _ = guard.pool.set(pool.clone());
+    let _ = guard.pool.set(pool.downgrade());
 
     let cluster = identity.cluster.clone();
     let seed = Seed::new(random);
@@ -459,7 +472,9 @@ impl Cluster {
     /// Closes the links and ends the I/O thread.
     async fn close_connections(&self, limit: Moment) -> bool {
         let pool = self.0.pool.clone();
-        let patience = limit.saturating_duration_since(Moment::now());
+        let now = Moment::now();
+        let patience = limit.saturating_duration_since(now).saturating_sub(CLOSING_GRACE);
+        let limit = limit.max(now + CLOSING_GRACE);
         // On the I/O thread, where the links' tasks are.
         let closing = self.0.runtime.spawn(async move { pool.close(patience).await });
         let clean = matches!(tokio::time::timeout_at(limit, closing).await, Ok(Ok(true)));

@@ -278,6 +278,8 @@ impl Driver {
                     }
                 }
                 Output::NameLost { addr } => {
+                    // Whoever waits for a join hears that there will be none.
+                    self.joining = None;
                     if let Some(name_lost) = self.name_lost.take() {
                         // Nobody may be watching; the core refutes nothing any more either way.
                         let _ = name_lost.send(addr);

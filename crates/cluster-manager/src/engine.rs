@@ -182,6 +182,11 @@ impl Engine {
     /// A dial ended: with the peer that answered, or with a reason.
     pub fn handle_dialled(&mut self, now: Instant, target: &DialTarget, outcome: Result<NodeId, DialFailure>) {
         if let Err(DialFailure::NameTaken { holder }) = outcome {
+            if let Some(node) = &target.node {
+                self.links.note_dialled(now, node, false);
+            }
+            self.join = None;
+            self.swim.lose_name();
             return self.outputs.push_back(Output::NameLost { addr: holder });
         }
         match &target.node {

@@ -25,6 +25,14 @@ pub enum StartError {
         /// Whose credentials they are.
         identity: String,
     },
+    /// The address that others would be told to dial cannot be dialled.
+    #[error(
+        "{addr} cannot be dialled by others: bound to every interface, a node must be told which address to advertise"
+    )]
+    NotDialable {
+        /// The address.
+        addr: std::net::SocketAddr,
+    },
     /// The system refused a thread or a runtime.
     #[error("the I/O thread cannot be started")]
     Thread(#[source] std::io::Error),
@@ -36,7 +44,7 @@ impl Blamed for StartError {
             Self::Config(e) => e.blame(),
             Self::Pki(e) => e.blame(),
             Self::Bind(_) | Self::Thread(_) => Blame::EnvironmentFailed,
-            Self::NotANode { .. } => Blame::CallerMisused,
+            Self::NotANode { .. } | Self::NotDialable { .. } => Blame::CallerMisused,
         }
     }
 }

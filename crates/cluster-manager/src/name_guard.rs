@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cluster_gossip::SharedNodeRegistry;
 use cluster_gossip::wire::Request;
-use cluster_pool::{Admission, ConnectionPool, Hello, LinkClass, Refusal};
+use cluster_pool::{Admission, Hello, LinkClass, Refusal, WeakPool};
 use cluster_types::{Life, NodeId};
 
 /// How long the holder of a name has to answer.
@@ -22,14 +22,14 @@ pub(crate) struct NameGuard {
     pub(crate) own_life: Life,
     pub(crate) own_addr: SocketAddr,
     pub(crate) registry: SharedNodeRegistry,
-    /// Set once the pool is there: the guard is made before it.
-    pub(crate) pool: OnceLock<ConnectionPool>,
+    /// Set once the pool is there: the guard is made before it, and held by it.
+    pub(crate) pool: OnceLock<WeakPool>,
 }
 
 impl NameGuard {
     /// Whether the process with life `holder` still answers for `node` at `addr`.
     async fn answers(&self, node: &NodeId, holder: Life, addr: SocketAddr) -> bool {
-        let Some(pool) = self.pool.get() else { return false };
+        let Some(pool) = self.pool.get().and_then(WeakPool::upgrade) else { return false };
         let link = pool.current(LinkClass::Control, node).filter(|link| link.life() == holder);
         match link {
             Some(link) => {

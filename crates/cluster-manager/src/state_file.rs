@@ -41,7 +41,7 @@ pub enum Loaded {
     /// There is none yet.
     Fresh,
     /// The members as they were.
-    Peers(Vec<SocketAddr>),
+    Peers(Vec<(NodeId, SocketAddr)>),
     /// It could not be used and was moved.
     SetAside {
         /// Where it is now.
@@ -79,7 +79,7 @@ impl StateFile {
         }
     }
 
-    fn parse(&self, bytes: &[u8]) -> Result<Vec<SocketAddr>, String> {
+    fn parse(&self, bytes: &[u8]) -> Result<Vec<(NodeId, SocketAddr)>, String> {
         let contents: Contents = serde_json::from_slice(bytes).map_err(|e| format!("it is not a state file: {e}"))?;
         if contents.version != VERSION {
             return Err(format!("it has version {}, this program writes {VERSION}", contents.version));
@@ -91,7 +91,8 @@ impl StateFile {
                 self.node, self.cluster
             ));
         }
-        Ok(contents.peers.into_iter().map(|peer| peer.addr).collect())
+        let named = |peer: Peer| NodeId::new(&peer.node).map(|node| (node, peer.addr)).map_err(|e| e.to_string());
+        contents.peers.into_iter().map(named).collect()
     }
 
     fn set_aside(&self, reason: String) -> io::Result<Loaded> {
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(state.load().unwrap(), Loaded::Fresh);
         let addr: SocketAddr = "10.0.0.2:7000".parse().unwrap();
         state.save([("b".parse().unwrap(), addr)]).unwrap();
-        assert_eq!(state.load().unwrap(), Loaded::Peers(vec![addr]));
+        assert_eq!(state.load().unwrap(), Loaded::Peers(vec![("b".parse().unwrap(), addr)]));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

@@ -250,7 +250,8 @@ impl Hello {
         let certified = connection.remote_identity();
         let not_itself =
             || HelloError::NotItself { said: format!("{}/{}", wire.cluster, wire.node), certified: certified.uri() };
-        let (Role::Node(node) | Role::Client(node)) = &certified.role;
+        // A client is no member, whatever it calls itself.
+        let Role::Node(node) = &certified.role else { return Err(not_itself()) };
         if wire.cluster != certified.cluster.as_str() || wire.node != node.as_str() {
             return Err(not_itself());
         }

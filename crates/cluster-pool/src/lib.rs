@@ -14,7 +14,7 @@ pub use identity::{Authority, Credentials, Identity, IdentityError, NodeSecret, 
 pub use link::{Link, RequestError};
 pub use pool::{
     ConnectionPool, DialError, DialTarget, InboundRequest, NoStreams, PoolConfig, PoolError, PoolEvent, Serving,
-    StreamHandler,
+    StreamHandler, WeakPool,
 };
 pub use quic::{BindError, QuicConfig, QuicTransport};
 pub use transport::{

@@ -4,6 +4,7 @@
 //! comes up or goes down, of every datagram and of every request. Data links belong to the users: they come up when
 //! somebody asks for one. A link that a peer has dialled serves this side's traffic as well.
 
+mod complaints;
 mod config;
 mod dial;
 mod error;
@@ -13,7 +14,7 @@ mod slots;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use cluster_types::NodeId;
@@ -62,6 +63,7 @@ struct Shared {
     next_link: AtomicU64,
     dropped_datagrams: AtomicU64,
     draining: AtomicBool,
+    complaints: complaints::Complaints,
     stop: CancellationToken,
     tasks: TaskTracker,
     runtime: Handle,
@@ -93,6 +95,18 @@ impl Shared {
 #[derive(Debug, Clone)]
 pub struct ConnectionPool(Arc<Shared>);
 
+/// A pool without keeping it alive: for whoever the pool itself holds, such as an [`Admission`].
+#[derive(Debug, Clone)]
+pub struct WeakPool(Weak<Shared>);
+
+impl WeakPool {
+    /// The pool, if it is still there.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<ConnectionPool> {
+        self.0.upgrade().map(ConnectionPool)
+    }
+}
+
 impl ConnectionPool {
     /// Starts accepting and dialling over `transport`, on the tokio runtime this is called in.
     ///
@@ -121,6 +135,7 @@ impl ConnectionPool {
             next_link: AtomicU64::new(1),
             dropped_datagrams: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            complaints: complaints::Complaints::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
@@ -128,6 +143,12 @@ impl ConnectionPool {
         });
         shared.spawn(serve::accept_loop(Arc::clone(&shared)));
         (Self(shared), receiver)
+    }
+
+    /// A handle that does not keep the pool alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakPool {
+        WeakPool(Arc::downgrade(&self.0))
     }
 
     /// The address peers reach this pool at.

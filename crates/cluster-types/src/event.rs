@@ -45,6 +45,12 @@ pub struct Evidence {
     pub silence: Duration,
     /// Since the first probe of this round of suspicion stayed unanswered, if this node probed.
     pub unanswered_for: Option<Duration>,
+    /// Other observers that this node asked to probe it, if this node probed.
+    pub helpers_asked: usize,
+    /// How many of these said that they got no answer either. The others said nothing.
+    pub helpers_agreed: usize,
+    /// Smoothed round-trip time to it while it still answered this node.
+    pub rtt: Option<Duration>,
     /// Local health score of this node, 0 (well) to 8.
     pub local_health: u8,
 }
@@ -218,6 +224,9 @@ mod tests {
             votes_needed: 1,
             silence: Duration::ZERO,
             unanswered_for: None,
+            helpers_asked: 0,
+            helpers_agreed: 0,
+            rtt: None,
             local_health: 0,
         };
         let seven = Incarnation::from_raw(7);

@@ -92,6 +92,9 @@ fn why(evidence: &Evidence) -> Value {
         "votes_needed": evidence.votes_needed,
         "silence_ms": millis(evidence.silence),
         "unanswered_ms": evidence.unanswered_for.map(millis),
+        "helpers_asked": evidence.helpers_asked,
+        "helpers_agreed": evidence.helpers_agreed,
+        "rtt_us": evidence.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
         "local_health": evidence.local_health,
     })
 }

@@ -117,6 +117,7 @@ fn usage_errors_end_with_two_and_say_what_is_allowed() {
         (vec!["agent", "--name", "a", "--bind", "127.0.0.1:0", "--pki", pki, "--admin", "0.0.0.0:1"], "loopback"),
         (vec!["agent", "--name", "a b", "--bind", "127.0.0.1:0", "--pki", pki], "' ' at byte 1"),
         (vec!["agent", "--config", "/nonexistent.toml"], "cannot be read"),
+        (vec!["agent", "--name", "a", "--bind", "0.0.0.0:0", "--pki", pki], "--advertise IP:PORT"),
         (vec!["members"], "--admin"),
         (vec!["nonsense"], "unrecognized subcommand"),
     ] {

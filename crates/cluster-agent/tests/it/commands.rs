@@ -24,6 +24,10 @@ fn the_demo_plays_to_its_end_and_leaves_nothing_behind() {
 
 #[test]
 fn an_interrupted_demo_leaves_nothing_behind() {
+    [Signal::INT, Signal::TERM].into_iter().for_each(interrupted_by);
+}
+
+fn interrupted_by(signal: Signal) {
     let scratch = tempfile::tempdir().expect("a directory");
     let mut command = cluster_command();
     command.args(["demo", "--nodes", "4"]).env("TMPDIR", scratch.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -32,7 +36,7 @@ fn an_interrupted_demo_leaves_nothing_behind() {
     let met = lines.by_ref().map_while(Result::ok).any(|line| line.contains("everybody knows everybody"));
     assert!(met);
     let pid = i32::try_from(demo.id()).ok().and_then(Pid::from_raw).expect("a process id");
-    kill_process(pid, Signal::INT).expect("the signal is sent");
+    kill_process(pid, signal).expect("the signal is sent");
     let status = demo.wait().expect("it can be waited for");
     assert_eq!(status.code(), Some(1));
     // The agents hold the other end of this pipe: its end means that every one of them is gone.

@@ -161,6 +161,12 @@ fn a_node_with_a_state_file_finds_its_cluster_without_seeds() {
     });
     third.signal(Signal::TERM);
     assert_eq!(third.wait().0, Some(0));
+    // Nobody answers, as after a power cut: what was remembered stays.
+    agents.iter().for_each(|agent| agent.signal(Signal::STOP));
+    let mut alone = site.agent("n3", &["--state", state]);
+    alone.until("join_failed", |line| line["event"] == "join_failed");
+    drop(alone);
+    agents.iter().for_each(|agent| agent.signal(Signal::CONT));
     let mut third = site.agent("n3", &["--state", state]);
     for agent in &mut agents {
         third.until_event("joined", &agent.name);

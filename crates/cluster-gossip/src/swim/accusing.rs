@@ -20,6 +20,15 @@ use crate::wire::Vote;
 struct Charge {
     silent_since: Instant,
     unanswered_since: Instant,
+    /// For this node's own charge: whom it asked for help, and who said no.
+    helpers: Helpers,
+}
+
+/// Observers asked to probe, and how many said that they got no answer either.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Helpers {
+    pub(super) asked: usize,
+    pub(super) agreed: usize,
 }
 
 /// All accusations of one member at its present incarnation.
@@ -52,7 +61,7 @@ impl Suspicion {
 
 impl Swim {
     /// This node probed `target` in vain since `unanswered_since`.
-    pub(super) fn accuse(&mut self, now: Instant, target: &NodeId, unanswered_since: Instant) {
+    pub(super) fn accuse(&mut self, now: Instant, target: &NodeId, unanswered_since: Instant, helpers: Helpers) {
         let Some(known) = self.view.get(target) else {
             return;
         };
@@ -61,7 +70,7 @@ impl Swim {
         }
         let before = known.claim.clone();
         let first = known.suspicion.charges.get(&self.own.node).map_or(unanswered_since, |c| c.unanswered_since);
-        let charge = Charge { silent_since: known.last_sign, unanswered_since: first };
+        let charge = Charge { silent_since: known.last_sign, unanswered_since: first, helpers };
         if before.state == State::Alive {
             let claim = Claim { state: State::Suspect, ..before.clone() };
             self.adopt(now, claim, Some(&before));
@@ -77,7 +86,8 @@ impl Swim {
 
     /// Somebody accuses `subject`, which is suspect already.
     pub(super) fn hear_vote(&mut self, now: Instant, subject: &NodeId, vote: Vote, from: &NodeId) {
-        let charge = Charge { silent_since: now - vote.silence, unanswered_since: now - vote.unanswered };
+        let (silent_since, unanswered_since) = (now - vote.silence, now - vote.unanswered);
+        let charge = Charge { silent_since, unanswered_since, helpers: Helpers::default() };
         let known = self.view.get(subject).is_some_and(|known| known.suspicion.charges.contains_key(&vote.accuser));
         // A copy of a copy has lost time on its way: it only fills a gap. The accuser's own word replaces what is held.
         let better = !known || *from == vote.accuser;
@@ -90,7 +100,7 @@ impl Swim {
     pub(super) fn second(&mut self, now: Instant, subject: &NodeId) {
         let missed = self.view.get(subject).and_then(|known| known.missed_since);
         if let Some(missed_since) = missed {
-            self.accuse(now, subject, missed_since);
+            self.accuse(now, subject, missed_since, Helpers::default());
         }
     }
 
@@ -195,12 +205,16 @@ impl Swim {
         let own = charges.get(&self.own.node);
         let last_voter = charges.values().map(|c| c.silent_since).max().unwrap_or(known.last_sign);
         let votes = Votes::needed(self.plan.observers_of(subject).len());
+        let helpers = own.map(|charge| charge.helpers).unwrap_or_default();
         Evidence {
             accusation: if own.is_some() { Accusation::ProbeUnanswered } else { Accusation::Gossip },
             accusers: charges.keys().cloned().collect(),
             votes_needed: u8::try_from(votes.short).unwrap_or(u8::MAX),
             silence: now.since(last_voter.max(known.last_sign)),
             unanswered_for: own.map(|charge| now.since(charge.unanswered_since)),
+            helpers_asked: helpers.asked,
+            helpers_agreed: helpers.agreed,
+            rtt: known.rtt.smoothed(),
             local_health: self.health.score(),
         }
     }

@@ -29,6 +29,10 @@ struct Rival {
 }
 
 impl Rivals {
+    pub(super) const fn lose(&mut self) {
+        self.lost = true;
+    }
+
     /// Whether this node has lost its name.
     pub(super) const fn is_lost(&self) -> bool {
         self.lost

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cluster_types::{Instant, NodeId};
 
 use super::Swim;
+use super::accusing::Helpers;
 use crate::wire::{DatagramKind, Request};
 
 /// One question under way.
@@ -192,7 +193,11 @@ impl Swim {
                 Stage::Indirect { asked, nacks, .. } => {
                     self.stats.unanswered += 1;
                     self.health.note_missed_nacks(asked.saturating_sub(*nacks));
-                    self.accuse(now, &round.target, round.started);
+                    let helpers = Helpers { asked: *asked, agreed: *nacks };
+                    // Where nobody was asked, nobody failed to answer.
+                    if round.sent || helpers.asked > 0 {
+                        self.accuse(now, &round.target, round.started, helpers);
+                    }
                 }
                 Stage::Helping { asker, seq, .. } => {
                     self.send(now, asker, DatagramKind::Nack, *seq, None);

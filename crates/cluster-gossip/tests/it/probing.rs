@@ -110,6 +110,8 @@ fn nobody_answering_makes_a_suspect_who_is_told_first() {
     assert_eq!(evidence.accusation, Accusation::ProbeUnanswered);
     assert_eq!(evidence.accusers.iter().map(|a| a.as_str()).collect::<Vec<_>>(), ["m"]);
     assert_eq!(evidence.unanswered_for, Some(ms(1_000)));
+    assert_eq!((evidence.helpers_asked, evidence.helpers_agreed), (2, 2));
+    assert_eq!(evidence.rtt, None, "it never answered");
     assert_eq!(evidence.local_health, 0, "everybody asked said that they are well");
     let gossip =
         outputs.iter().find_map(|o| if let Output::Datagram { to, bytes } = o { Some((to, bytes)) } else { None });

@@ -115,13 +115,12 @@ async fn shutdown_goes_through_its_phases_once() {
 }
 
 #[tokio::test]
-async fn a_timeout_cuts_the_shutdown_short_and_says_where() {
-    let authority = authority();
-    let (a, b) = pair(&authority).await;
+async fn a_shutdown_without_any_time_still_closes_everything() {
+    let (a, b) = pair(&authority()).await;
     let report = b.shutdown(Duration::ZERO).await;
-    assert_eq!(report.phases.len(), 6);
-    assert!(!report.is_clean(), "{report}");
-    drop((a, b));
+    assert_eq!(report.phases.iter().map(|phase| phase.phase).collect::<Vec<_>>(), Phase::ALL);
+    assert!(UdpSocket::bind(b.local_addr()).is_ok(), "the port is free");
+    drop(a);
 }
 
 /// Names of this process's threads.
@@ -148,6 +147,35 @@ async fn a_dropped_handle_says_goodbye_and_leaves_no_thread_and_no_socket() {
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.expect("the thread ends and lets go of the port");
+}
+
+#[tokio::test]
+async fn a_taken_name_ends_the_join_and_the_loser_says_no_goodbye() {
+    let authority = authority();
+    let (a, b) = pair(&authority).await;
+    let second = start("b", &authority).await;
+    let mut events = a.subscribe();
+    let joined = tokio::time::timeout(PATIENCE, second.join_patiently([a.local_addr()])).await.expect("it ends");
+    assert!(matches!(joined, Err(JoinError::ShuttingDown)), "{joined:?}");
+    assert_eq!(tokio::time::timeout(PATIENCE, second.name_lost()).await.expect("it is told"), b.advertised_addr());
+    second.shutdown(PATIENCE).await;
+    b.shutdown(PATIENCE).await;
+    // The first thing said of "b" is the farewell of the one that held the name.
+    until(&mut events, "left", |kind| kind.as_str() == "left").await;
+}
+
+#[tokio::test]
+async fn an_open_stream_does_not_keep_a_node_from_closing() {
+    let (a, b) = pair(&authority()).await;
+    let link = a.link(b.node()).await.expect("a link");
+    let stream = link.open_bi().await.expect("a stream");
+    let report = a.shutdown(Duration::from_secs(1)).await;
+    assert!(!report.is_clean(), "the stream was still open: {report}");
+    assert!(UdpSocket::bind(a.local_addr()).is_ok(), "the port is free all the same");
+    assert!(link.open_bi().await.is_err());
+    drop(stream);
+    let c = Cluster::local("c", &authority()).bind("0.0.0.0:0".parse().expect("an address")).start().await;
+    assert!(matches!(c, Err(StartError::NotDialable { .. })), "{c:?}");
 }
 
 #[tokio::test]

@@ -19,6 +19,9 @@ use super::credentials::{Credentials, NodeSecret};
 use super::verify::is_trusted_at;
 use super::{Identity, IdentityError, cluster_of_authority};
 
+/// The stem of the authority's files.
+const RESERVED: &str = "ca";
+
 const PUBLIC: u32 = 0o644;
 const SECRET: u32 = 0o600;
 
@@ -46,6 +49,9 @@ pub enum PkiError {
         /// The node.
         name: NodeId,
     },
+    /// The node's files would be the authority's.
+    #[error("a node cannot be named {RESERVED}: {RESERVED}.crt and {RESERVED}.key are the authority's files")]
+    ReservedName,
     /// A file could not be read or written.
     #[error("{} cannot be used", path.display())]
     File {
@@ -145,6 +151,7 @@ impl Pki {
     /// # Errors
     /// No authority or no authority's key, or a file that cannot be read or written.
     pub fn issue(&self, name: &NodeId, unix_s: u64) -> Result<(), PkiError> {
+        check_name(name)?;
         let authority = self.authority_certificate()?;
         let ca_key = match read(&self.path("ca", "key")) {
             Err(PkiError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
@@ -165,6 +172,7 @@ impl Pki {
     /// # Errors
     /// No authority, nothing to issue with, or damaged or foreign files.
     pub fn load_or_issue(&self, name: &NodeId, unix_s: u64) -> Result<Credentials, PkiError> {
+        check_name(name)?;
         self.authority_certificate()?;
         let present = |stem: &str, extension| self.path(stem, extension).exists();
         let complete = present(name.as_str(), "crt") && present(name.as_str(), "key");
@@ -233,6 +241,11 @@ impl Pki {
         let damaged = || PkiError::Damaged { path: path.clone(), reason: "it must hold 64 hexadecimal digits".into() };
         parse_hex(text.trim()).map(NodeSecret::from_bytes).ok_or_else(damaged)
     }
+}
+
+/// File names may ignore case.
+fn check_name(name: &NodeId) -> Result<(), PkiError> {
+    if name.as_str().eq_ignore_ascii_case(RESERVED) { Err(PkiError::ReservedName) } else { Ok(()) }
 }
 
 fn parse_hex(text: &str) -> Option<[u8; 32]> {
@@ -343,6 +356,18 @@ mod tests {
         }
         let names: Vec<_> = fs::read_dir(dir.path().join("pki")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(names.iter().all(|n| !n.to_string_lossy().contains("tmp")), "{names:?}");
+    }
+
+    #[test]
+    fn no_node_takes_the_place_of_the_authority() {
+        let (dir, pki) = fresh();
+        let files = || ["ca.crt", "ca.key"].map(|f| fs::read(dir.path().join("pki").join(f)).unwrap());
+        let before = files();
+        for name in ["ca", "CA"] {
+            assert!(matches!(pki.load_or_issue(&node(name), NOW), Err(PkiError::ReservedName)));
+            assert!(matches!(pki.issue(&node(name), NOW), Err(PkiError::ReservedName)));
+        }
+        assert_eq!(files(), before);
     }
 
     #[test]

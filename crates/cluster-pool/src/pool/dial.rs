@@ -13,6 +13,7 @@ use crate::transport::LinkClass;
 
 /// Runs in the pool's tracker, so that no caller who goes away takes the dial with him.
 pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarget, waiting: Option<Arc<Dial>>) {
+    let waiting = waiting.map(Waiting);
     let stop = shared.stop.clone();
     let patience = shared.config.dial_timeout;
     let outcome = tokio::select! {
@@ -27,12 +28,22 @@ pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarge
         Ok(link) => Ok(install(&shared, link).await),
         Err(error) => Err(error),
     };
-    if let (Some(dial), Some(node)) = (waiting, &target.node) {
-        shared.slots(class).end_dial(node, &dial);
-        dial.resolve(outcome);
+    if let (Some(waiting), Some(node)) = (waiting, &target.node) {
+        shared.slots(class).end_dial(node, &waiting.0);
+        waiting.0.resolve(outcome);
     } else {
         // The owner is gone only at the very end, when nobody wants to know.
         let _ = shared.events.send(PoolEvent::Dialled { target, outcome }).await;
+    }
+}
+
+/// Everybody who waits for a dial. However the dial ends, with its runtime too, they are told.
+struct Waiting(Arc<Dial>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // After an outcome this does nothing: the first one stays.
+        self.0.resolve(Err(Arc::new(DialError::Closing)));
     }
 }
 

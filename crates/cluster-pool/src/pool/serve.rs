@@ -36,7 +36,8 @@ pub(super) async fn accept_loop(shared: Arc<Shared>) {
         match Arc::clone(&shared.handshakes).try_acquire_owned() {
             Ok(permit) => shared.spawn(greet(Arc::clone(&shared), incoming, permit)),
             Err(_full) => {
-                tracing::warn!(from = %incoming.remote_addr, "too many handshakes at once: refused");
+                let from = incoming.remote_addr;
+                shared.complaints.say(|more| tracing::warn!(%from, more, "too many handshakes at once: refused"));
                 (incoming.refuse)();
             }
         }
@@ -66,8 +67,10 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
         Ok(Ok(link)) => {
             dial::install(&shared, link).await;
         }
-        Ok(Err(reason)) => tracing::warn!(%from, %reason, "a peer did not get in"),
-        Err(_elapsed) => tracing::warn!(%from, ?patience, "a peer began a handshake and did not finish it"),
+        Ok(Err(reason)) => shared.complaints.say(|more| tracing::warn!(%from, %reason, more, "a peer did not get in")),
+        Err(_elapsed) => shared
+            .complaints
+            .say(|more| tracing::warn!(%from, ?patience, more, "a peer began a handshake and did not finish it")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cluster_pool::hello::HELLO_TIMEOUT;
 use cluster_pool::identity::authority::Validity;
-use cluster_pool::{BindError, DialTarget, Identity, LinkClass, QuicConfig, QuicTransport, Transport};
+use cluster_pool::{BindError, DialTarget, Identity, LinkClass, QuicConfig, QuicTransport, Role, Transport};
 
 use crate::node::{Node, PATIENCE, authority, credentials, echo, unix_s};
 
@@ -40,6 +40,16 @@ async fn another_clusters_name_under_our_authority_is_refused() {
     let stranger = prod.issue_identity(foreign, Validity::days(unix_s(), 1)).unwrap();
     let told = turned_away_from(&prod, &stranger).await;
     assert!(told.ends_with("(the certificate is for cluster prod, this is cluster test)"), "{told}");
+}
+
+/// A client's certificate is good, and still nobody's who could be a member: not even under a member's name.
+#[tokio::test]
+async fn a_client_is_not_taken_for_the_member_of_its_name() {
+    let prod = authority("prod");
+    let client = Identity { role: Role::Client("member".parse().unwrap()), cluster: "prod".parse().unwrap() };
+    let stranger = prod.issue_identity(client, Validity::days(unix_s(), 1)).unwrap();
+    let told = turned_away_from(&prod, &stranger).await;
+    assert!(told.contains("its certificate says cluster://prod/client/member"), "{told}");
 }
 
 #[tokio::test]
