@@ -207,3 +207,19 @@ fn a_gap_voids_open_rounds_and_shifts_what_counts_silence() {
     assert_eq!(suspicions(&hand.published()), Vec::<String>::new());
     assert_eq!(hand.swim.local_health().score(), 1, "being late is a reason for doubt");
 }
+
+/// A link that was only joined through is idle and ends by itself; nobody dials it again, and nobody is accused for it.
+#[test]
+fn the_end_of_a_link_that_nobody_needs_accuses_nobody() {
+    let names: Vec<String> = (0..40).map(|i| format!("p{i:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut hand = Hand::with(&names);
+    let wanted: Vec<String> = hand.swim.wanted_links().iter().map(|(node, _)| node.to_string()).collect();
+    let idle: Vec<&str> = names.iter().copied().filter(|name| !wanted.iter().any(|w| w == name)).collect();
+    assert!(idle.len() > 10, "K = 10 of 40");
+    for name in &idle {
+        hand.swim.handle_link_down(hand.now, &name.parse().unwrap(), crate::hand::alive(name).life);
+    }
+    hand.pass(ms(5_000), &names);
+    assert_eq!(suspicions(&hand.published()), Vec::<String>::new());
+}
