@@ -4,6 +4,7 @@
 //! `x = z / sqrt(2)` turns the logarithm of the exponential into a subtraction, and what is left is a well-behaved
 //! quotient: W. J. Cody, "Rational Chebyshev approximations for the error function", Mathematics of Computation 23 (1969),
 //! whose coefficients these are.
+#![expect(clippy::excessive_precision, reason = "the coefficients as published, to the last digit")]
 
 use std::f64::consts::{FRAC_1_SQRT_2, LN_10};
 

@@ -343,9 +343,11 @@ mod tests {
         assert!(recv.is_woken_by(|| add(&bus, 1)));
     }
 
+    type Receiving<'a> = dyn Future<Output = Option<Delivery<u64, u64>>> + 'a;
+
     /// A `recv` that has been polled once, with a waker that counts.
     struct Parked<'a> {
-        recv: std::pin::Pin<Box<dyn Future<Output = Option<Delivery<u64, u64>>> + 'a>>,
+        recv: std::pin::Pin<Box<Receiving<'a>>>,
         woken: Arc<Flag>,
     }
 

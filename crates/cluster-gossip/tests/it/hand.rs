@@ -104,8 +104,7 @@ impl Hand {
 
     fn answer_pings(&mut self, answering: &[&str]) {
         self.collect();
-        let pings: Vec<(String, u64)> =
-            self.outputs.iter().filter_map(|output| sent(output)).filter_map(ping).collect();
+        let pings: Vec<(String, u64)> = self.outputs.iter().filter_map(sent).filter_map(ping).collect();
         self.outputs
             .retain(|output| sent(output).and_then(ping).is_none_or(|(to, _)| !answering.contains(&to.as_str())));
         for (to, seq) in pings {
