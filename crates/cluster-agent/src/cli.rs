@@ -154,10 +154,12 @@ mod tests {
 
     #[test]
     fn help_says_everything() {
-        let mut command = Cli::command();
+        // Wrapped as for a terminal of this width, whatever the test runs in.
+        const WIDTH: usize = 100;
+        let mut command = Cli::command().term_width(WIDTH);
         let mut help = command.render_long_help().to_string();
         for name in ["agent", "members", "leave", "demo"] {
-            let sub = command.find_subcommand_mut(name).expect("it exists");
+            let mut sub = command.find_subcommand(name).expect("it exists").clone().term_width(WIDTH);
             help += &format!("\n=== {name} ===\n{}", sub.render_help());
         }
         insta::assert_snapshot!(help);

@@ -18,7 +18,7 @@ async fn turned_away(stranger: &cluster_pool::Credentials) -> String {
 
 async fn turned_away_from(prod: &cluster_pool::Authority, stranger: &cluster_pool::Credentials) -> String {
     let member = Node::fresh(&credentials(prod, "member"));
-    let mut stranger = Node::fresh(stranger);
+    let mut stranger = Node::start(stranger, 2, "127.0.0.1:0".parse().unwrap());
     stranger.pool.dial_control(DialTarget { addr: member.addr, node: None });
     let told = stranger.dialled().await.expect_err("a stranger must not get in");
     assert!(member.pool.is_empty(LinkClass::Control));
