@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 
 /// Longer than anything may take on a loaded machine, shorter than anyone's patience.
@@ -166,9 +166,14 @@ impl Agent {
         self.catch_up().iter().any(|line| line["event"] == event)
     }
 
+    /// Sends a signal; one that stops it is waited for until all its threads stand still.
     pub(crate) fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).expect("a process id");
-        kill_process(Pid::from_raw(id).expect("a process id"), signal).expect("the signal is sent");
+        let process = Pid::from_raw(id).expect("a process id");
+        kill_process(process, signal).expect("the signal is sent");
+        if signal == Signal::STOP {
+            waitpid(Some(process), WaitOptions::UNTRACED).expect("it stops");
+        }
     }
 
     /// Waits for its end: the exit code, what it still said, and its standard error.

@@ -169,10 +169,11 @@ fn a_node_with_a_state_file_finds_its_cluster_without_seeds() {
     let mut agents = site.cluster(2, &[]);
     let state = site.dir.path().join("n3.json");
     let state = state.to_str().expect("a path");
-    let third = site.agent("n3", &["--state", state, "--join", &agents[0].bind.clone()]);
-    agents.iter_mut().for_each(|agent| {
+    let mut third = site.agent("n3", &["--state", state, "--join", &agents[0].bind.clone()]);
+    for agent in &mut agents {
+        third.until_event("joined", &agent.name);
         agent.until_event("joined", "n3");
-    });
+    }
     third.signal(Signal::TERM);
     assert_eq!(third.wait().0, Some(0));
     // Nobody answers, as after a power cut: what was remembered stays.
