@@ -112,6 +112,12 @@ impl PhiAccrualDetector {
         self.threshold
     }
 
+    /// Since anything authenticated was heard, or since it was created.
+    #[must_use]
+    pub const fn silence(&self, now: Instant) -> Duration {
+        now.since(self.last_heard)
+    }
+
     /// Suspicion of the silence at `now`: finite, and never falling while the silence lasts.
     #[must_use]
     pub fn phi(&self, now: Instant) -> f64 {

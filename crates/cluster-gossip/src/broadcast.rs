@@ -41,7 +41,10 @@ pub struct BroadcastQueue {
     places: BTreeSet<Place>,
     /// Where each piece of news stands. At most one place for each, so the queue is bounded by the view.
     by_news: BTreeMap<News, (Rank, u32, u64)>,
+    /// Accusers whose votes wait, by subject.
+    votes: BTreeMap<NodeId, BTreeSet<NodeId>>,
     next_age: u64,
+    told: u64,
 }
 
 /// How often each piece of news is told in a cluster of `members`.
@@ -57,6 +60,9 @@ impl BroadcastQueue {
         self.remove(&news);
         let age = self.next_age;
         self.next_age += 1;
+        if let News::Vote { subject, accuser } = &news {
+            self.votes.entry(subject.clone()).or_default().insert(accuser.clone());
+        }
         self.by_news.insert(news.clone(), (rank, 0, age));
         self.places.insert((rank, 0, std::cmp::Reverse(age), news));
     }
@@ -66,13 +72,22 @@ impl BroadcastQueue {
         if let Some((rank, told, age)) = self.by_news.remove(news) {
             self.places.remove(&(rank, told, std::cmp::Reverse(age), news.clone()));
         }
+        if let News::Vote { subject, accuser } = news
+            && let Some(accusers) = self.votes.get_mut(subject)
+        {
+            accusers.remove(accuser);
+            if accusers.is_empty() {
+                self.votes.remove(subject);
+            }
+        }
     }
 
     /// Takes out every vote against a subject.
     pub fn remove_votes(&mut self, subject: &NodeId) {
-        let against = |news: &&News| matches!(news, News::Vote { subject: s, .. } if s == subject);
-        let votes: Vec<News> = self.by_news.keys().filter(against).cloned().collect();
-        votes.iter().for_each(|vote| self.remove(vote));
+        let votes = self.votes.remove(subject).unwrap_or_default();
+        for accuser in votes {
+            self.remove(&News::Vote { subject: subject.clone(), accuser });
+        }
     }
 
     /// What to tell next, in order, without counting it as told.
@@ -85,11 +100,20 @@ impl BroadcastQueue {
         let Some((rank, told, age)) = self.by_news.get(news).copied() else {
             return;
         };
-        self.remove(news);
-        if told + 1 < limit {
+        self.told += 1;
+        if told + 1 >= limit {
+            self.remove(news);
+        } else {
+            self.places.remove(&(rank, told, std::cmp::Reverse(age), news.clone()));
             self.by_news.insert(news.clone(), (rank, told + 1, age));
             self.places.insert((rank, told + 1, std::cmp::Reverse(age), news.clone()));
         }
+    }
+
+    /// How often anything was told so far.
+    #[must_use]
+    pub const fn told(&self) -> u64 {
+        self.told
     }
 
     /// Whether there is nothing to tell.

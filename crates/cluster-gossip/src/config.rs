@@ -27,6 +27,21 @@ pub struct SwimConfig {
     pub sync_interval: Duration,
     /// Observers of each member. Default 10; every node where there are fewer.
     pub observers: usize,
+    /// Who watches whom. Default [`PlanKind::Rings`].
+    pub plan: PlanKind,
+    /// How long a member that failed or left is remembered. Default 72 h. Too short, and a long weekend's outage makes
+    /// strangers of members.
+    pub reap_after: Duration,
+}
+
+/// Which [`ProbePlan`](crate::ProbePlan) to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlanKind {
+    /// The bounded monitoring graph with turns: constant cost per node.
+    #[default]
+    Rings,
+    /// SWIM as published: everybody probes everybody, one a period.
+    RoundRobin,
 }
 
 impl SwimConfig {
@@ -57,6 +72,8 @@ impl SwimConfig {
             gossip_fanout: 3,
             sync_interval: Duration::from_secs(30),
             observers: OBSERVERS,
+            plan: PlanKind::Rings,
+            reap_after: Duration::from_secs(72 * 60 * 60),
         }
     }
 
@@ -71,6 +88,10 @@ impl SwimConfig {
         }
         if self.gossip_fanout == 0 {
             return fail("gossip_fanout", "0".into(), "news must go somewhere");
+        }
+        if self.reap_after < self.budget.total() * 10 {
+            let given = format!("{:?}", self.reap_after);
+            return fail("reap_after", given, "it must be ten pause budgets at least, or a partition makes strangers");
         }
         if self.gossip_interval.is_zero() || self.sync_interval.is_zero() {
             return fail("gossip_interval / sync_interval", "0s".into(), "a timer of zero never sleeps");
@@ -103,6 +124,7 @@ mod tests {
         };
         assert_eq!(field(|c| c.observers = 0), "observers");
         assert_eq!(field(|c| c.gossip_fanout = 0), "gossip_fanout");
+        assert_eq!(field(|c| c.reap_after = Duration::from_secs(62)), "reap_after");
         assert_eq!(field(|c| c.gossip_interval = Duration::ZERO), "gossip_interval / sync_interval");
         assert_eq!(field(|c| c.sync_interval = Duration::ZERO), "gossip_interval / sync_interval");
         assert_eq!(field(|c| c.probe_timeout = Duration::ZERO), "probe_timeout");

@@ -3,12 +3,16 @@
 
 pub mod broadcast;
 pub mod config;
+mod digest;
+pub mod health;
 pub mod plan;
 pub mod registry;
+mod slots;
 pub mod swim;
 pub mod wire;
 
-pub use config::SwimConfig;
-pub use plan::{ProbePlan, RingPlan};
+pub use config::{PlanKind, SwimConfig};
+pub use health::{HealthChecker, HealthConfig};
+pub use plan::{ProbePlan, RingPlan, RoundRobinPlan};
 pub use registry::{MemberTable, SharedNodeRegistry, Statement};
 pub use swim::{Output, PeerInfo, RequestToken, Swim};

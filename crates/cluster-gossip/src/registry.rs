@@ -14,12 +14,27 @@ use cluster_types::{
 /// One thing to publish about one member.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement {
-    /// What is said.
-    pub claim: Claim,
-    /// The metadata body, when it is known or has changed.
-    pub metadata: Option<Metadata>,
+    /// What is said, and the metadata body as far as it is known. Shared with whoever says it.
+    pub member: Arc<Member>,
+    /// Whether the body is that of the version claimed; if not, the former one stays until it comes.
+    pub complete: bool,
     /// Why, for a suspicion or a failure.
     pub evidence: Option<Evidence>,
+}
+
+impl Statement {
+    /// A claim that comes without a metadata body.
+    #[must_use]
+    pub fn about(claim: Claim, now: Instant, evidence: Option<Evidence>) -> Self {
+        let member = Arc::new(Member { claim, metadata: Metadata::default(), since: now });
+        Self { member, complete: false, evidence }
+    }
+
+    /// What is said.
+    #[must_use]
+    pub fn claim(&self) -> &Claim {
+        &self.member.claim
+    }
 }
 
 /// All members at one moment. Cheap to clone.
@@ -82,6 +97,18 @@ impl SharedNodeRegistry {
         published
     }
 
+    /// Forgets a member that was gone for long enough, and says so.
+    pub fn forget(&self, now: Instant, node: &NodeId) -> Option<EventKind> {
+        let mut published = None;
+        self.bus.publish(|table| {
+            let table = Arc::make_mut(&mut table.0);
+            table.introduced.remove(node);
+            published = table.members.remove(node).map(EventKind::Reaped);
+            published.iter().map(|kind| Event { at: now, kind: kind.clone() }).collect::<Vec<_>>()
+        });
+        published
+    }
+
     /// Publishes an event that changes no member.
     pub fn note(&self, now: Instant, kind: EventKind) {
         self.bus.publish(|_| Some(Event { at: now, kind }));
@@ -120,18 +147,22 @@ impl SharedNodeRegistry {
 }
 
 fn merge(own: &NodeId, table: &mut MemberTable, now: Instant, statement: Statement) -> Vec<EventKind> {
-    let Statement { claim, metadata, evidence } = statement;
-    let known = table.0.members.get(&claim.node).cloned();
-    let wins = known.as_ref().is_none_or(|known| claim.supersedes(&known.claim));
-    let claim = if wins { claim } else { known.as_ref().map_or(claim, |known| known.claim.clone()) };
-    let body = metadata.or_else(|| known.as_ref().map(|k| k.metadata.clone())).unwrap_or_default();
-    let body_changed = known.as_ref().is_some_and(|k| k.metadata != body);
+    let Statement { member: said, complete, evidence } = statement;
+    let known = table.0.members.get(said.node()).cloned();
+    let wins = known.as_ref().is_none_or(|known| said.claim.supersedes(&known.claim));
+    let body_changed = known.as_ref().is_some_and(|k| complete && k.metadata != said.metadata);
     if !wins && !body_changed {
         return Vec::new();
     }
-    let same_state = known.as_ref().is_some_and(|k| k.state() == claim.state && k.claim.life == claim.life);
-    let since = known.as_ref().filter(|_| same_state).map_or(now, |k| k.since);
-    let member = Arc::new(Member { claim, metadata: body, since });
+    let winner = if wins { &said } else { known.as_ref().unwrap_or(&said) };
+    let body = if complete { &said } else { known.as_ref().unwrap_or(&said) };
+    let same_state = known.as_ref().filter(|k| k.state() == winner.state() && k.claim.life == winner.claim.life);
+    let since = same_state.map_or(now, |k| k.since);
+    let member = if Arc::ptr_eq(winner, body) && winner.since == since {
+        Arc::clone(winner)
+    } else {
+        Arc::new(Member { claim: winner.claim.clone(), metadata: body.metadata.clone(), since })
+    };
 
     let table = Arc::make_mut(&mut table.0);
     let introduced = table.introduced.contains(member.node());
@@ -209,7 +240,7 @@ mod tests {
     }
 
     fn apply(registry: &SharedNodeRegistry, claim: Claim) -> String {
-        let statement = Statement { claim, metadata: None, evidence: None };
+        let statement = Statement::about(claim, Instant::ORIGIN, None);
         let events = registry.apply(Instant::ORIGIN, statement);
         events.iter().map(EventKind::as_str).collect::<Vec<_>>().join("+")
     }
@@ -245,7 +276,8 @@ mod tests {
         let moved = Claim { addr: "10.0.0.2:1".parse().unwrap(), ..claim(2, State::Alive, 1) };
         assert_eq!(apply(&registry, moved.clone()), "updated");
         let metadata = Metadata::new([("zone".to_owned(), "a".to_owned())]).unwrap();
-        let body = Statement { claim: moved, metadata: Some(metadata.clone()), evidence: None };
+        let member = Member { claim: moved, metadata: metadata.clone(), since: Instant::ORIGIN };
+        let body = Statement { member: Arc::new(member), complete: true, evidence: None };
         let events = registry.apply(Instant::ORIGIN, body.clone());
         assert_eq!(events.iter().map(EventKind::as_str).collect::<Vec<_>>(), ["updated"]);
         assert_eq!(registry.snapshot().member("x").unwrap().metadata, metadata);

@@ -6,17 +6,21 @@
 //!
 //! | room | what happens there |
 //! |---|---|
-//! | `view` | what is held of each member, and merging what is heard |
+//! | `view` | what is held of each member |
+//! | `merging` | what is heard meets what is held |
 //! | `probing` | rounds: direct, through others, over a stream |
 //! | `accusing` | suspicions, votes, the verdict |
 //! | `spreading` | what goes on which datagram, the gossip tick, news that cannot wait |
 //! | `exchange` | joining, comparing views, metadata |
 //! | `own` | what others say of this node: refuting, and two processes with one name |
 //! | `farewell` | leaving |
+//! | `departed` | members that are gone: reaped, remembered, reunited |
 
 mod accusing;
+mod departed;
 mod exchange;
 mod farewell;
+mod merging;
 mod own;
 mod probing;
 mod spreading;
@@ -29,21 +33,23 @@ use std::time::Duration;
 use cluster_failure::LocalHealth;
 use cluster_types::seed::Draws;
 use cluster_types::{Claim, ClusterName, EventKind, Incarnation, Instant, Life, Metadata, NodeId, Seed};
+use departed::{Reunion, Tombs};
 
 use crate::broadcast::{BroadcastQueue, News, Rank};
-use crate::config::SwimConfig;
-use crate::plan::{ProbePlan, RingPlan};
+use crate::config::{PlanKind, SwimConfig};
+use crate::plan::{ProbePlan, RingPlan, RoundRobinPlan};
 use crate::registry::Statement;
 use crate::wire::{Answer, Datagram, DatagramKind, Request};
 
 pub use farewell::FarewellProgress;
+pub use merging::ZONE_KEY;
 
 use exchange::Pending;
 use farewell::Farewell;
 use own::Rivals;
 use probing::Round;
 use spreading::Urgency;
-use view::Known;
+use view::View;
 
 /// The other end of a control link, as its hello said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +98,13 @@ pub enum Output {
     Publish(Statement),
     /// Publish an event that changes no member.
     Event(EventKind),
+    /// Take a member out of the registry: it has been gone for long enough.
+    Forget {
+        /// Whom.
+        node: NodeId,
+    },
+    /// [`Swim::wanted_links`] is different from before.
+    LinksChanged,
     /// This node's own claim changed: say so in hellos from now on.
     OwnChanged(Claim),
     /// The join through a peer was answered.
@@ -139,8 +152,14 @@ pub struct Swim {
     own_metadata: Metadata,
     /// Wall clock at [`Instant::ORIGIN`], in milliseconds since 1970: for judging incarnations only.
     origin_unix_ms: u64,
-    view: BTreeMap<NodeId, Known>,
+    view: View,
+    tombs: Tombs,
+    reunion: Option<Reunion>,
     suspects: BTreeSet<NodeId>,
+    /// Who told old news of whom, and is to hear what is held.
+    corrections: BTreeSet<(NodeId, NodeId)>,
+    /// Whether the application says that it is well; acknowledgements carry it.
+    app_well: bool,
     links: BTreeMap<NodeId, PeerInfo>,
     plan: Box<dyn ProbePlan>,
     queue: BroadcastQueue,
@@ -154,7 +173,8 @@ pub struct Swim {
     farewell: Option<Farewell>,
     /// No verdict before this.
     judge_after: Instant,
-    next_probe: Instant,
+    next_judgement: Instant,
+    next_chore: Instant,
     next_gossip: Instant,
     next_sync: Instant,
     outputs: VecDeque<Output>,
@@ -174,24 +194,48 @@ impl Swim {
         seed: Seed,
         now: Instant,
     ) -> Self {
-        let plan = RingPlan::new(cluster, own.node.clone(), config.observers, seed);
+        let period = config.budget.period();
+        let plan: Box<dyn ProbePlan> = match config.plan {
+            PlanKind::Rings => Box::new(RingPlan::new(cluster, own.node.clone(), config.observers, period, seed)),
+            PlanKind::RoundRobin => Box::new(RoundRobinPlan::new(own.node.clone(), period, seed, now)),
+        };
+        Self::with_plan(config, plan, own, metadata, origin_unix_ms, seed, now)
+    }
+
+    /// As [`new`](Self::new), with a plan of one's own.
+    #[must_use]
+    pub fn with_plan(
+        config: SwimConfig,
+        mut plan: Box<dyn ProbePlan>,
+        own: Claim,
+        metadata: Metadata,
+        origin_unix_ms: u64,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
+        plan.insert(now, &own.node, metadata.value(ZONE_KEY).unwrap_or_default());
         let own = Claim { meta_version: u32::from(!metadata.is_empty()), ..own };
         let mut draws = seed.derive("swim", 0).stream();
         // Spread over the period, so that nodes that start together do not probe together.
         let phase = config.budget.period().mul_f64(draws.fraction());
         let mut swim = Self {
-            next_probe: now + phase,
+            next_chore: now + phase,
             next_gossip: now,
             judge_after: now,
+            next_judgement: Instant::END,
             next_sync: now + config.sync_interval.mul_f64(0.5 + draws.fraction()),
             config,
             own,
             own_metadata: metadata,
             origin_unix_ms,
-            view: BTreeMap::new(),
+            view: View::new(seed.derive("view", 0)),
+            tombs: Tombs::default(),
+            reunion: None,
+            corrections: BTreeSet::new(),
+            app_well: true,
             suspects: BTreeSet::new(),
             links: BTreeMap::new(),
-            plan: Box::new(plan),
+            plan,
             queue: BroadcastQueue::default(),
             urgency: Urgency::None,
             health: LocalHealth::default(),
@@ -240,9 +284,9 @@ impl Swim {
             return farewell.next_send().into_iter().chain(gossip).min().unwrap_or(Instant::END);
         }
         let rounds = self.rounds.values().map(Round::deadline);
-        let verdicts = self.suspects.iter().filter_map(|suspect| self.verdict_deadline(suspect));
-        let fixed = [self.next_probe, self.next_sync];
-        fixed.into_iter().chain(gossip).chain(rounds).chain(verdicts).min().unwrap_or(self.next_probe)
+        let fixed = [self.plan.next_turn(), self.next_chore, self.next_sync, self.next_judgement];
+        let now_and_then = gossip.into_iter().chain(rounds).chain(self.reunion_at());
+        fixed.into_iter().chain(now_and_then).min().unwrap_or(self.next_chore)
     }
 
     /// Time has passed.
@@ -251,12 +295,17 @@ impl Swim {
             self.resend_farewell(now);
         } else {
             self.advance_rounds(now);
-            self.pronounce_verdicts(now);
-            if now >= self.next_probe {
-                self.next_probe = now + self.config.budget.period();
-                self.probe_next(now);
-                self.fetch_missing_metadata();
+            if now >= self.next_judgement {
+                self.pronounce_verdicts(now);
             }
+            self.take_turns(now);
+            if now >= self.next_chore {
+                self.next_chore = now + self.config.budget.period();
+                self.check_pulses(now);
+                self.fetch_missing_metadata();
+                self.reap(now);
+            }
+            self.report_reunion(now);
             if now >= self.next_sync {
                 self.next_sync = now + self.config.sync_interval.mul_f64(0.75 + self.draws.fraction() / 2.0);
                 self.sync_with_somebody();
@@ -274,12 +323,14 @@ impl Swim {
     pub fn handle_gap(&mut self, now: Instant, gap: Duration) {
         self.health.note_late();
         self.rounds.clear();
-        for known in self.view.values_mut() {
-            known.shift(now, gap, &self.own.node);
+        for known in self.view.iter_mut() {
+            if let Some(watch) = known.watch_mut() {
+                watch.shift(now, gap, &self.own.node);
+            }
         }
         // Refutations that came meanwhile are still in the sockets: the verdicts wait as long as the loop did.
         self.judge_after = self.judge_after.max(now + gap.min(self.config.budget.total()));
-        self.next_probe = now + self.config.budget.period();
+        self.judge_soon(now);
     }
 
     /// A control link is up, or was replaced by a better one.
@@ -292,6 +343,7 @@ impl Swim {
         self.note_sign(now, &peer.node);
         self.send_waiting_pings(now, &peer.node);
         self.sync_soon(now);
+        self.settle_plan(now);
         self.flush(now);
     }
 
@@ -302,9 +354,9 @@ impl Swim {
         }
         self.links.remove(node);
         self.note_farewell_moot(node);
-        let live = self.view.get(node).is_some_and(|known| known.claim.state.is_live());
+        let live = self.view.is_live(node);
         // A link that nobody needs (one that was joined through, say) ends by itself, and that says nothing.
-        if live && self.farewell.is_none() && self.plan.neighbours().contains(node) {
+        if live && self.farewell.is_none() && self.plan.is_neighbour(node) {
             // Not a verdict: a reason to look now rather than at its next turn.
             self.start_round(now, node);
         }
@@ -320,9 +372,10 @@ impl Swim {
         if *from == self.own.node {
             return;
         }
-        let Datagram { kind, seq, target, updates } = datagram;
+        let Datagram { kind, seq, target, turn, unwell, updates } = datagram;
         if kind == DatagramKind::Ack {
             self.measure(now, from, seq);
+            self.hear_ack(now, from, turn, unwell);
         }
         self.note_sign(now, from);
         for update in updates {
@@ -376,6 +429,7 @@ impl Swim {
 
     /// Replaces this node's metadata and tells everybody.
     pub fn set_metadata(&mut self, now: Instant, metadata: Metadata) {
+        self.plan.insert(now, &self.own.node, metadata.value(ZONE_KEY).unwrap_or_default());
         self.own_metadata = metadata;
         self.own.meta_version += 1;
         self.publish_own();
@@ -384,17 +438,21 @@ impl Swim {
     }
 
     /// The members to keep control links to, with their addresses: neighbours in the monitoring graph.
-    pub fn wanted_links(&mut self) -> Vec<(NodeId, SocketAddr)> {
+    #[must_use]
+    pub fn wanted_links(&self) -> Vec<(NodeId, SocketAddr)> {
         let neighbours = self.plan.neighbours();
-        let addr = |node: NodeId| self.view.get(&node).map(|known| (node, known.claim.addr));
-        neighbours.into_iter().filter_map(addr).collect()
+        neighbours.into_iter().filter_map(|node| self.view.claim(&node).map(|claim| (node, claim.addr))).collect()
     }
 
-    /// Failed members: worth a dial now and then, for it may be the network that failed.
+    /// Whether this node watches a member or is watched by it.
     #[must_use]
-    pub fn lost_members(&self) -> Vec<(NodeId, SocketAddr)> {
-        let failed = self.view.values().filter(|known| known.claim.state == cluster_types::State::Failed);
-        failed.map(|known| (known.claim.node.clone(), known.claim.addr)).collect()
+    pub fn is_neighbour(&self, node: &NodeId) -> bool {
+        self.plan.is_neighbour(node)
+    }
+
+    /// Says whether the application is well: a process whose application hangs still answers probes, so the answer says it.
+    pub fn set_application_health(&mut self, well: bool) {
+        self.app_well = well;
     }
 
     fn emit(&mut self, output: Output) {

@@ -365,6 +365,16 @@ impl Cluster {
         let _ = self.command(Command::SetMetadata(metadata)).await;
     }
 
+    /// Says whether the application on top is well. A process whose application hangs still answers probes; with this the
+    /// answers say so, and the others report `health_check_failed`. It is no reason to declare this node failed.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn set_healthy(&self, well: bool) {
+        // A node that has stopped has nobody to tell.
+        let _ = self.command(Command::SetHealth(well)).await;
+    }
+
     /// The data link to a member: the one there is, else dialled.
     ///
     /// # Errors

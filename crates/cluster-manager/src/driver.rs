@@ -40,6 +40,7 @@ pub(crate) enum Command {
         done: oneshot::Sender<JoinReport>,
     },
     SetMetadata(Metadata),
+    SetHealth(bool),
     /// Say goodbye; the answer comes when everybody has acknowledged.
     Leave {
         done: oneshot::Sender<FarewellProgress>,
@@ -181,6 +182,7 @@ impl Driver {
                 self.engine.join(now, seeds, retry);
             }
             Command::SetMetadata(metadata) => self.engine.set_metadata(now, metadata),
+            Command::SetHealth(well) => self.engine.set_application_health(well),
             Command::Leave { done } => {
                 self.leaving = Some(done);
                 self.engine.leave(now);
@@ -270,6 +272,7 @@ impl Driver {
                 Output::Dial(target) => self.pool.dial_control(target),
                 Output::Publish(statement) => self.registry.apply(now, statement).iter().for_each(log),
                 Output::Event(kind) => self.note(now, kind),
+                Output::Forget { node } => self.registry.forget(now, &node).iter().for_each(log),
                 Output::OwnChanged(claim) => self.pool.set_hello(|hello| hello.incarnation = claim.incarnation),
                 Output::JoinDone(report) => {
                     if let Some(joining) = self.joining.take() {

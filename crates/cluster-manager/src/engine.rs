@@ -46,6 +46,11 @@ pub enum Output {
     Publish(Statement),
     /// Publish an event that changes no member.
     Event(EventKind),
+    /// Take a member out of the registry.
+    Forget {
+        /// Whom.
+        node: NodeId,
+    },
     /// This node's own claim changed.
     OwnChanged(Claim),
     /// The join is over.
@@ -159,6 +164,11 @@ impl Engine {
         self.drain_swim(now);
     }
 
+    /// Says whether the application is well.
+    pub fn set_application_health(&mut self, well: bool) {
+        self.swim.set_application_health(well);
+    }
+
     /// Replaces this node's metadata.
     pub fn set_metadata(&mut self, now: Instant, metadata: Metadata) {
         self.swim.set_metadata(now, metadata);
@@ -230,10 +240,18 @@ impl Engine {
                 SwimOutput::Datagram { to, bytes } => Output::Datagram { to, bytes },
                 SwimOutput::Request { to, token, kind, body } => Output::Request { to, token, kind, body },
                 SwimOutput::Publish(statement) => {
-                    // Who is a member, and where, decides which links are wanted.
-                    self.links.look_now();
+                    // Where a member is, and whether it is lost, decides whom to dial.
+                    let concerns = |node| self.swim.is_neighbour(node) || !statement.member.state().is_live();
+                    if concerns(statement.member.node()) {
+                        self.links.look_now();
+                    }
                     Output::Publish(statement)
                 }
+                SwimOutput::LinksChanged => {
+                    self.links.look_now();
+                    continue;
+                }
+                SwimOutput::Forget { node } => Output::Forget { node },
                 SwimOutput::Disconnect { node } => Output::Disconnect { node },
                 SwimOutput::Event(kind) => Output::Event(kind),
                 SwimOutput::OwnChanged(claim) => Output::OwnChanged(claim),

@@ -24,8 +24,8 @@ pub use state_file::StateFile;
 pub use cluster_gossip::{MemberTable, SharedNodeRegistry};
 pub use cluster_pool::{Authority, Credentials, Pki, PkiError};
 pub use cluster_types::{
-    Accusation, Blame, Blamed, ClusterName, Delivery, Event, EventKind, Evidence, IdError, Incarnation, Instant, Life,
-    Member, Metadata, NodeId, State, Subscription,
+    Accusation, Blame, Blamed, ClusterName, Delivery, Event, EventKind, Evidence, HealthFault, IdError, Incarnation,
+    Instant, Life, Member, Metadata, NodeId, State, Subscription,
 };
 
 /// Everything an owner of a node usually imports from the links' crate.

@@ -411,6 +411,11 @@ impl EngineWorld {
                     self.trace.push(Reported { at: self.now, by: i, kind });
                 }
             }
+            Output::Forget { node } => {
+                if let Some(kind) = self.nodes[i].registry.forget(self.now, &node) {
+                    self.trace.push(Reported { at: self.now, by: i, kind });
+                }
+            }
             Output::Event(kind) => self.trace.push(Reported { at: self.now, by: i, kind }),
             Output::NameLost { .. } => self.nodes[i].name_lost = true,
             Output::OwnChanged(_) | Output::JoinDone(_) => {}

@@ -55,6 +55,18 @@ pub struct Evidence {
     pub local_health: u8,
 }
 
+/// What is wrong with a member that still counts as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealthFault {
+    /// Its silence does not fit its rhythm any more: phi crossed the threshold.
+    Overdue {
+        /// Phi in thousandths.
+        phi_milli: u64,
+    },
+    /// It answers, and says that its application is not well.
+    Unwell,
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -73,12 +85,12 @@ pub enum EventKind {
     Updated(Arc<Member>),
     /// Forgotten after its time.
     Reaped(Arc<Member>),
-    /// Phi crossed the threshold: once until recovery.
+    /// Something is wrong with a member that is no reason for a verdict: once until recovery.
     HealthCheckFailed {
         /// The subject.
         member: Arc<Member>,
-        /// Phi in thousandths.
-        phi_milli: u64,
+        /// What is wrong.
+        fault: HealthFault,
     },
     /// A control link to it is up.
     LinkUp {
@@ -239,7 +251,7 @@ mod tests {
             EventKind::Left(m()),
             EventKind::Updated(m()),
             EventKind::Reaped(m()),
-            EventKind::HealthCheckFailed { member: m(), phi_milli: 8_000 },
+            EventKind::HealthCheckFailed { member: m(), fault: HealthFault::Overdue { phi_milli: 8_000 } },
             EventKind::LinkUp { node: node.clone(), incarnation: seven, addr },
             EventKind::LinkDown { node: node.clone(), incarnation: seven, reason: reason() },
             EventKind::Conflict { node: node.clone(), incarnation: seven, addr, reason: reason() },

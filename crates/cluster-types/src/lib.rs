@@ -18,7 +18,7 @@ pub mod time;
 pub use blame::{Blame, Blamed};
 pub use bus::{Delivery, EventBus, Subscription};
 pub use envelope::{Envelope, EnvelopeError};
-pub use event::{Accusation, Event, EventKind, Evidence};
+pub use event::{Accusation, Event, EventKind, Evidence, HealthFault};
 pub use id::{ClusterName, IdError, NodeId};
 pub use incarnation::{Incarnation, Life};
 pub use member::{Claim, Member, Metadata, MetadataError, State};

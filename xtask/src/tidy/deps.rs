@@ -24,7 +24,7 @@ const EDGES: [(&str, &[&str]); 8] = [
 const PURE: [(&str, &[&str]); 3] = [
     ("cluster-types", &["thiserror", "tokio"]),
     ("cluster-failure", &["thiserror", "mockall"]),
-    ("cluster-gossip", &["thiserror", "serde", "postcard", "mockall"]),
+    ("cluster-gossip", &["thiserror", "serde", "postcard", "mockall", "hashbrown"]),
 ];
 
 /// Findings against the manifests below `root`.

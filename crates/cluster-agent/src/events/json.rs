@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_manager::{Event, EventKind, Evidence, Member, MemberTable, NodeId, PhaseReport};
+use cluster_manager::{Event, EventKind, Evidence, HealthFault, Member, MemberTable, NodeId, PhaseReport};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -74,7 +74,10 @@ fn details(kind: &EventKind) -> Value {
             json!({ "addr": m.claim.addr, "meta": meta(m) })
         }
         EventKind::Suspected(_, evidence) | EventKind::Failed(_, evidence) => json!({ "evidence": why(evidence) }),
-        EventKind::HealthCheckFailed { phi_milli, .. } => json!({ "phi": *phi_milli as f64 / 1_000.0 }),
+        EventKind::HealthCheckFailed { fault: HealthFault::Overdue { phi_milli }, .. } => {
+            json!({ "fault": "overdue", "phi": *phi_milli as f64 / 1_000.0 })
+        }
+        EventKind::HealthCheckFailed { fault: HealthFault::Unwell, .. } => json!({ "fault": "unwell" }),
         EventKind::LinkUp { addr, .. } => json!({ "addr": addr }),
         EventKind::LinkDown { reason, .. } => json!({ "reason": reason }),
         EventKind::Merged { members } => json!({ "members": members }),

@@ -1,6 +1,6 @@
 //! Sentences for people.
 
-use cluster_manager::{Event, EventKind, Evidence};
+use cluster_manager::{Event, EventKind, Evidence, HealthFault};
 
 use super::Say;
 
@@ -31,7 +31,10 @@ fn event_line(event: &Event) -> String {
         EventKind::Left(_) => "left".into(),
         EventKind::Updated(m) => format!("changed, now at {}", m.claim.addr),
         EventKind::Reaped(_) => "was forgotten".into(),
-        EventKind::HealthCheckFailed { phi_milli, .. } => format!("is overdue (phi {})", *phi_milli as f64 / 1_000.0),
+        EventKind::HealthCheckFailed { fault: HealthFault::Overdue { phi_milli }, .. } => {
+            format!("is overdue (phi {})", *phi_milli as f64 / 1_000.0)
+        }
+        EventKind::HealthCheckFailed { fault: HealthFault::Unwell, .. } => "says that it is not well".into(),
         EventKind::LinkUp { addr, .. } => format!("linked at {addr}"),
         EventKind::LinkDown { reason, .. } => format!("unlinked: {reason}"),
         EventKind::Merged { members } => format!("{members} members are back after a partition"),

@@ -4,6 +4,7 @@
 //! heard, by the one rule ([`PauseBudget::judge`](cluster_failure::PauseBudget::judge)).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_failure::{Case, Verdict, Votes};
@@ -24,15 +25,23 @@ struct Charge {
     helpers: Helpers,
 }
 
+/// How long new evidence waits for more before the suspects are looked at.
+const JUDGE_SOON: Duration = Duration::from_millis(10);
+
+/// How often the suspects are looked at anyway.
+const JUDGE_AGAIN: Duration = Duration::from_millis(50);
+
 /// Observers asked to probe, and how many said that they got no answer either.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Helpers {
     pub(super) asked: usize,
     pub(super) agreed: usize,
+    /// The round was begun because the subject was overdue, not because it was its turn.
+    pub(super) overdue: bool,
 }
 
 /// All accusations of one member at its present incarnation.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Suspicion {
     charges: BTreeMap<NodeId, Charge>,
 }
@@ -65,19 +74,21 @@ impl Swim {
         let Some(known) = self.view.get(target) else {
             return;
         };
-        if !known.claim.state.is_live() || known.last_sign >= unanswered_since {
+        let before = Arc::clone(&known.member);
+        let silent_since = known.last_sign();
+        if !before.state().is_live() || silent_since > unanswered_since {
             return;
         }
-        let before = known.claim.clone();
-        let first = known.suspicion.charges.get(&self.own.node).map_or(unanswered_since, |c| c.unanswered_since);
-        let charge = Charge { silent_since: known.last_sign, unanswered_since: first, helpers };
-        if before.state == State::Alive {
-            let claim = Claim { state: State::Suspect, ..before.clone() };
+        let former = known.watch().and_then(|watch| watch.suspicion.charges.get(&self.own.node));
+        let first = former.map_or(unanswered_since, |charge| charge.unanswered_since);
+        let charge = Charge { silent_since, unanswered_since: first, helpers };
+        if before.state() == State::Alive {
+            let claim = Claim { state: State::Suspect, ..before.claim.clone() };
             self.adopt(now, claim, Some(&before));
         }
         let own = self.own.node.clone();
-        self.enter(target, own, charge);
-        if before.state == State::Alive {
+        self.enter(now, target, own, charge);
+        if before.state() == State::Alive {
             self.publish(now, target);
             // Told first: it is the one who can refute.
             self.tell(now, target);
@@ -88,17 +99,18 @@ impl Swim {
     pub(super) fn hear_vote(&mut self, now: Instant, subject: &NodeId, vote: Vote, from: &NodeId) {
         let (silent_since, unanswered_since) = (now - vote.silence, now - vote.unanswered);
         let charge = Charge { silent_since, unanswered_since, helpers: Helpers::default() };
-        let known = self.view.get(subject).is_some_and(|known| known.suspicion.charges.contains_key(&vote.accuser));
+        let watch = self.view.get(subject).and_then(|known| known.watch());
+        let known = watch.is_some_and(|watch| watch.suspicion.charges.contains_key(&vote.accuser));
         // A copy of a copy has lost time on its way: it only fills a gap. The accuser's own word replaces what is held.
         let better = !known || *from == vote.accuser;
         if better && vote.accuser != self.own.node {
-            self.enter(subject, vote.accuser, charge);
+            self.enter(now, subject, vote.accuser, charge);
         }
     }
 
     /// Somebody else's suspicion is this node's as well if it probed in vain for another one since the last sign of life.
     pub(super) fn second(&mut self, now: Instant, subject: &NodeId) {
-        let missed = self.view.get(subject).and_then(|known| known.missed_since);
+        let missed = self.view.get(subject).and_then(|known| known.watch()).and_then(|watch| watch.missed_since);
         if let Some(missed_since) = missed {
             self.accuse(now, subject, missed_since, Helpers::default());
         }
@@ -109,20 +121,23 @@ impl Swim {
         if !self.plan.observers_of(target).contains(&self.own.node) {
             return;
         }
-        let Some(known) = self.view.get_mut(target).filter(|known| known.last_sign < since) else { return };
-        known.missed_since.get_or_insert(since);
-        if known.claim.state == State::Suspect {
+        let Some(known) = self.view.get_mut(target).filter(|known| known.last_sign() <= since) else { return };
+        known.watched().missed_since.get_or_insert(since);
+        if known.state() == State::Suspect {
             self.second(now, target);
         }
     }
 
-    fn enter(&mut self, subject: &NodeId, accuser: NodeId, charge: Charge) {
+    fn enter(&mut self, now: Instant, subject: &NodeId, accuser: NodeId, charge: Charge) {
         let Some(known) = self.view.get_mut(subject) else {
             return;
         };
-        if (known.suspicion.charges.len() < self.config.observers * 2 || known.suspicion.charges.contains_key(&accuser))
-            && known.suspicion.enter(accuser.clone(), charge)
+        let charges_max = self.config.observers * 2;
+        let suspicion = &mut known.watched().suspicion;
+        if (suspicion.charges.len() < charges_max || suspicion.charges.contains_key(&accuser))
+            && suspicion.enter(accuser.clone(), charge)
         {
+            self.judge_soon(now);
             self.queue.push(Rank::Membership, News::Vote { subject: subject.clone(), accuser });
             self.urgency = self.urgency.max(Urgency::Some);
         }
@@ -130,25 +145,25 @@ impl Swim {
 
     /// The vote to tell of, in words for the wire.
     pub(super) fn vote_of(&self, subject: &NodeId, accuser: &NodeId, now: Instant) -> Option<Vote> {
-        self.view.get(subject)?.suspicion.vote_of(accuser, now)
+        self.view.get(subject)?.watch()?.suspicion.vote_of(accuser, now)
     }
 
     /// Some vote against a suspect: this node's own, if it has one.
     pub(super) fn any_vote(&self, subject: &NodeId, now: Instant) -> Option<Vote> {
-        let suspicion = &self.view.get(subject)?.suspicion;
+        let suspicion = &self.view.get(subject)?.watch()?.suspicion;
         let first = suspicion.charges.keys().next()?;
         suspicion.vote_of(&self.own.node, now).or_else(|| suspicion.vote_of(first, now))
     }
 
     fn case(&self, subject: &NodeId, known: &Known) -> Option<Case> {
-        let charges = &known.suspicion.charges;
+        let charges = &known.watch()?.suspicion.charges;
         let last_voter = charges.values().map(|c| c.silent_since).max()?;
         let first_unanswered = charges.values().map(|c| c.unanswered_since).min()?;
         let observers = self.plan.observers_of(subject);
         let explicit_votes = observers.iter().filter(|o| charges.contains_key(*o)).count();
         let impaired = |o: &&NodeId| self.suspects.contains(*o) && !charges.contains_key(*o);
         Some(Case {
-            last_sign: last_voter.max(known.last_sign),
+            last_sign: last_voter.max(known.last_sign()),
             first_unanswered,
             explicit_votes,
             impaired_observers: observers.iter().filter(impaired).count(),
@@ -156,10 +171,9 @@ impl Swim {
         })
     }
 
-    /// When a suspect is to be judged, if the evidence stays as it is. A judge that is unwell waits longer.
-    pub(super) fn verdict_deadline(&self, suspect: &NodeId) -> Option<Instant> {
-        let case = self.case(suspect, self.view.get(suspect)?)?;
-        Some((self.config.budget.deadline(&case) + self.doubt()).max(self.judge_after))
+    /// Evidence changed: look at the suspects soon.
+    pub(super) fn judge_soon(&mut self, now: Instant) {
+        self.next_judgement = self.next_judgement.min(now + JUDGE_SOON);
     }
 
     /// A period for each point of the local health score: time for the others to speak first.
@@ -169,7 +183,9 @@ impl Swim {
 
     /// Declares failed whoever's time is over.
     pub(super) fn pronounce_verdicts(&mut self, now: Instant) {
-        if now < self.judge_after {
+        self.next_judgement = Instant::END;
+        if now < self.judge_after && !self.suspects.is_empty() {
+            self.next_judgement = self.judge_after;
             return;
         }
         let suspects: Vec<NodeId> = self.suspects.iter().cloned().collect();
@@ -180,8 +196,13 @@ impl Swim {
             let Some(case) = self.case(&suspect, known) else {
                 continue;
             };
-            if self.config.budget.judge(&case, now - self.doubt()) == Verdict::Failed {
-                self.declare_failed(now, &suspect);
+            match self.config.budget.judge(&case, now - self.doubt()) {
+                Verdict::Failed => self.declare_failed(now, &suspect),
+                // What else counts, the observers and this node's own health, may change without a word.
+                Verdict::Wait { until } => {
+                    let again = (until + self.doubt()).min(now + JUDGE_AGAIN);
+                    self.next_judgement = self.next_judgement.min(again);
+                }
             }
         }
     }
@@ -191,30 +212,34 @@ impl Swim {
             return;
         };
         let evidence = self.evidence(now, suspect, known);
-        let before = known.claim.clone();
-        let claim = Claim { state: State::Failed, ..before.clone() };
-        self.adopt(now, claim.clone(), Some(&before));
+        let before = Arc::clone(&known.member);
+        let claim = Claim { state: State::Failed, ..before.claim.clone() };
+        self.adopt(now, claim, Some(&before));
         self.urgency = Urgency::Everybody;
-        let statement = crate::registry::Statement { claim, metadata: None, evidence: Some(evidence) };
-        self.emit(super::Output::Publish(statement));
+        self.publish_with(now, suspect, Some(evidence));
     }
 
     /// Everything that speaks against a member, for the event.
     pub(super) fn evidence(&self, now: Instant, subject: &NodeId, known: &Known) -> Evidence {
-        let charges = &known.suspicion.charges;
+        let none = BTreeMap::new();
+        let charges = known.watch().map_or(&none, |watch| &watch.suspicion.charges);
         let own = charges.get(&self.own.node);
-        let last_voter = charges.values().map(|c| c.silent_since).max().unwrap_or(known.last_sign);
+        let last_voter = charges.values().map(|c| c.silent_since).max().unwrap_or(known.last_sign());
         let votes = Votes::needed(self.plan.observers_of(subject).len());
         let helpers = own.map(|charge| charge.helpers).unwrap_or_default();
         Evidence {
-            accusation: if own.is_some() { Accusation::ProbeUnanswered } else { Accusation::Gossip },
+            accusation: match own {
+                Some(charge) if charge.helpers.overdue => Accusation::Phi,
+                Some(_) => Accusation::ProbeUnanswered,
+                None => Accusation::Gossip,
+            },
             accusers: charges.keys().cloned().collect(),
             votes_needed: u8::try_from(votes.short).unwrap_or(u8::MAX),
-            silence: now.since(last_voter.max(known.last_sign)),
+            silence: now.since(last_voter.max(known.last_sign())),
             unanswered_for: own.map(|charge| now.since(charge.unanswered_since)),
             helpers_asked: helpers.asked,
             helpers_agreed: helpers.agreed,
-            rtt: known.rtt.smoothed(),
+            rtt: known.watch().and_then(|watch| watch.rtt.smoothed()),
             local_health: self.health.score(),
         }
     }

@@ -1,14 +1,18 @@
 //! Exchanges on streams: joining, comparing whole views, fetching metadata.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cluster_types::{Claim, Instant, Metadata, NodeId, Seed, State};
+use cluster_types::{Claim, Instant, Metadata, NodeId, State};
 
 use super::spreading::Urgency;
 use super::{Output, PeerInfo, RequestToken, Swim};
+use crate::digest::{Digest, bucket_of};
 use crate::wire::exchange::INLINE_METADATA_MAX;
 use crate::wire::{Answer, Entry, Request, Update};
+
+/// Up to this many members the whole view goes over at once: the buckets alone are as long as thirty entries.
+const WHOLE_MAX: usize = 32;
 
 /// A request that waits for its answer.
 #[derive(Debug)]
@@ -21,6 +25,7 @@ pub(super) struct Pending {
 enum What {
     Join,
     Sync,
+    Compare,
     Other,
 }
 
@@ -44,7 +49,7 @@ impl Swim {
     }
 
     pub(super) fn sync_with(&mut self, node: &NodeId) {
-        let root = self.root();
+        let root = self.digest().root();
         self.request_as(node, &Request::Sync { root }, What::Sync);
     }
 
@@ -63,10 +68,9 @@ impl Swim {
 
     /// One missing body at a time, from the member itself or else from anybody warm.
     pub(super) fn fetch_missing_metadata(&mut self) {
-        let lacking: Vec<NodeId> =
-            self.view.values().filter(|known| known.lacks_metadata()).map(|known| known.claim.node.clone()).collect();
         // By chance, or one body that nobody near has would stand before all others for ever.
-        let Some(node) = self.any_of(&lacking) else { return };
+        let at = self.draws.below(self.view.lacking().len() as u64) as usize;
+        let Some(node) = self.view.lacking().iter().nth(at).cloned() else { return };
         let warm = self.warm();
         let from = if warm.contains(&node) { Some(node.clone()) } else { self.any_of(&warm) };
         if let Some(from) = from {
@@ -90,8 +94,15 @@ impl Swim {
                 self.learn_entry(now, entry, &peer.node);
                 Some(Answer::Entries(self.entries(now)))
             }
-            Request::Sync { root } if root == self.root() => Some(Answer::Same),
-            Request::Sync { .. } => Some(Answer::Entries(self.entries(now))),
+            Request::Sync { root } if root == self.digest().root() => Some(Answer::Same),
+            Request::Sync { .. } if self.view.len() <= WHOLE_MAX => Some(Answer::Entries(self.entries(now))),
+            Request::Sync { .. } => Some(Answer::Buckets(self.digest().buckets().to_vec())),
+            Request::Compare { buckets, entries } => {
+                let theirs = claims_of(&entries);
+                self.learn_all(now, entries, &peer.node);
+                // Only now: what was learnt may have been about this node, and what it says to that must go back.
+                Some(Answer::Entries(self.lacking_in(now, &theirs, |claim| buckets.contains(&bucket_number(claim)))))
+            }
             Request::Push(entries) => {
                 self.learn_all(now, entries, &peer.node);
                 Some(Answer::Same)
@@ -114,23 +125,38 @@ impl Swim {
             }
             (What::Join, Err(reason)) => self.emit(Output::JoinFailed { via: to, reason }),
             (What::Sync, Ok(Answer::Entries(entries))) => {
-                let theirs: BTreeMap<NodeId, Claim> =
-                    entries.iter().map(|e| (e.update.claim.node.clone(), e.update.claim.clone())).collect();
-                let before = self.root();
-                self.learn_all(now, entries, &to);
-                if self.root() != before {
-                    // Where two views differ, a third may differ as well. (A difference that cannot be merged is no reason.)
-                    self.sync_soon(now);
-                }
-                // Only now: what was learnt may have been about this node, and what it says to that must go back.
-                let lacking = self.lacking_in(now, &theirs);
+                let theirs = claims_of(&entries);
+                self.learn_comparing(now, entries, &to);
+                let lacking = self.lacking_in(now, &theirs, |_| true);
                 if !lacking.is_empty() {
                     self.request(&to, &Request::Push(lacking));
                 }
             }
+            (What::Sync, Ok(Answer::Buckets(theirs))) => self.compare(now, &to, &theirs),
+            (What::Compare, Ok(Answer::Entries(entries))) => self.learn_comparing(now, entries, &to),
             (What::Other, Ok(Answer::Entries(entries))) => self.learn_all(now, entries, &to),
             // A probe's answer has done its work as a sign of life; a failed exchange is tried again in its time.
-            (_, Ok(Answer::Same | Answer::Here) | Err(_)) => {}
+            (_, Ok(Answer::Same | Answer::Here | Answer::Buckets(_)) | Err(_)) => {}
+        }
+    }
+
+    /// The other view differs in some buckets: what is held here of the members in them goes there, and what is newer there
+    /// comes back.
+    fn compare(&mut self, now: Instant, to: &NodeId, theirs: &[u64]) {
+        let own = self.digest();
+        let differing = own.buckets().iter().zip(theirs).enumerate().filter(|(_, (own, theirs))| own != theirs);
+        let buckets: BTreeSet<u8> = differing.filter_map(|(number, _)| u8::try_from(number).ok()).collect();
+        let entries = self.entries_where(now, |claim| buckets.contains(&bucket_number(claim)));
+        self.request_as(to, &Request::Compare { buckets, entries }, What::Compare);
+    }
+
+    /// Takes over what an exchange found. Where two views differ, a third may differ as well. (A difference that cannot be
+    /// merged is no reason to look again.)
+    fn learn_comparing(&mut self, now: Instant, entries: Vec<Entry>, from: &NodeId) {
+        let before = self.digest();
+        self.learn_all(now, entries, from);
+        if self.digest() != before {
+            self.sync_soon(now);
         }
     }
 
@@ -151,12 +177,17 @@ impl Swim {
 
     /// The whole view, this node included.
     fn entries(&self, now: Instant) -> Vec<Entry> {
-        let others = self.view.values().map(|known| {
-            let metadata = if known.lacks_metadata() { None } else { inline(&known.metadata) };
-            let vote = self.any_vote(&known.claim.node, now);
-            Entry { update: Update { claim: known.claim.clone(), vote }, metadata }
+        self.entries_where(now, |_| true)
+    }
+
+    fn entries_where(&self, now: Instant, wanted: impl Fn(&Claim) -> bool) -> Vec<Entry> {
+        let others = self.view.iter().filter(|known| wanted(known.claim())).map(|known| {
+            let metadata = known.complete.then(|| inline(&known.member.metadata)).flatten();
+            let vote = if known.state() == State::Suspect { self.any_vote(known.member.node(), now) } else { None };
+            Entry { update: Update { claim: known.claim().clone(), vote }, metadata }
         });
-        std::iter::once(self.own_entry()).chain(others).collect()
+        let own = wanted(&self.own).then(|| self.own_entry());
+        own.into_iter().chain(others).collect()
     }
 
     fn full_entry(&self, node: &NodeId) -> Option<Entry> {
@@ -164,39 +195,38 @@ impl Swim {
             let metadata = Some(self.own_metadata.clone());
             return Some(Entry { metadata, ..self.own_entry() });
         }
-        let known = self.view.get(node).filter(|known| !known.lacks_metadata())?;
-        let update = Update { claim: known.claim.clone(), vote: None };
-        Some(Entry { update, metadata: Some(known.metadata.clone()) })
+        let known = self.view.get(node).filter(|known| known.complete)?;
+        let update = Update { claim: known.claim().clone(), vote: None };
+        Some(Entry { update, metadata: Some(known.member.metadata.clone()) })
     }
 
     /// What this node knows and the author of `theirs` does not.
-    fn lacking_in(&self, now: Instant, theirs: &BTreeMap<NodeId, Claim>) -> Vec<Entry> {
-        let newer = |entry: &Entry| {
-            let claim = &entry.update.claim;
-            theirs.get(&claim.node).is_none_or(|theirs| claim.supersedes(theirs))
-        };
-        self.entries(now).into_iter().filter(newer).collect()
+    fn lacking_in(
+        &self,
+        now: Instant,
+        theirs: &BTreeMap<NodeId, Claim>,
+        wanted: impl Fn(&Claim) -> bool,
+    ) -> Vec<Entry> {
+        self.entries_where(now, |claim| {
+            wanted(claim) && theirs.get(&claim.node).is_none_or(|theirs| claim.supersedes(theirs))
+        })
     }
 
-    /// A hash of everything that must be equal in the end: names, incarnations, metadata versions, and whether a member is
-    /// in, failed or gone. Suspicions come and go, so a suspect counts as alive.
-    fn root(&self) -> [u8; 16] {
-        let own = std::iter::once(&self.own);
-        let (mut low, mut high) = (0u64, 0u64);
-        for claim in own.chain(self.view.values().map(|known| &known.claim)) {
-            let settled = if claim.state == State::Suspect { State::Alive } else { claim.state };
-            let facts = Seed::new(claim.incarnation.get())
-                .derive(claim.node.as_str(), claim.life.get())
-                .derive(settled.as_str(), u64::from(claim.meta_version));
-            // Sums, so that the order does not matter.
-            low = low.wrapping_add(facts.draw(0));
-            high = high.wrapping_add(facts.draw(1));
-        }
-        let mut root = [0; 16];
-        root[..8].copy_from_slice(&low.to_le_bytes());
-        root[8..].copy_from_slice(&high.to_le_bytes());
-        root
+    /// The view in 256 numbers, this node included.
+    fn digest(&self) -> Digest {
+        let mut digest = self.view.digest().clone();
+        digest.add(&self.own);
+        digest
     }
+}
+
+fn claims_of(entries: &[Entry]) -> BTreeMap<NodeId, Claim> {
+    entries.iter().map(|entry| (entry.update.claim.node.clone(), entry.update.claim.clone())).collect()
+}
+
+fn bucket_number(claim: &Claim) -> u8 {
+    // Of 256.
+    u8::try_from(bucket_of(claim)).unwrap_or(u8::MAX)
 }
 
 fn inline(metadata: &Metadata) -> Option<Metadata> {

@@ -79,7 +79,7 @@ impl Swim {
 
     /// A member says goodbye itself.
     pub(super) fn hear_farewell(&mut self, now: Instant, from: &NodeId, incarnation: u64) {
-        let known = self.view.get(from).map(|known| known.claim.clone());
+        let known = self.view.claim(from).cloned();
         // A process that lost the name to another one does not speak for it.
         let life = self.links.get(from).map(|peer| peer.life);
         if let Some(before) = known.filter(|known| Some(known.life) == life) {

@@ -5,8 +5,9 @@
 //! processes, and the one that booted first stays. (One answer could be an older memory that happens to be one higher.)
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use cluster_types::{Claim, EventKind, Incarnation, Instant, Life, State};
+use cluster_types::{Claim, EventKind, Incarnation, Instant, Life, Member, State};
 
 use super::spreading::Urgency;
 use super::{Output, Swim};
@@ -98,7 +99,8 @@ impl Swim {
     }
 
     pub(super) fn publish_own(&mut self) {
-        let (claim, metadata) = (self.own.clone(), Some(self.own_metadata.clone()));
-        self.emit(Output::Publish(Statement { claim, metadata, evidence: None }));
+        let (claim, metadata) = (self.own.clone(), self.own_metadata.clone());
+        let member = Arc::new(Member { claim, metadata, since: Instant::ORIGIN });
+        self.emit(Output::Publish(Statement { member, complete: true, evidence: None }));
     }
 }

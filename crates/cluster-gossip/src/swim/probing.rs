@@ -1,12 +1,14 @@
 //! Probe rounds. Direct first; unanswered, all other observers of the target are asked to probe it at once, and a stream is
 //! tried beside them; still unanswered, this node accuses the target.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_types::{Instant, NodeId};
+use cluster_types::{EventKind, HealthFault, Instant, NodeId};
 
-use super::Swim;
 use super::accusing::Helpers;
+use super::{Output, Swim};
+use crate::health::Pulse;
 use crate::wire::{DatagramKind, Request};
 
 /// One question under way.
@@ -18,6 +20,8 @@ pub(super) struct Round {
     pinged: Instant,
     /// Whether the ping is out: it waits for a link that is being dialled.
     sent: bool,
+    /// Begun because the target was overdue, not because it was its turn.
+    overdue: bool,
     stage: Stage,
 }
 
@@ -40,9 +44,9 @@ impl Round {
 }
 
 impl Swim {
-    /// This node's turn: the next subject of the plan.
-    pub(super) fn probe_next(&mut self, now: Instant) {
-        if let Some(target) = self.plan.next_target() {
+    /// Probes every subject whose turn it is.
+    pub(super) fn take_turns(&mut self, now: Instant) {
+        while let Some(target) = self.plan.take_turn(now) {
             self.stats.probes += 1;
             self.start_round(now, &target);
         }
@@ -50,19 +54,25 @@ impl Swim {
 
     /// Begins a round on this node's own account, unless one is open.
     pub(super) fn start_round(&mut self, now: Instant, target: &NodeId) {
+        self.start_round_because(now, target, false);
+    }
+
+    fn start_round_because(&mut self, now: Instant, target: &NodeId, overdue: bool) {
         let own = |round: &Round| round.target == *target && !matches!(round.stage, Stage::Helping { .. });
         if self.rounds.values().any(own) {
             return;
         }
         let deadline = now + self.probe_timeout(target);
-        self.open_round(now, target, Stage::Direct { deadline });
+        self.open_round(now, target, Stage::Direct { deadline }, overdue);
     }
 
-    fn open_round(&mut self, now: Instant, target: &NodeId, stage: Stage) {
+    fn open_round(&mut self, now: Instant, target: &NodeId, stage: Stage, overdue: bool) {
+        let Some(known) = self.view.get_mut(target) else { return };
+        known.watched();
         let seq = self.next_seq;
         self.next_seq += 1;
         let sent = self.links.contains_key(target);
-        self.rounds.insert(seq, Round { target: target.clone(), started: now, pinged: now, sent, stage });
+        self.rounds.insert(seq, Round { target: target.clone(), started: now, pinged: now, sent, overdue, stage });
         if sent {
             self.send(now, target, DatagramKind::Ping, seq, None);
         }
@@ -71,7 +81,8 @@ impl Swim {
     /// What the measured round trip allows, stretched by local health.
     fn probe_timeout(&self, target: &NodeId) -> Duration {
         let (floor, ceiling) = (self.config.probe_timeout_min, self.config.probe_timeout);
-        let adapted = self.view.get(target).map_or(ceiling, |known| known.rtt.timeout(floor, ceiling));
+        let watch = self.view.get(target).and_then(|known| known.watch());
+        let adapted = watch.map_or(ceiling, |watch| watch.rtt.timeout(floor, ceiling));
         self.health.stretch(adapted)
     }
 
@@ -124,7 +135,7 @@ impl Swim {
         }
         let patience = self.probe_timeout(target).min(self.config.probe_timeout.mul_f64(0.8));
         let stage = Stage::Helping { deadline: now + patience, asker: asker.clone(), seq };
-        self.open_round(now, target, stage);
+        self.open_round(now, target, stage, false);
     }
 
     fn hear_relayed(&mut self, now: Instant, seq: u64) {
@@ -141,7 +152,8 @@ impl Swim {
 
     fn note_life_through_others(&mut self, now: Instant, target: &NodeId) {
         if let Some(known) = self.view.get_mut(target) {
-            known.last_sign = known.last_sign.max(now);
+            let watch = known.watched();
+            watch.last_sign = watch.last_sign.max(now);
         }
     }
 
@@ -154,8 +166,59 @@ impl Swim {
     /// An answer to a direct ping is a measurement of the path, if the ping was not held up waiting for a link.
     pub(super) fn measure(&mut self, now: Instant, from: &NodeId, seq: u64) {
         let Some(round) = self.rounds.get(&seq).filter(|round| round.target == *from) else { return };
-        if let Some(known) = self.view.get_mut(from) {
-            known.rtt.note_sample(now.since(round.pinged));
+        let scheduled = matches!(round.stage, Stage::Direct { .. }) && !round.overdue;
+        let (sample, spacing) = (now.since(round.pinged), self.plan.spacing(from));
+        let Some(known) = self.view.get_mut(from) else { return };
+        let watch = known.watched();
+        watch.rtt.note_sample(sample);
+        match spacing {
+            Some(spacing) if scheduled => {
+                watch.pulse.get_or_insert_with(|| Pulse::new(spacing, now)).beat(now, spacing);
+            }
+            Some(_) => {}
+            // Nobody this node probes on a schedule.
+            None => watch.pulse = None,
+        }
+    }
+
+    /// What a subject says beside "here I am": when it wants to be probed by this node again, and whether it is well.
+    pub(super) fn hear_ack(&mut self, now: Instant, from: &NodeId, turn: Option<Duration>, unwell: bool) {
+        if let Some(turn_in) = turn {
+            self.plan.note_told_turn(now, from, turn_in);
+        }
+        let Some(known) = self.view.get_mut(from) else { return };
+        let news = unwell && !known.watched().unwell;
+        known.watched().unwell = unwell;
+        if news {
+            let member = Arc::clone(&known.member);
+            self.emit(Output::Event(EventKind::HealthCheckFailed { member, fault: HealthFault::Unwell }));
+        }
+    }
+
+    /// Looks at the rhythm of every subject. One that is overdue is probed out of turn; only if nobody gets an answer is it
+    /// suspected.
+    pub(super) fn check_pulses(&mut self, now: Instant) {
+        for subject in self.plan.neighbours() {
+            let Some(known) = self.view.get_mut(&subject) else { continue };
+            let member = Arc::clone(&known.member);
+            let pulse = known.watch_mut().and_then(|watch| watch.pulse.as_mut());
+            let Some(phi_milli) = pulse.and_then(|pulse| pulse.crossing(now)) else { continue };
+            let fault = HealthFault::Overdue { phi_milli };
+            self.emit(Output::Event(EventKind::HealthCheckFailed { member, fault }));
+            self.start_round_because(now, &subject, true);
+        }
+    }
+
+    /// Takes changes of who is a member into account: other subjects, other links.
+    pub(super) fn settle_plan(&mut self, now: Instant) {
+        if self.plan.settle(now) {
+            self.emit(Output::LinksChanged);
+            let (neighbours, links, rounds) = (self.plan.neighbours(), &self.links, &self.rounds);
+            self.view.watch_only(|node| {
+                neighbours.contains(node)
+                    || links.contains_key(node)
+                    || rounds.values().any(|round| round.target == *node)
+            });
         }
     }
 
@@ -193,7 +256,7 @@ impl Swim {
                 Stage::Indirect { asked, nacks, .. } => {
                     self.stats.unanswered += 1;
                     self.health.note_missed_nacks(asked.saturating_sub(*nacks));
-                    let helpers = Helpers { asked: *asked, agreed: *nacks };
+                    let helpers = Helpers { asked: *asked, agreed: *nacks, overdue: round.overdue };
                     // Where nobody was asked, nobody failed to answer.
                     if round.sent || helpers.asked > 0 {
                         self.accuse(now, &round.target, round.started, helpers);
@@ -211,8 +274,8 @@ impl Swim {
 
     fn ask_others(&mut self, now: Instant, seq: u64, round: Round) {
         let target = round.target.clone();
-        let mut helpers = self.plan.observers_of(&target);
-        helpers.retain(|helper| *helper != self.own.node && self.links.contains_key(helper));
+        let mut helpers = self.plan.helpers_for(&target);
+        helpers.retain(|helper| self.links.contains_key(helper));
         let deadline = now + self.health.stretch(self.config.probe_timeout);
         let stage = Stage::Indirect { deadline, asked: helpers.len(), nacks: 0 };
         self.rounds.insert(seq, Round { stage, ..round });

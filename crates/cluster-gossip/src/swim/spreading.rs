@@ -21,7 +21,7 @@ impl Swim {
     /// Sends a message, filled up with news.
     pub(super) fn send(&mut self, now: Instant, to: &NodeId, kind: DatagramKind, seq: u64, target: Option<&NodeId>) {
         let told = self.send_filled(now, to, kind, seq, target);
-        let limit = transmissions(self.live_count());
+        let limit = transmissions(self.view.live() + 1);
         for news in &told {
             self.queue.note_told(news, limit);
         }
@@ -40,7 +40,10 @@ impl Swim {
         if !self.links.contains_key(to) {
             return told;
         }
-        let mut writer = DatagramWriter::new(kind, seq, target);
+        let mut writer = match kind {
+            DatagramKind::Ack => DatagramWriter::ack(seq, self.plan.turn_of(now, to), !self.app_well),
+            kind => DatagramWriter::new(kind, seq, target),
+        };
         // Whoever is held to be suspect or failed hears it with every word, until it has refuted.
         if let Some(accusation) = self.accusation_of(now, to) {
             writer.push(&accusation);
@@ -62,10 +65,10 @@ impl Swim {
     }
 
     fn accusation_of(&self, now: Instant, node: &NodeId) -> Option<Update> {
-        let known = self.view.get(node)?;
-        match known.claim.state {
-            State::Suspect => Some(Update { claim: known.claim.clone(), vote: self.any_vote(node, now) }),
-            State::Failed => Some(Update { claim: known.claim.clone(), vote: None }),
+        let claim = self.view.claim(node)?;
+        match claim.state {
+            State::Suspect => Some(Update { claim: claim.clone(), vote: self.any_vote(node, now) }),
+            State::Failed => Some(Update { claim: claim.clone(), vote: None }),
             State::Alive | State::Left => None,
         }
     }
@@ -75,21 +78,17 @@ impl Swim {
         match news {
             News::Claim(node) if *node == self.own.node => Some(Update { claim: self.own.clone(), vote: None }),
             News::Claim(node) => {
-                let claim = self.view.get(node)?.claim.clone();
+                let claim = self.view.claim(node)?.clone();
                 // It knows that it lives; but another life under its name is news to it.
                 let same_life = self.links.get(to).is_some_and(|peer| peer.life == claim.life);
                 (node != to || !same_life).then_some(Update { claim, vote: None })
             }
             News::Vote { subject, accuser } if subject != to && accuser != to => {
                 let vote = self.vote_of(subject, accuser, now)?;
-                Some(Update { claim: self.view.get(subject)?.claim.clone(), vote: Some(vote) })
+                Some(Update { claim: self.view.claim(subject)?.clone(), vote: Some(vote) })
             }
             News::Vote { .. } => None,
         }
-    }
-
-    pub(super) fn live_count(&self) -> usize {
-        1 + self.view.values().filter(|known| known.claim.state.is_live()).count()
     }
 
     /// Tells one member what there is to tell.
@@ -99,8 +98,7 @@ impl Swim {
 
     /// Live members with a warm link.
     pub(super) fn warm(&self) -> Vec<NodeId> {
-        let live = |node: &&NodeId| self.view.get(*node).is_some_and(|known| known.claim.state.is_live());
-        self.links.keys().filter(live).cloned().collect()
+        self.links.keys().filter(|node| self.view.is_live(node)).cloned().collect()
     }
 
     /// A few of the warm links, chosen at random.
@@ -123,9 +121,14 @@ impl Swim {
 
     /// The tick: tells a few what there is to tell.
     pub(super) fn gossip(&mut self, now: Instant) {
-        self.drop_moot_news(now);
+        let mut told = false;
         for to in self.some() {
+            let waiting = self.queue.told();
             self.tell(now, &to);
+            told |= self.queue.told() > waiting;
+        }
+        if !told {
+            self.drop_moot_news(now);
         }
         // News nobody can be told of (there is no link) would keep the tick awake; it is told when links come up.
         if self.links.is_empty() {
@@ -133,9 +136,29 @@ impl Swim {
         }
     }
 
+    /// Whoever told old news of somebody hears what is held, at once: a datagram each.
+    fn correct(&mut self) {
+        let mut corrections = std::mem::take(&mut self.corrections).into_iter().peekable();
+        while let Some((to, about)) = corrections.next() {
+            let mut writer = DatagramWriter::new(DatagramKind::Gossip, 0, None);
+            let mut next = Some(about);
+            while let Some(update) = next.take().and_then(|about| self.last_word(&about)) {
+                if !writer.push(&update) {
+                    break;
+                }
+                next = corrections.next_if(|(same, _)| *same == to).map(|(_, about)| about);
+            }
+            if self.links.contains_key(&to) && writer.count() > 0 {
+                self.emit(Output::Datagram { to, bytes: writer.finish() });
+            }
+        }
+    }
+
     /// Ends an input: what became urgent in it is told now. That does not count as told: few links may be warm yet, as in a
     /// node that has just joined, and the ticks must reach beyond them.
     pub(super) fn flush(&mut self, now: Instant) {
+        self.settle_plan(now);
+        self.correct();
         let listeners = match std::mem::replace(&mut self.urgency, Urgency::None) {
             Urgency::None => return,
             Urgency::Some => self.some(),

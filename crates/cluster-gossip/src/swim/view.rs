@@ -1,212 +1,262 @@
-//! What is held of each member, and merging what is heard into it.
+//! What is held of every member, small: what is said of it is shared with the registry, and only whoever this node has to do
+//! with has more than that.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_failure::RttEstimator;
-use cluster_types::limits::MEMBERS_MAX;
-use cluster_types::{Claim, Evidence, Instant, Metadata, NodeId, State};
+use cluster_types::{Claim, Instant, Member, NodeId, Seed, State};
 
 use super::accusing::Suspicion;
-use super::spreading::Urgency;
-use super::{Output, PeerInfo, Swim};
-use crate::broadcast::{News, Rank};
-use crate::registry::Statement;
-use crate::wire::{Entry, Update};
+use crate::digest::Digest;
+use crate::health::Pulse;
+use crate::slots::{Named, Slots};
 
-/// What is held of one member.
-#[derive(Debug)]
+/// What is held of one member: 24 bytes beside the facts.
+#[derive(Debug, Clone)]
 pub(super) struct Known {
-    pub(super) claim: Claim,
-    pub(super) metadata: Metadata,
-    /// The version the metadata body is of.
-    pub(super) metadata_held: u32,
+    pub(super) member: Arc<Member>,
+    /// Whether the metadata body is that of the version claimed.
+    pub(super) complete: bool,
+    watch: Option<Box<Watch>>,
+}
+
+/// What is held of a member that this node is linked to, probes, or suspects.
+#[derive(Debug, Clone)]
+pub(super) struct Watch {
     /// Last authenticated packet from it, or the last time it spoke up through others.
     pub(super) last_sign: Instant,
     pub(super) rtt: RttEstimator,
     pub(super) suspicion: Suspicion,
     /// Since when a probe for somebody else stayed unanswered. No accusation by itself: the asker may have heard more.
     pub(super) missed_since: Option<Instant>,
+    /// The rhythm of its answers, where this node probes it.
+    pub(super) pulse: Option<Pulse>,
+    /// It says that its application is not well.
+    pub(super) unwell: bool,
+}
+
+impl Named for Known {
+    fn name(&self) -> &NodeId {
+        self.member.node()
+    }
 }
 
 impl Known {
-    fn new(claim: Claim, now: Instant) -> Self {
-        Self {
-            claim,
-            metadata: Metadata::default(),
-            metadata_held: 0,
-            last_sign: now,
-            rtt: RttEstimator::default(),
-            suspicion: Suspicion::default(),
-            missed_since: None,
-        }
+    pub(super) fn claim(&self) -> &Claim {
+        &self.member.claim
     }
 
+    pub(super) fn state(&self) -> State {
+        self.member.state()
+    }
+
+    pub(super) fn watch(&self) -> Option<&Watch> {
+        self.watch.as_deref()
+    }
+
+    pub(super) fn watch_mut(&mut self) -> Option<&mut Watch> {
+        self.watch.as_deref_mut()
+    }
+
+    /// Begins to watch it, if nobody did. Where it was never heard here, its silence counts from when it became what it is.
+    pub(super) fn watched(&mut self) -> &mut Watch {
+        let since = self.member.since;
+        self.watch.get_or_insert_with(|| {
+            Box::new(Watch {
+                last_sign: since,
+                rtt: RttEstimator::default(),
+                suspicion: Suspicion::default(),
+                missed_since: None,
+                pulse: None,
+                unwell: false,
+            })
+        })
+    }
+
+    pub(super) fn last_sign(&self) -> Instant {
+        self.watch.as_ref().map_or(self.member.since, |watch| watch.last_sign)
+    }
+
+    pub(super) fn lacks_metadata(&self) -> bool {
+        self.state().is_live() && !self.complete
+    }
+}
+
+impl Watch {
     /// Moves what this node itself counts as silence, up to `now`. What others said of theirs stays their word.
     pub(super) fn shift(&mut self, now: Instant, gap: Duration, own: &NodeId) {
         self.last_sign = (self.last_sign + gap).min(now);
         self.missed_since = None;
         self.suspicion.withdraw(own);
-    }
-
-    pub(super) const fn lacks_metadata(&self) -> bool {
-        self.claim.state.is_live() && self.metadata_held != self.claim.meta_version
+        if let Some(pulse) = &mut self.pulse {
+            pulse.sign(now);
+        }
     }
 }
 
-impl Swim {
-    /// Merges one update that `from` sent.
-    pub(super) fn learn(&mut self, now: Instant, update: Update, from: &NodeId) {
-        self.learn_entry(now, Entry { update, metadata: None }, from);
-    }
+/// Everybody known but this node.
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    slots: Slots<Known>,
+    live: usize,
+    digest: Digest,
+    /// Whose metadata body is still to be fetched.
+    lacking: BTreeSet<NodeId>,
+    /// Who failed or left.
+    gone: BTreeSet<NodeId>,
+}
 
-    pub(super) fn learn_entry(&mut self, now: Instant, entry: Entry, from: &NodeId) {
-        let Entry { update: Update { claim, vote }, metadata } = entry;
-        if claim.node == self.own.node {
-            return self.hear_about_self(now, &claim);
-        }
-        if !self.is_plausible(now, &claim) {
-            self.stats.implausible += 1;
-            return;
-        }
-        let known = self.view.get(&claim.node).map(|known| known.claim.clone());
-        if known.is_none() && self.view.len() >= MEMBERS_MAX {
-            self.stats.over_limit += 1;
-            return;
-        }
-        let state = claim.state;
-        let said = (claim.life, claim.incarnation, claim.meta_version);
-        let (node, wins) = (claim.node.clone(), known.as_ref().is_none_or(|known| claim.supersedes(known)));
-        // What speaks for a failure is forgotten with the suspicion: look before it is taken over.
-        let held = self.view.get(&node).filter(|_| state == State::Failed);
-        let evidence = held.map(|known| self.evidence(now, &node, known));
-        if wins {
-            self.adopt(now, claim, known.as_ref());
-        }
-        let Some(current) = self.view.get(&node).map(|known| known.claim.clone()) else { return };
-        if state == State::Suspect && current.state == State::Suspect && said.1 == current.incarnation {
-            if let Some(vote) = vote {
-                self.hear_vote(now, &node, vote, from);
-            }
-            self.second(now, &node);
-        }
-        // A body belongs to the version that it was sent with, and to no other.
-        let of_this_version = (said.0, said.2) == (current.life, current.meta_version);
-        let held = metadata.is_some_and(|metadata| of_this_version && self.hold_metadata(&node, metadata));
-        if wins || held {
-            self.publish_with(now, &node, evidence);
+impl View {
+    pub(super) fn new(key: Seed) -> Self {
+        Self {
+            slots: Slots::new(key),
+            live: 0,
+            digest: Digest::default(),
+            lacking: BTreeSet::new(),
+            gone: BTreeSet::new(),
         }
     }
 
-    fn is_plausible(&self, now: Instant, claim: &Claim) -> bool {
-        // What another life of it announced, nobody here may have heard.
-        let same_life = self.view.get(&claim.node).filter(|known| known.claim.life == claim.life);
-        let announced = same_life.map(|known| known.claim.incarnation);
-        let accusation = claim.state != State::Alive;
-        claim.incarnation.is_plausible(self.unix_ms(now))
-            && !(accusation && announced.is_some_and(|own| !claim.incarnation.is_plausible_accusation(own)))
+    pub(super) fn get(&self, node: &NodeId) -> Option<&Known> {
+        self.slots.get(node)
     }
 
-    /// Takes over a claim that won against `before`.
-    pub(super) fn adopt(&mut self, now: Instant, claim: Claim, before: Option<&Claim>) {
-        let node = claim.node.clone();
-        let (state, life) = (claim.state, claim.life);
-        let known = self.view.entry(node.clone()).or_insert_with(|| Known::new(claim.clone(), now));
-        let new_incarnation = before.is_some_and(|before| before.incarnation != claim.incarnation);
-        if before.is_some_and(|before| before.life != life) {
-            known.metadata_held = 0;
-            known.metadata = Metadata::default();
+    /// For what hangs on a member. What is said of it goes through [`set`](Self::set).
+    pub(super) fn get_mut(&mut self, node: &NodeId) -> Option<&mut Known> {
+        self.slots.get_mut(node)
+    }
+
+    pub(super) fn claim(&self, node: &NodeId) -> Option<&Claim> {
+        self.get(node).map(Known::claim)
+    }
+
+    pub(super) fn is_live(&self, node: &NodeId) -> bool {
+        self.get(node).is_some_and(|known| known.state().is_live())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Known> {
+        self.slots.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Known> {
+        self.slots.iter_mut()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// How many are held to take part.
+    pub(super) const fn live(&self) -> usize {
+        self.live
+    }
+
+    pub(super) const fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    pub(super) const fn lacking(&self) -> &BTreeSet<NodeId> {
+        &self.lacking
+    }
+
+    pub(super) const fn gone(&self) -> &BTreeSet<NodeId> {
+        &self.gone
+    }
+
+    /// Holds this of a member from now on.
+    pub(super) fn set(&mut self, member: Arc<Member>, complete: bool) {
+        let node = member.node().clone();
+        if let Some(known) = self.slots.get(&node) {
+            let former = Arc::clone(&known.member);
+            self.discount(&former);
         }
-        if new_incarnation && state == State::Alive {
-            // Only the node itself raises its incarnation: it lived a moment ago.
-            known.last_sign = now;
-        }
-        known.claim = claim;
-        if new_incarnation || state != State::Suspect {
-            known.suspicion.clear();
-            self.queue.remove_votes(&node);
-        }
-        if state == State::Suspect {
-            self.suspects.insert(node.clone());
+        self.live += usize::from(member.state().is_live());
+        self.digest.add(&member.claim);
+        if member.state().is_live() {
+            self.gone.remove(&node);
         } else {
-            self.suspects.remove(&node);
+            self.gone.insert(node.clone());
         }
-        if state.is_live() {
-            self.plan.insert(&node);
-        } else {
-            self.plan.remove(&node);
-            self.forget_rounds(&node);
-        }
-        if state == State::Failed && self.links.contains_key(&node) {
-            self.emit(Output::Disconnect { node: node.clone() });
-        }
-        self.spread(&node, before.map(|before| before.state), state);
-    }
-
-    /// Queues the news of a change, and decides what of it cannot wait for the tick.
-    fn spread(&mut self, node: &NodeId, before: Option<State>, after: State) {
-        let rank = if after == State::Left { Rank::Farewell } else { Rank::Membership };
-        match after {
-            // A suspicion travels as its votes.
-            State::Suspect => self.queue.remove(&News::Claim(node.clone())),
-            _ => self.queue.push(rank, News::Claim(node.clone())),
-        }
-        let urgency = match (before, after) {
-            (_, State::Left) => Urgency::Everybody,
-            (_, State::Failed) | (None | Some(State::Suspect | State::Failed | State::Left), State::Alive) => {
-                Urgency::Some
+        match self.slots.get_mut(&node) {
+            Some(known) => {
+                known.member = member;
+                known.complete = complete;
             }
-            _ => Urgency::None,
-        };
-        self.urgency = self.urgency.max(urgency);
-    }
-
-    /// Keeps a body; says whether it was lacking.
-    fn hold_metadata(&mut self, node: &NodeId, metadata: Metadata) -> bool {
-        let Some(known) = self.view.get_mut(node).filter(|known| known.lacks_metadata()) else { return false };
-        known.metadata = metadata;
-        known.metadata_held = known.claim.meta_version;
-        true
-    }
-
-    /// Writes what is held of a member to the registry.
-    pub(super) fn publish(&mut self, now: Instant, node: &NodeId) {
-        self.publish_with(now, node, None);
-    }
-
-    fn publish_with(&mut self, now: Instant, node: &NodeId, evidence: Option<Evidence>) {
-        let Some(known) = self.view.get(node) else { return };
-        let evidence = match known.claim.state {
-            State::Suspect | State::Failed => evidence.or_else(|| Some(self.evidence(now, node, known))),
-            State::Alive | State::Left => None,
-        };
-        let complete = known.metadata_held == known.claim.meta_version;
-        let metadata = complete.then(|| known.metadata.clone());
-        let statement = Statement { claim: known.claim.clone(), metadata, evidence };
-        self.emit(Output::Publish(statement));
-    }
-
-    /// An authenticated sign of life: withdraws this node's own accusation and ends its open questions.
-    pub(super) fn note_sign(&mut self, now: Instant, node: &NodeId) {
-        if let Some(known) = self.view.get_mut(node) {
-            known.last_sign = known.last_sign.max(now);
-            known.missed_since = None;
-            known.suspicion.withdraw(&self.own.node);
+            None => {
+                self.slots.insert(Known { member, complete, watch: None });
+            }
         }
-        self.close_rounds(now, node);
+        if self.slots.get(&node).is_some_and(Known::lacks_metadata) {
+            self.lacking.insert(node);
+        } else {
+            self.lacking.remove(&node);
+        }
     }
 
-    /// A link to a known member came up: what its hello says about it counts as its own word.
-    pub(super) fn greet(&mut self, now: Instant, peer: &PeerInfo) {
-        let Some(known) = self.view.get(&peer.node) else {
-            return;
-        };
-        let (state, life) = (known.claim.state, known.claim.life);
-        let meta_version = if life == peer.life { known.claim.meta_version } else { 0 };
-        let alive = Claim { meta_version, ..Claim::alive(peer.node.clone(), peer.life, peer.incarnation, peer.addr) };
-        self.learn(now, Update { claim: alive, vote: None }, &peer.node);
-        if life != peer.life || !state.is_live() {
-            // It may know nothing of us, or believe what a part of the cluster believed while it was away.
-            self.sync_with(&peer.node);
+    /// Forgets a member.
+    pub(super) fn remove(&mut self, node: &NodeId) -> Option<Arc<Member>> {
+        let known = self.slots.remove(node)?;
+        self.discount(&known.member);
+        self.lacking.remove(node);
+        self.gone.remove(node);
+        Some(known.member)
+    }
+
+    fn discount(&mut self, former: &Member) {
+        self.live -= usize::from(former.state().is_live());
+        self.digest.subtract(&former.claim);
+    }
+
+    /// Stops watching whoever nothing hangs on any more.
+    pub(super) fn watch_only(&mut self, wanted: impl Fn(&NodeId) -> bool) {
+        for known in self.slots.iter_mut().filter(|known| known.watch.is_some() && known.state() != State::Suspect) {
+            if !wanted(known.member.node()) {
+                known.watch = None;
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cluster_types::{Incarnation, Life, Metadata};
+
+    #[test]
+    fn what_is_held_of_a_member_is_three_words() {
+        assert_eq!(size_of::<Known>(), 24);
+        assert_eq!(size_of::<Option<Known>>(), 24);
+    }
+
+    #[test]
+    fn counts_follow_what_is_said() {
+        let claim = |state, meta_version| Claim {
+            state,
+            meta_version,
+            ..Claim::alive(
+                "x".parse().unwrap(),
+                Life::new(1, 1),
+                Incarnation::from_raw(7),
+                "10.0.0.1:1".parse().unwrap(),
+            )
+        };
+        let mut view = View::new(Seed::new(1));
+        let empty = view.digest().root();
+        let set = |view: &mut View, state, meta_version, complete| {
+            let member =
+                Member { claim: claim(state, meta_version), metadata: Metadata::default(), since: Instant::ORIGIN };
+            view.set(Arc::new(member), complete);
+            (view.len(), view.live(), view.lacking().len(), view.gone().len())
+        };
+        assert_eq!(set(&mut view, State::Alive, 1, false), (1, 1, 1, 0));
+        assert_eq!(set(&mut view, State::Alive, 1, true), (1, 1, 0, 0));
+        assert_eq!(set(&mut view, State::Suspect, 2, false), (1, 1, 1, 0));
+        assert_eq!(set(&mut view, State::Failed, 2, false), (1, 0, 0, 1));
+        assert_ne!(view.digest().root(), empty);
+        assert!(view.remove(&"x".parse().unwrap()).is_some());
+        assert_eq!((view.len(), view.live(), view.gone().len()), (0, 0, 0));
+        assert_eq!(view.digest().root(), empty, "what is forgotten leaves no trace");
     }
 }

@@ -1,8 +1,10 @@
 //! Datagrams: probes, their answers, gossip, and the farewell.
 //!
 //! ```text
-//! envelope | seq (varint) | target name (length + bytes, empty unless ping-req) | count | updates ...
+//! envelope | seq (varint) | target name (length + bytes, empty unless ping-req) | turn (varint ms) | flags | count | updates ...
 //! ```
+
+use std::time::Duration;
 
 use cluster_types::limits::DATAGRAM_LEN_MAX;
 use cluster_types::{Envelope, NodeId};
@@ -61,14 +63,23 @@ pub struct Datagram {
     pub seq: u64,
     /// Who is to be asked, for a ping-req.
     pub target: Option<NodeId>,
+    /// In an ack: how long until the subject wants to be probed by the same observer again. A millisecond at least.
+    pub turn: Option<Duration>,
+    /// In an ack: the subject says that its application is not well.
+    pub unwell: bool,
     /// What came along.
     pub updates: Vec<Update>,
 }
+
+/// The flag of an ack that says that the application is not well. The others are for later and ignored.
+const UNWELL: u8 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct WireDatagram<'a> {
     seq: u64,
     target: &'a str,
+    turn_ms: u32,
+    flags: u8,
     #[serde(borrow)]
     updates: Vec<WireUpdate<'a>>,
 }
@@ -94,7 +105,8 @@ impl Datagram {
             return Err(WireError::Body { reason: "a target belongs to a ping-req and to nothing else".into() });
         }
         let updates = wire.updates.into_iter().map(Update::try_from).collect::<Result<_, _>>()?;
-        Ok(Self { kind, seq: wire.seq, target, updates })
+        let turn = (wire.turn_ms > 0).then(|| Duration::from_millis(u64::from(wire.turn_ms)));
+        Ok(Self { kind, seq: wire.seq, target, turn, unwell: wire.flags & UNWELL != 0, updates })
     }
 }
 
@@ -107,12 +119,25 @@ pub struct DatagramWriter {
     count: u8,
 }
 
+fn head(seq: u64, target: &str, turn_ms: u32, flags: u8) -> Vec<u8> {
+    bytes_of(&(seq, target, turn_ms, flags))
+}
+
 impl DatagramWriter {
     /// An empty message.
     #[must_use]
     pub fn new(kind: DatagramKind, seq: u64, target: Option<&NodeId>) -> Self {
-        let head = bytes_of(&(seq, target.map_or("", NodeId::as_str)));
+        let head = head(seq, target.map_or("", NodeId::as_str), 0, 0);
         Self { kind, head, updates: Vec::new(), count: 0 }
+    }
+
+    /// An ack: when the observer's next turn is, and whether the application is well.
+    #[must_use]
+    pub fn ack(seq: u64, turn: Option<Duration>, unwell: bool) -> Self {
+        // Zero stands for none, so a turn that is nearer than a millisecond is a millisecond away.
+        let turn_ms = turn.map_or(0, |turn| u32::try_from(turn.as_millis()).unwrap_or(u32::MAX).max(1));
+        let head = head(seq, "", turn_ms, if unwell { UNWELL } else { 0 });
+        Self { kind: DatagramKind::Ack, head, updates: Vec::new(), count: 0 }
     }
 
     /// Adds an update if it fits; says whether it did.
@@ -151,7 +176,6 @@ mod tests {
     use crate::wire::Vote;
     use cluster_types::{Claim, Incarnation, Life, State};
     use proptest::prelude::*;
-    use std::time::Duration;
 
     fn update(name: &str, vote: bool) -> Update {
         let claim = Claim {
@@ -194,7 +218,13 @@ mod tests {
                 write(kind, 300, target, &[update("a", false), update("b", true)][..usize::from(number % 3 != 0) * 2]);
             golden += &format!("{kind:?}\n{}", hex(&bytes));
         }
+        let dealt = DatagramWriter::ack(300, Some(Duration::from_millis(9_700)), true).finish();
+        golden += &format!("Ack with a turn, unwell\n{}", hex(&dealt));
         insta::assert_snapshot!(golden);
+        let read = Datagram::decode(&dealt).unwrap();
+        assert_eq!((read.turn, read.unwell), (Some(Duration::from_millis(9_700)), true));
+        let near = Datagram::decode(&DatagramWriter::ack(1, Some(Duration::ZERO), false).finish()).unwrap();
+        assert_eq!((near.turn, near.unwell), (Some(Duration::from_millis(1)), false));
     }
 
     #[test]
@@ -224,12 +254,14 @@ mod tests {
         let good = write(DatagramKind::Ping, 1, None, &[update("a", true)]);
         assert_eq!(decode(&[good.clone(), vec![0]].concat()), "the body cannot be decoded: 1 bytes after the message");
         assert_eq!(
-            decode(&Envelope { kind: 99, body: &[0, 0, 0] }.encode()),
+            decode(&Envelope { kind: 99, body: &[0, 0, 0, 0, 0] }.encode()),
             "message of kind 99 does not belong here"
         );
-        assert!(decode(&Envelope { kind: 18, body: &[0, 0, 0] }.encode()).contains("a target belongs to a ping-req"));
-        assert!(decode(&Envelope { kind: 16, body: &[0, 1, b'/', 0] }.encode()).contains("cannot exist"));
-        assert!(decode(&Envelope { kind: 16, body: &[0, 0, 0, 9] }.encode()).contains("1 bytes too many"));
+        assert!(
+            decode(&Envelope { kind: 18, body: &[0, 0, 0, 0, 0] }.encode()).contains("a target belongs to a ping-req")
+        );
+        assert!(decode(&Envelope { kind: 16, body: &[0, 1, b'/', 0, 0, 0] }.encode()).contains("cannot exist"));
+        assert!(decode(&Envelope { kind: 16, body: &[0, 0, 0, 0, 0, 9] }.encode()).contains("1 bytes too many"));
         assert!(decode(&vec![1; 2_000]).contains("at most 1100 are accepted"));
         for cut in 0..good.len() {
             assert!(Datagram::decode(&good[..cut]).is_err(), "cut at {cut}");

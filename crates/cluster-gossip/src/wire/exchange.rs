@@ -1,5 +1,7 @@
 //! Requests and answers on streams: joining, comparing views, fetching metadata, and the probe of last resort.
 
+use std::collections::BTreeSet;
+
 use cluster_types::limits::MEMBERS_MAX;
 use cluster_types::{Metadata, NodeId};
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,13 @@ pub enum Request {
         /// See [`Swim`](crate::Swim): equal views have equal roots.
         root: [u8; 16],
     },
+    /// This is what I hold in the buckets in which our views differ; what do you hold that is newer?
+    Compare {
+        /// Numbers of the buckets.
+        buckets: BTreeSet<u8>,
+        /// What the asker holds of the members in them.
+        entries: Vec<Entry>,
+    },
     /// This is what you lacked.
     Push(Vec<Entry>),
     /// Are you there? Sent when datagrams get no answer.
@@ -42,6 +51,8 @@ pub enum Request {
 pub enum Answer {
     /// You are in, or our views differ; this is what I hold.
     Entries(Vec<Entry>),
+    /// Our views differ, and both are long: these are the hashes of the 256 parts of mine.
+    Buckets(Vec<u64>),
     /// Our views are the same, or I have taken what you pushed.
     Same,
     /// I am here.
@@ -53,9 +64,11 @@ const SYNC: u16 = 33;
 const PUSH: u16 = 34;
 const PROBE: u16 = 35;
 const METADATA: u16 = 36;
+const COMPARE: u16 = 37;
 const ENTRIES: u16 = 40;
 const SAME: u16 = 41;
 const HERE: u16 = 42;
+const BUCKETS: u16 = 43;
 
 #[derive(Serialize, Deserialize)]
 struct WireEntry<'a> {
@@ -90,7 +103,10 @@ fn encode_entries(entries: &[Entry]) -> Vec<u8> {
 }
 
 fn decode_entries(bytes: &[u8]) -> Result<Vec<Entry>, WireError> {
-    let wire: Vec<WireEntry<'_>> = body(bytes)?;
+    entries_of(body(bytes)?)
+}
+
+fn entries_of(wire: Vec<WireEntry<'_>>) -> Result<Vec<Entry>, WireError> {
     if wire.len() > MEMBERS_MAX {
         return Err(WireError::Range { field: "count of members", found: wire.len() as u64 });
     }
@@ -104,6 +120,10 @@ impl Request {
         match self {
             Self::Join(entry) => (JOIN, bytes_of(&WireEntry::new(entry))),
             Self::Sync { root } => (SYNC, bytes_of(root)),
+            Self::Compare { buckets, entries } => {
+                let wire: Vec<WireEntry<'_>> = entries.iter().take(MEMBERS_MAX).map(WireEntry::new).collect();
+                (COMPARE, bytes_of(&(buckets, wire)))
+            }
             Self::Push(entries) => (PUSH, encode_entries(entries)),
             Self::Probe => (PROBE, Vec::new()),
             Self::Metadata(node) => (METADATA, bytes_of(&node.as_str())),
@@ -118,6 +138,10 @@ impl Request {
         Ok(match kind {
             JOIN => Self::Join(Entry::try_from(body::<WireEntry<'_>>(bytes)?)?),
             SYNC => Self::Sync { root: body(bytes)? },
+            COMPARE => {
+                let (buckets, wire): (BTreeSet<u8>, Vec<WireEntry<'_>>) = body(bytes)?;
+                Self::Compare { buckets, entries: entries_of(wire)? }
+            }
             PUSH => Self::Push(decode_entries(bytes)?),
             PROBE => Self::Probe,
             METADATA => Self::Metadata(NodeId::new(body(bytes)?)?),
@@ -132,6 +156,7 @@ impl Answer {
     pub fn encode(&self) -> (u16, Vec<u8>) {
         match self {
             Self::Entries(entries) => (ENTRIES, encode_entries(entries)),
+            Self::Buckets(buckets) => (BUCKETS, buckets.iter().flat_map(|bucket| bucket.to_le_bytes()).collect()),
             Self::Same => (SAME, Vec::new()),
             Self::Here => (HERE, Vec::new()),
         }
@@ -144,6 +169,12 @@ impl Answer {
     pub fn decode(kind: u16, bytes: &[u8]) -> Result<Self, WireError> {
         Ok(match kind {
             ENTRIES => Self::Entries(decode_entries(bytes)?),
+            // Fixed width: they are hashes, which a variable length would only make longer.
+            BUCKETS if bytes.len() == 8 * crate::digest::BUCKETS => {
+                let (words, _) = bytes.as_chunks::<8>();
+                Self::Buckets(words.iter().map(|word| u64::from_le_bytes(*word)).collect())
+            }
+            BUCKETS => return Err(WireError::Range { field: "bytes of buckets", found: bytes.len() as u64 }),
             SAME => Self::Same,
             HERE => Self::Here,
             kind => return Err(WireError::Kind { kind }),
@@ -173,11 +204,17 @@ mod tests {
         let requests = [
             Request::Join(entry("a")),
             Request::Sync { root: [7; 16] },
+            Request::Compare { buckets: BTreeSet::from([3, 200]), entries: vec![entry("a")] },
             Request::Push(vec![entry("a"), Entry { metadata: None, ..entry("b") }]),
             Request::Probe,
             Request::Metadata("a".parse().unwrap()),
         ];
-        let answers = [Answer::Entries(vec![entry("c")]), Answer::Same, Answer::Here];
+        let answers = [
+            Answer::Entries(vec![entry("c")]),
+            Answer::Same,
+            Answer::Here,
+            Answer::Buckets((0..256).map(|i| i << 56 | i).collect()),
+        ];
         let mut golden = String::new();
         for request in requests {
             let (kind, bytes) = request.encode();

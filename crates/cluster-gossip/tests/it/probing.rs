@@ -18,13 +18,18 @@ fn next_ping(hand: &mut Hand) -> (String, u64) {
     panic!("no ping in a thousand steps");
 }
 
+/// Everybody of these but one.
+fn but<'a>(names: &[&'a str], target: &str) -> Vec<&'a str> {
+    names.iter().copied().filter(|name| *name != target).collect()
+}
+
 fn of_kind(sent: &[(String, Datagram)], kind: DatagramKind) -> Vec<String> {
     sent.iter().filter(|(_, datagram)| datagram.kind == kind).map(|(to, _)| to.clone()).collect()
 }
 
 fn suspicions(statements: &[Statement]) -> Vec<String> {
-    let suspect = |s: &&Statement| s.claim.state == State::Suspect;
-    statements.iter().filter(suspect).map(|s| s.claim.node.to_string()).collect()
+    let suspect = |s: &&Statement| s.claim().state == State::Suspect;
+    statements.iter().filter(suspect).map(|s| s.claim().node.to_string()).collect()
 }
 
 #[test]
@@ -55,9 +60,10 @@ fn every_member_gets_its_turn() {
 fn an_unanswered_ping_asks_all_other_observers_and_tries_a_stream() {
     let mut hand = Hand::with(&["a", "b", "c"]);
     let (target, _) = next_ping(&mut hand);
-    let pinged = hand.now;
-    hand.step();
-    assert_eq!(hand.now.since(pinged), ms(500), "unmeasured: the longest time-out");
+    let others = but(&["a", "b", "c"], &target);
+    hand.pass(ms(499), &others);
+    assert_eq!(of_kind(&hand.sent(), PingReq), Vec::<String>::new(), "unmeasured: the longest time-out");
+    hand.pass(ms(1), &others);
     let outputs = hand.read();
     let probe = Request::Probe.encode().0;
     assert!(
@@ -75,7 +81,6 @@ fn an_unanswered_ping_asks_all_other_observers_and_tries_a_stream() {
             }
         }
     }
-    let others: Vec<&str> = ["a", "b", "c"].into_iter().filter(|name| *name != target).collect();
     assert_eq!(asked, others);
 }
 
@@ -83,10 +88,10 @@ fn an_unanswered_ping_asks_all_other_observers_and_tries_a_stream() {
 fn an_answer_through_somebody_else_ends_the_round_well() {
     let mut hand = Hand::with(&["a", "b", "c"]);
     let (target, seq) = next_ping(&mut hand);
-    hand.step();
+    let others = but(&["a", "b", "c"], &target);
+    hand.pass(ms(500), &others);
     let helper = of_kind(&hand.sent(), PingReq).remove(0);
     hand.receive(&helper, Relayed, seq, None, &[]);
-    let others: Vec<&str> = ["a", "b", "c"].into_iter().filter(|name| *name != target).collect();
     hand.pass(ms(700), &others);
     assert_eq!(suspicions(&hand.published()), Vec::<String>::new());
     assert_eq!(hand.swim.stats().unanswered, 0);
@@ -96,16 +101,15 @@ fn an_answer_through_somebody_else_ends_the_round_well() {
 fn nobody_answering_makes_a_suspect_who_is_told_first() {
     let mut hand = Hand::with(&["a", "b", "c"]);
     let (target, seq) = next_ping(&mut hand);
-    let pinged = hand.now;
-    hand.step();
+    let others = but(&["a", "b", "c"], &target);
+    hand.pass(ms(500), &others);
     for helper in of_kind(&hand.sent(), PingReq) {
         hand.receive(&helper, Nack, seq, None, &[]);
     }
-    hand.pass(ms(500), &[]);
-    assert_eq!(hand.now.since(pinged), ms(1_000));
+    hand.pass(ms(500), &others);
     let outputs = hand.read();
     let statement = outputs.iter().find_map(|o| if let Output::Publish(s) = o { Some(s) } else { None }).unwrap();
-    assert_eq!((statement.claim.node.as_str(), statement.claim.state), (target.as_str(), State::Suspect));
+    assert_eq!((statement.claim().node.as_str(), statement.claim().state), (target.as_str(), State::Suspect));
     let evidence = statement.evidence.as_ref().unwrap();
     assert_eq!(evidence.accusation, Accusation::ProbeUnanswered);
     assert_eq!(evidence.accusers.iter().map(|a| a.as_str()).collect::<Vec<_>>(), ["m"]);
@@ -124,8 +128,9 @@ fn nobody_answering_makes_a_suspect_who_is_told_first() {
 #[test]
 fn helpers_that_do_not_even_say_no_are_this_nodes_own_trouble() {
     let mut hand = Hand::with(&["a", "b", "c"]);
-    next_ping(&mut hand);
-    hand.pass(ms(1_100), &[]);
+    let (target, _) = next_ping(&mut hand);
+    hand.pass(ms(500), &but(&["a", "b", "c"], &target));
+    hand.pass(ms(500), &[]);
     assert_eq!(hand.swim.local_health().score(), 2, "two helpers, no nack");
 }
 
@@ -202,10 +207,10 @@ fn a_gap_voids_open_rounds_and_shifts_what_counts_silence() {
     next_ping(&mut hand);
     hand.now += ms(5_000);
     hand.swim.handle_gap(hand.now, ms(5_000));
+    assert_eq!(hand.swim.local_health().score(), 1, "being late is a reason for doubt");
     hand.swim.handle_timeout(hand.now);
     hand.pass(ms(900), &["a", "b", "c"]);
     assert_eq!(suspicions(&hand.published()), Vec::<String>::new());
-    assert_eq!(hand.swim.local_health().score(), 1, "being late is a reason for doubt");
 }
 
 /// A link that was only joined through is idle and ends by itself; nobody dials it again, and nobody is accused for it.

@@ -9,7 +9,7 @@ use crate::hand::{Hand, alive, ms, node, raised, state};
 
 /// The state that the last statement about a node gave it.
 fn published_state(hand: &mut Hand, name: &str) -> Option<State> {
-    hand.published().iter().rev().find(|s| s.claim.node.as_str() == name).map(|s| s.claim.state)
+    hand.published().iter().rev().find(|s| s.claim().node.as_str() == name).map(|s| s.claim().state)
 }
 
 #[test]
@@ -181,7 +181,7 @@ proptest! {
         for input in inputs {
             apply(&mut hand, input);
             for statement in hand.published() {
-                let claim = statement.claim;
+                let claim = statement.claim().clone();
                 let before = known.insert(claim.node.to_string(), claim.incarnation);
                 prop_assert!(before.is_none_or(|before| before <= claim.incarnation), "{claim:?}");
             }

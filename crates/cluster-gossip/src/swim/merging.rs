@@ -1,0 +1,216 @@
+//! Merging what is heard into what is held, and saying what changed.
+
+use std::sync::Arc;
+
+use cluster_types::limits::MEMBERS_MAX;
+use cluster_types::{Claim, Evidence, Instant, Member, Metadata, NodeId, State};
+
+use super::spreading::Urgency;
+use super::{Output, PeerInfo, Swim};
+use crate::broadcast::{News, Rank};
+use crate::registry::Statement;
+use crate::wire::{Entry, Update};
+
+/// The metadata key that names a failure domain.
+pub const ZONE_KEY: &str = "zone";
+
+impl Swim {
+    /// Merges one update that `from` sent.
+    pub(super) fn learn(&mut self, now: Instant, update: Update, from: &NodeId) {
+        self.learn_entry(now, Entry { update, metadata: None }, from);
+    }
+
+    pub(super) fn learn_entry(&mut self, now: Instant, entry: Entry, from: &NodeId) {
+        let Entry { update: Update { claim, vote }, metadata } = entry;
+        if claim.node == self.own.node {
+            return self.hear_about_self(now, &claim);
+        }
+        if !self.is_plausible(now, &claim) {
+            self.stats.implausible += 1;
+            return;
+        }
+        let known = self.view.get(&claim.node).map(|known| Arc::clone(&known.member));
+        if known.is_none() && !self.may_enter(&claim, from) {
+            return;
+        }
+        let (node, said) = (claim.node.clone(), claim.clone());
+        let wins = known.as_ref().is_none_or(|known| claim.supersedes(&known.claim));
+        // What speaks for a failure is forgotten with the suspicion: look before it is taken over.
+        let held = self.view.get(&node).filter(|_| wins && said.state == State::Failed);
+        let evidence = held.map(|known| self.evidence(now, &node, known));
+        if wins {
+            self.adopt(now, claim, known.as_deref());
+        } else if said.state == State::Alive && known.as_ref().is_some_and(|known| !known.state().is_live()) {
+            self.corrections.insert((from.clone(), node.clone()));
+        }
+        let Some(current) = self.view.claim(&node) else { return };
+        let (life, incarnation, version, state) =
+            (current.life, current.incarnation, current.meta_version, current.state);
+        if said.state == State::Suspect && state == State::Suspect && said.incarnation == incarnation {
+            if let Some(vote) = vote {
+                self.hear_vote(now, &node, vote, from);
+            }
+            self.second(now, &node);
+        }
+        // A body belongs to the version that it was sent with, and to no other.
+        let of_this_version = (said.life, said.meta_version) == (life, version);
+        let held = metadata.is_some_and(|metadata| of_this_version && self.hold_metadata(now, &node, metadata));
+        if wins || held {
+            self.publish_with(now, &node, evidence);
+        }
+    }
+
+    /// Whether somebody unknown is taken in: not if it was reaped and this is an old story about it, and not if the view is
+    /// full.
+    fn may_enter(&mut self, claim: &Claim, from: &NodeId) -> bool {
+        if let Some(last) = self.tombs.get(&claim.node) {
+            if !claim.state.is_live() || !claim.supersedes(last) {
+                if claim.state == State::Alive {
+                    self.corrections.insert((from.clone(), claim.node.clone()));
+                }
+                return false;
+            }
+            self.tombs.remove(&claim.node);
+        }
+        if self.view.len() >= MEMBERS_MAX {
+            self.stats.over_limit += 1;
+            return false;
+        }
+        true
+    }
+
+    fn is_plausible(&self, now: Instant, claim: &Claim) -> bool {
+        // What another life of it announced, nobody here may have heard.
+        let same_life = self.view.claim(&claim.node).filter(|known| known.life == claim.life);
+        let announced = same_life.map(|known| known.incarnation);
+        let accusation = claim.state != State::Alive;
+        claim.incarnation.is_plausible(self.unix_ms(now))
+            && !(accusation && announced.is_some_and(|own| !claim.incarnation.is_plausible_accusation(own)))
+    }
+
+    /// Takes over a claim that won against `before`.
+    pub(super) fn adopt(&mut self, now: Instant, claim: Claim, before: Option<&Member>) {
+        let node = claim.node.clone();
+        let (state, life, incarnation, version) = (claim.state, claim.life, claim.incarnation, claim.meta_version);
+        let same_life = before.filter(|before| before.claim.life == life);
+        let complete = match same_life {
+            Some(before) => {
+                before.claim.meta_version == version && self.view.get(&node).is_some_and(|known| known.complete)
+            }
+            None => version == 0,
+        };
+        let metadata = same_life.map_or_else(Metadata::default, |before| before.metadata.clone());
+        let since = same_life.filter(|before| before.state() == state).map_or(now, |before| before.since);
+        let zone = metadata.value(ZONE_KEY).unwrap_or_default().to_owned();
+        self.view.set(Arc::new(Member { claim, metadata, since }), complete);
+        let new_incarnation = before.is_some_and(|before| before.claim.incarnation != incarnation);
+        if let Some(watch) = self.view.get_mut(&node).and_then(|known| known.watch_mut()) {
+            if new_incarnation && state == State::Alive {
+                // Only the node itself raises its incarnation: it lived a moment ago.
+                watch.last_sign = now;
+            }
+            if new_incarnation || state != State::Suspect {
+                watch.suspicion.clear();
+            }
+            if same_life.is_none() {
+                watch.pulse = None;
+                watch.unwell = false;
+            }
+        }
+        if new_incarnation || state != State::Suspect {
+            self.queue.remove_votes(&node);
+        }
+        if state == State::Suspect {
+            self.suspects.insert(node.clone());
+            self.judge_soon(now);
+        } else {
+            self.suspects.remove(&node);
+        }
+        if state.is_live() {
+            self.plan.insert(now, &node, &zone);
+        } else {
+            self.plan.remove(now, &node);
+            self.forget_rounds(&node);
+        }
+        if state == State::Failed && self.links.contains_key(&node) {
+            self.emit(Output::Disconnect { node: node.clone() });
+        }
+        if state == State::Alive && same_life.is_some_and(|before| before.state() == State::Failed) {
+            self.note_reunion(now);
+        }
+        self.spread(&node, before.map(Member::state), state);
+    }
+
+    /// Queues the news of a change, and decides what of it cannot wait for the tick.
+    fn spread(&mut self, node: &NodeId, before: Option<State>, after: State) {
+        let rank = if after == State::Left { Rank::Farewell } else { Rank::Membership };
+        match after {
+            // A suspicion travels as its votes.
+            State::Suspect => self.queue.remove(&News::Claim(node.clone())),
+            _ => self.queue.push(rank, News::Claim(node.clone())),
+        }
+        let urgency = match (before, after) {
+            (_, State::Left) => Urgency::Everybody,
+            (_, State::Failed) | (None | Some(State::Suspect | State::Failed | State::Left), State::Alive) => {
+                Urgency::Some
+            }
+            _ => Urgency::None,
+        };
+        self.urgency = self.urgency.max(urgency);
+    }
+
+    /// Keeps a body; says whether it was lacking.
+    fn hold_metadata(&mut self, now: Instant, node: &NodeId, metadata: Metadata) -> bool {
+        let Some(known) = self.view.get(node).filter(|known| known.lacks_metadata()) else { return false };
+        let Member { claim, since, .. } = &*known.member;
+        let zone = metadata.value(ZONE_KEY).unwrap_or_default().to_owned();
+        let member = Member { claim: claim.clone(), metadata, since: *since };
+        self.view.set(Arc::new(member), true);
+        self.plan.insert(now, node, &zone);
+        true
+    }
+
+    /// Writes what is held of a member to the registry.
+    pub(super) fn publish(&mut self, now: Instant, node: &NodeId) {
+        self.publish_with(now, node, None);
+    }
+
+    pub(super) fn publish_with(&mut self, now: Instant, node: &NodeId, evidence: Option<Evidence>) {
+        let Some(known) = self.view.get(node) else { return };
+        let evidence = match known.state() {
+            State::Suspect | State::Failed => evidence.or_else(|| Some(self.evidence(now, node, known))),
+            State::Alive | State::Left => None,
+        };
+        let statement = Statement { member: Arc::clone(&known.member), complete: known.complete, evidence };
+        self.emit(Output::Publish(statement));
+    }
+
+    /// An authenticated sign of life: withdraws this node's own accusation and ends its open questions.
+    pub(super) fn note_sign(&mut self, now: Instant, node: &NodeId) {
+        if let Some(known) = self.view.get_mut(node) {
+            let watch = known.watched();
+            watch.last_sign = watch.last_sign.max(now);
+            watch.missed_since = None;
+            watch.suspicion.withdraw(&self.own.node);
+            if let Some(pulse) = &mut watch.pulse {
+                pulse.sign(now);
+            }
+        }
+        self.close_rounds(now, node);
+    }
+
+    /// A link to a known member came up: what its hello says about it counts as its own word.
+    pub(super) fn greet(&mut self, now: Instant, peer: &PeerInfo) {
+        let Some(known) = self.view.claim(&peer.node).or_else(|| self.tombs.get(&peer.node)) else {
+            return;
+        };
+        let (state, life) = (known.state, known.life);
+        let meta_version = if life == peer.life { known.meta_version } else { 0 };
+        let alive = Claim { meta_version, ..Claim::alive(peer.node.clone(), peer.life, peer.incarnation, peer.addr) };
+        self.learn(now, Update { claim: alive, vote: None }, &peer.node);
+        if life != peer.life || !state.is_live() {
+            // It may know nothing of us, or believe what a part of the cluster believed while it was away.
+            self.sync_with(&peer.node);
+        }
+    }
+}
