@@ -24,6 +24,12 @@ impl GapRule {
         Self { last_turn: now }
     }
 
+    /// Nothing was due until `now`, and it is known otherwise that the loop would have turned: for a simulation that does not
+    /// turn idle loops.
+    pub fn note_idle(&mut self, now: Instant) {
+        self.last_turn = self.last_turn.max(now);
+    }
+
     /// A turn begins: the gap since the last one, if it is more than [`GAP_MIN`].
     pub fn note_turn(&mut self, now: Instant) -> Option<Duration> {
         let gap = now.since(self.last_turn);

@@ -17,6 +17,7 @@
 //! | `departed` | members that are gone: reaped, remembered, reunited |
 
 mod accusing;
+mod acquainted;
 mod departed;
 mod exchange;
 mod farewell;
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 use cluster_failure::LocalHealth;
 use cluster_types::seed::Draws;
-use cluster_types::{Claim, ClusterName, EventKind, Incarnation, Instant, Life, Metadata, NodeId, Seed};
+use cluster_types::{Claim, ClusterName, EventKind, Incarnation, Instant, Life, Member, Metadata, NodeId, Seed};
 use departed::{Reunion, Tombs};
 
 use crate::broadcast::{BroadcastQueue, News, Rank};
@@ -41,6 +42,7 @@ use crate::plan::{ProbePlan, RingPlan, RoundRobinPlan};
 use crate::registry::Statement;
 use crate::wire::{Answer, Datagram, DatagramKind, Request};
 
+pub use acquainted::Acquainted;
 pub use farewell::FarewellProgress;
 pub use merging::ZONE_KEY;
 
@@ -160,6 +162,8 @@ pub struct Swim {
     corrections: BTreeSet<(NodeId, NodeId)>,
     /// Whether the application says that it is well; acknowledgements carry it.
     app_well: bool,
+    /// What is being learnt comes in a long list.
+    in_bulk: bool,
     links: BTreeMap<NodeId, PeerInfo>,
     plan: Box<dyn ProbePlan>,
     queue: BroadcastQueue,
@@ -233,6 +237,7 @@ impl Swim {
             reunion: None,
             corrections: BTreeSet::new(),
             app_well: true,
+            in_bulk: false,
             suspects: BTreeSet::new(),
             links: BTreeMap::new(),
             plan,
@@ -257,6 +262,24 @@ impl Swim {
     #[must_use]
     pub const fn own(&self) -> &Claim {
         &self.own
+    }
+
+    /// What this node says about itself.
+    #[must_use]
+    pub const fn own_metadata(&self) -> &Metadata {
+        &self.own_metadata
+    }
+
+    /// What is held of another node.
+    #[must_use]
+    pub fn member(&self, node: &NodeId) -> Option<&std::sync::Arc<Member>> {
+        self.view.get(node).map(|known| &known.member)
+    }
+
+    /// How many others are held to take part.
+    #[must_use]
+    pub const fn live_others(&self) -> usize {
+        self.view.live()
     }
 
     /// What was refused or dropped.

@@ -97,8 +97,13 @@ impl Engine {
         seed: Seed,
         now: Instant,
     ) -> Self {
-        let links = LinkPlan::new(own.node.clone(), seed.derive("links", 0));
-        let swim = Swim::new(config, cluster, own, metadata, origin_unix_ms, seed, now);
+        Self::over(Swim::new(config, cluster, own, metadata, origin_unix_ms, seed, now), seed, now)
+    }
+
+    /// An engine over a core that was made elsewhere.
+    #[must_use]
+    pub fn over(swim: Swim, seed: Seed, now: Instant) -> Self {
+        let links = LinkPlan::new(swim.own().node.clone(), seed.derive("links", 0));
         let mut engine =
             Self { swim, links, join: None, seed, last_turn: now, outputs: std::collections::VecDeque::new() };
         engine.drain_swim(now);
@@ -119,11 +124,17 @@ impl Engine {
     /// When [`handle_timeout`](Self::handle_timeout) is due, at the latest [`HEARTBEAT`] after the last turn.
     #[must_use]
     pub fn next_deadline(&self) -> Instant {
+        self.next_work().min(self.last_turn + HEARTBEAT)
+    }
+
+    /// As [`next_deadline`](Self::next_deadline), without the turns that only watch for gaps.
+    #[must_use]
+    pub fn next_work(&self) -> Instant {
         let join = self.join.as_ref().and_then(Join::next_round);
         let leaving = self.swim.farewell().is_some();
         let links = if leaving { Instant::END } else { self.links.next_look() };
         let work = self.swim.next_deadline().min(links);
-        work.min(self.last_turn + HEARTBEAT).min(join.unwrap_or(work))
+        work.min(join.unwrap_or(work))
     }
 
     /// Time has passed.

@@ -4,22 +4,25 @@
 //! the latency or not at all, requests are reliable while the path is. What the real stack does beyond that is tested with
 //! the real stack.
 
+mod carry;
 mod node;
 mod path;
+mod traffic;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_gossip::{PeerInfo, RequestToken, SwimConfig};
-use cluster_manager::JoinSeed;
-use cluster_manager::engine::{DialFailure, Output};
+use cluster_gossip::swim::Acquainted;
+use cluster_gossip::{PeerInfo, RequestToken, SharedNodeRegistry, Swim, SwimConfig};
+use cluster_manager::{Engine, JoinSeed};
 use cluster_pool::DialTarget;
-use cluster_types::{EventKind, Instant, Member, Metadata, NodeId, Seed, State};
+use cluster_types::{Claim, ClusterName, EventKind, Incarnation, Instant, Life, Member, Metadata, NodeId, Seed, State};
 
 use node::Node;
 use path::Paths;
+pub use traffic::Traffic;
 
 /// What the world is like.
 #[derive(Debug, Clone)]
@@ -57,6 +60,17 @@ enum Happening {
     Reset { at: usize, peer: PeerInfo },
 }
 
+impl Happening {
+    /// Whose loop it concerns.
+    const fn at(&self) -> usize {
+        match self {
+            Self::Wake { node, .. } | Self::Reset { at: node, .. } => *node,
+            Self::Datagram { to, .. } | Self::Answer { to, .. } => *to,
+            Self::Dialled { from, .. } | Self::Request { from, .. } => *from,
+        }
+    }
+}
+
 /// Which two lives a link connects.
 type LinkKey = (u64, u64);
 
@@ -78,11 +92,11 @@ pub struct EngineWorld {
     seed: Seed,
     now: Instant,
     nodes: Vec<Node>,
+    by_addr: HashMap<SocketAddr, usize>,
     heap: BTreeMap<(Instant, u64), Happening>,
     next_happening: u64,
     paths: Paths,
-    packets: u64,
-    bytes: u64,
+    traffic: Traffic,
     trace: Vec<Reported>,
 }
 
@@ -103,10 +117,10 @@ impl EngineWorld {
             seed,
             now: Instant::ORIGIN,
             nodes: Vec::new(),
+            by_addr: HashMap::new(),
             heap: BTreeMap::new(),
             next_happening: 0,
-            packets: 0,
-            bytes: 0,
+            traffic: Traffic::default(),
             trace: Vec::new(),
         }
     }
@@ -126,9 +140,13 @@ impl EngineWorld {
 
     /// As [`start`](Self::start), under any name: also one that is taken.
     pub fn start_named(&mut self, i: usize, name: NodeId, seeds: &[usize]) {
-        let boot_ms = ORIGIN_UNIX_MS + u64::try_from(self.now.since_origin().as_millis()).unwrap_or(0);
-        let seed = self.seed.derive("node", i as u64).derive("boot", boot_ms);
-        let node = Node::boot(name, addr_of(i), &self.config.swim, seed, ORIGIN_UNIX_MS, boot_ms, self.now);
+        let (boot_ms, seed) = (self.boot_ms(), self.seed_of(i));
+        let own = claim_of(i, name.clone(), boot_ms, seed);
+        let (config, now) = (self.config.swim.clone(), self.now);
+        let swim = Swim::new(config, &cluster_name(), own, Metadata::default(), ORIGIN_UNIX_MS, seed, now);
+        let registry = Some(SharedNodeRegistry::new(name.clone()));
+        let node = Node::new(name, Engine::over(swim, seed, now), registry, now);
+        self.by_addr.insert(addr_of(i), i);
         if i < self.nodes.len() {
             let former = std::mem::replace(&mut self.nodes[i], node);
             self.nodes[i].generation = former.generation + 1;
@@ -144,6 +162,42 @@ impl EngineWorld {
         self.dispatch(i);
     }
 
+    /// Starts `count` nodes that know each other and are linked already: for worlds in which joining would take longer than
+    /// what is to be looked at. They have no registries: the trace shows suspicions, failures, farewells and returns as the
+    /// cores state them.
+    pub fn start_joined(&mut self, count: usize) {
+        assert!(self.nodes.is_empty(), "a joined cluster is the beginning of a world");
+        let boot_ms = self.boot_ms();
+        let claims: Vec<Claim> = (0..count).map(|i| claim_of(i, name_of(i), boot_ms, self.seed_of(i))).collect();
+        let all = Acquainted::new(self.config.swim.clone(), &cluster_name(), &claims, self.seed, self.now);
+        let mut by_name = HashMap::new();
+        for (i, claim) in claims.into_iter().enumerate() {
+            let seed = self.seed_of(i);
+            by_name.insert(claim.node.clone(), i);
+            let (name, addr) = (claim.node.clone(), claim.addr);
+            let swim = all.core_of(claim, ORIGIN_UNIX_MS, seed, self.now);
+            self.by_addr.insert(addr, i);
+            self.nodes.push(Node::new(name, Engine::over(swim, seed, self.now), None, self.now));
+        }
+        for i in 0..count {
+            self.nodes[i].engine.handle_timeout(self.now);
+            for (neighbour, _) in self.nodes[i].engine.swim().wanted_links() {
+                let at = by_name[&neighbour];
+                let peer = self.nodes[at].peer_info();
+                self.nodes[i].raise_link(self.now, peer, at);
+            }
+            self.dispatch(i);
+        }
+    }
+
+    fn boot_ms(&self) -> u64 {
+        ORIGIN_UNIX_MS + u64::try_from(self.now.since_origin().as_millis()).unwrap_or(0)
+    }
+
+    fn seed_of(&self, i: usize) -> Seed {
+        self.seed.derive("node", i as u64).derive("boot", self.boot_ms())
+    }
+
     /// Kills a node: no goodbye.
     pub fn crash(&mut self, i: usize) {
         self.nodes[i].running = false;
@@ -151,14 +205,12 @@ impl EngineWorld {
 
     /// Stops a node's process: nothing of it runs, what arrives waits.
     pub fn pause(&mut self, i: usize) {
-        self.nodes[i].paused = true;
+        self.nodes[i].pause(self.now);
     }
 
     /// Lets a stopped process go on: first it reads what has arrived, then its late timers fire.
     pub fn resume(&mut self, i: usize) {
-        self.nodes[i].paused = false;
-        let waiting = std::mem::take(&mut self.nodes[i].waiting);
-        for happening in waiting {
+        for happening in self.nodes[i].resume(self.now) {
             self.push(self.now, happening);
         }
         let generation = self.nodes[i].generation;
@@ -180,7 +232,12 @@ impl EngineWorld {
     /// What node `i` holds of node `j`.
     #[must_use]
     pub fn member(&self, i: usize, j: usize) -> Option<Arc<Member>> {
-        self.nodes[i].registry.snapshot().member(self.nodes[j].name.as_str()).cloned()
+        let swim = self.nodes[i].engine.swim();
+        if i == j {
+            let (claim, metadata) = (swim.own().clone(), swim.own_metadata().clone());
+            return Some(Arc::new(Member { claim, metadata, since: Instant::ORIGIN }));
+        }
+        swim.member(&self.nodes[j].name).cloned()
     }
 
     /// Cuts every path between the two groups, both ways.
@@ -239,10 +296,10 @@ impl EngineWorld {
         self.trace.iter().filter(|reported| reported.kind.as_str() == event).count()
     }
 
-    /// Datagrams and bytes sent so far, by all.
+    /// What all have sent so far.
     #[must_use]
-    pub const fn sent(&self) -> (u64, u64) {
-        (self.packets, self.bytes)
+    pub const fn sent(&self) -> Traffic {
+        self.traffic
     }
 
     /// What node `i` holds node `j` to be.
@@ -255,12 +312,16 @@ impl EngineWorld {
     #[must_use]
     pub fn everybody_knows_everybody(&self) -> bool {
         let running: Vec<usize> = (0..self.nodes.len()).filter(|&i| self.nodes[i].running).collect();
-        running.iter().all(|&i| running.iter().all(|&j| self.state(i, j) == Some(State::Alive)))
+        let alive = |i: usize, j: usize| {
+            let held = self.nodes[i].engine.swim().member(&self.nodes[j].name);
+            i == j || held.is_some_and(|member| member.state() == State::Alive)
+        };
+        running.iter().all(|&i| running.iter().all(|&j| alive(i, j)))
     }
 
     /// The engine of node `i`.
     #[must_use]
-    pub fn engine(&self, i: usize) -> &cluster_manager::Engine {
+    pub fn engine(&self, i: usize) -> &Engine {
         &self.nodes[i].engine
     }
 
@@ -270,180 +331,10 @@ impl EngineWorld {
         self.nodes[i].name_lost
     }
 
-    fn push(&mut self, at: Instant, happening: Happening) {
-        self.heap.insert((at, self.next_happening), happening);
-        self.next_happening += 1;
-    }
-
-    fn node_named(&self, node: &NodeId, life: u64) -> Option<usize> {
-        self.nodes.iter().position(|n| n.name == *node && n.running && n.life() == life)
-    }
-
-    fn happen(&mut self, happening: Happening) {
-        let node = match &happening {
-            Happening::Wake { node, .. } | Happening::Reset { at: node, .. } => *node,
-            Happening::Datagram { to, .. } | Happening::Answer { to, .. } => *to,
-            Happening::Dialled { from, .. } | Happening::Request { from, .. } => *from,
-        };
-        if self.nodes[node].paused {
-            if !matches!(happening, Happening::Wake { .. }) {
-                self.nodes[node].waiting.push(happening);
-            }
-            return;
-        }
-        if self.nodes[node].running {
-            self.turn(node, happening);
-            self.dispatch(node);
-        }
-    }
-
-    /// One turn of a node's loop, as the driver does it.
-    fn turn(&mut self, i: usize, happening: Happening) {
-        let now = self.now;
-        self.nodes[i].begin_turn(now);
-        match happening {
-            Happening::Wake { generation, .. } if generation != self.nodes[i].generation => return,
-            Happening::Wake { .. } => self.nodes[i].wake_at = None,
-            Happening::Datagram { from, link, bytes, .. } => self.arrive(from, i, link, &bytes),
-            Happening::Dialled { from_life, target, .. } if from_life == self.nodes[i].life() => {
-                self.end_dial(i, target)
-            }
-            Happening::Request { from_life, to, token, kind, body, .. } if from_life == self.nodes[i].life() => {
-                self.carry_request(i, &to, token, kind, &body);
-            }
-            Happening::Answer { to_life, token, outcome, .. } if to_life == self.nodes[i].life() => {
-                self.nodes[i].engine.handle_answer(now, token, outcome);
-            }
-            Happening::Reset { peer, .. } => self.nodes[i].drop_link(now, &peer),
-            Happening::Dialled { .. } | Happening::Request { .. } | Happening::Answer { .. } => {}
-        }
-        if now >= self.nodes[i].engine.next_deadline() {
-            self.nodes[i].engine.handle_timeout(now);
-        }
-    }
-
-    fn arrive(&mut self, from: usize, to: usize, link: LinkKey, bytes: &[u8]) {
-        let (sender_life, own_life) = link;
-        if own_life != self.nodes[to].life() {
-            // The sender's link goes to a former life: whoever answers at the address knows nothing of it.
-            let peer = self.nodes[from].links.get(&self.nodes[to].name).cloned();
-            if let Some(peer) = peer.filter(|peer| peer.life.get() == own_life) {
-                let back = self.paths.latency(to, from);
-                self.push(self.now + back, Happening::Reset { at: from, peer });
-            }
-            return;
-        }
-        let sender = self.nodes[from].name.clone();
-        let linked = self.nodes[to].links.get(&sender).is_some_and(|peer| peer.life.get() == sender_life);
-        if linked {
-            self.nodes[to].engine.handle_datagram(self.now, &sender, bytes);
-        }
-    }
-
-    fn end_dial(&mut self, from: usize, target: DialTarget) {
-        let now = self.now;
-        let answerer = self.nodes.iter().position(|n| n.addr == target.addr && n.running && !n.paused);
-        let reachable = answerer.filter(|&to| self.paths.open(from, to) && self.paths.open(to, from));
-        let right = reachable.filter(|&to| target.node.as_ref().is_none_or(|wanted| *wanted == self.nodes[to].name));
-        let Some(to) = right.filter(|&to| to != from) else {
-            let reason = DialFailure::Reason(format!("no answer from {}", target.addr));
-            return self.nodes[from].engine.handle_dialled(now, &target, Err(reason));
-        };
-        let (here, there) = (self.nodes[from].peer_info(), self.nodes[to].peer_info());
-        let name = there.node.clone();
-        self.nodes[to].begin_turn(now);
-        self.nodes[to].raise_link(now, here);
-        self.dispatch(to);
-        self.nodes[from].raise_link(now, there);
-        self.nodes[from].engine.handle_dialled(now, &target, Ok(name));
-    }
-
-    fn carry_request(&mut self, from: usize, to: &NodeId, token: RequestToken, kind: u16, body: &[u8]) {
-        let now = self.now;
-        let link = self.nodes[from].links.get(to).cloned();
-        let target = link.and_then(|peer| self.node_named(&peer.node, peer.life.get()));
-        let target =
-            target.filter(|&to| !self.nodes[to].paused && self.paths.open(from, to) && self.paths.open(to, from));
-        let (outcome, wait) = match target {
-            None => (Err("no answer in time".to_owned()), PATIENCE),
-            Some(to) => {
-                let here = self.nodes[from].peer_info();
-                self.nodes[to].begin_turn(now);
-                let answer = self.nodes[to].engine.handle_request(now, &here, kind, body);
-                self.dispatch(to);
-                (answer.ok_or_else(|| "refused".to_owned()), self.paths.latency(to, from))
-            }
-        };
-        let to_life = self.nodes[from].life();
-        self.push(now + wait, Happening::Answer { to: from, to_life, token, outcome });
-    }
-
-    /// Does what a node's engine wants.
-    fn dispatch(&mut self, i: usize) {
-        while let Some(output) = self.nodes[i].engine.poll_output() {
-            self.carry_out(i, output);
-        }
-        let due = self.nodes[i].engine.next_deadline().max(self.now);
-        if self.nodes[i].wake_at.is_none_or(|at| due < at) {
-            self.nodes[i].wake_at = Some(due);
-            let generation = self.nodes[i].generation;
-            self.push(due, Happening::Wake { node: i, generation });
-        }
-    }
-
-    fn carry_out(&mut self, i: usize, output: Output) {
-        match output {
-            Output::Datagram { to, bytes } => self.send(i, &to, bytes),
-            Output::Request { to, token, kind, body } => {
-                let wait = self.config.latency.1;
-                let from_life = self.nodes[i].life();
-                self.push(self.now + wait, Happening::Request { from: i, from_life, to, token, kind, body });
-            }
-            Output::Dial(target) => {
-                let answers = self.nodes.iter().any(|n| n.addr == target.addr && n.running && !n.paused);
-                let wait = if answers { self.config.latency.1 * 4 } else { PATIENCE };
-                let from_life = self.nodes[i].life();
-                self.push(self.now + wait, Happening::Dialled { from: i, from_life, target });
-            }
-            Output::Disconnect { node } => self.disconnect(i, &node),
-            Output::Publish(statement) => {
-                for kind in self.nodes[i].registry.apply(self.now, statement) {
-                    self.trace.push(Reported { at: self.now, by: i, kind });
-                }
-            }
-            Output::Forget { node } => {
-                if let Some(kind) = self.nodes[i].registry.forget(self.now, &node) {
-                    self.trace.push(Reported { at: self.now, by: i, kind });
-                }
-            }
-            Output::Event(kind) => self.trace.push(Reported { at: self.now, by: i, kind }),
-            Output::NameLost { .. } => self.nodes[i].name_lost = true,
-            Output::OwnChanged(_) | Output::JoinDone(_) => {}
-        }
-    }
-
-    /// Closes a link on one side at once; the other side hears of it if the path is open.
-    fn disconnect(&mut self, i: usize, node: &NodeId) {
-        let Some(peer) = self.nodes[i].links.get(node).cloned() else { return };
-        let here = self.nodes[i].peer_info();
-        let other = self.node_named(&peer.node, peer.life.get()).filter(|&to| self.paths.open(i, to));
-        self.push(self.now, Happening::Reset { at: i, peer });
-        if let Some(to) = other {
-            let wait = self.paths.latency(i, to);
-            self.push(self.now + wait, Happening::Reset { at: to, peer: here });
-        }
-    }
-
-    fn send(&mut self, from: usize, to: &NodeId, bytes: Vec<u8>) {
-        self.packets += 1;
-        self.bytes += bytes.len() as u64;
-        let Some(peer) = self.nodes[from].links.get(to).cloned() else { return };
-        let link = (self.nodes[from].life(), peer.life.get());
-        let target = self.nodes.iter().position(|n| n.addr == peer.addr && n.running);
-        let Some(to) = target.filter(|&to| self.paths.open(from, to)) else { return };
-        if let Some(delay) = self.paths.deliver(from, to) {
-            self.push(self.now + delay, Happening::Datagram { from, to, link, bytes });
-        }
+    /// How many events the heap has handled and will handle.
+    #[must_use]
+    pub const fn happenings(&self) -> u64 {
+        self.next_happening
     }
 }
 
@@ -453,6 +344,15 @@ pub fn name_of(i: usize) -> NodeId {
     NodeId::new(&format!("n{i:03}")).unwrap_or_else(|e| unreachable!("n and digits are a name: {e}"))
 }
 
+fn cluster_name() -> ClusterName {
+    ClusterName::new("sim").unwrap_or_else(|e| unreachable!("a name: {e}"))
+}
+
+fn claim_of(i: usize, name: NodeId, boot_ms: u64, seed: Seed) -> Claim {
+    let life = Life::new(boot_ms, seed.draw(0) as u32);
+    Claim::alive(name, life, Incarnation::from_unix_ms(boot_ms), addr_of(i))
+}
+
 fn addr_of(i: usize) -> SocketAddr {
-    SocketAddr::from(([10, 0, (i >> 8) as u8, i as u8], 7_000))
+    SocketAddr::from(([10, (i >> 16) as u8, (i >> 8) as u8, i as u8], 7_000))
 }

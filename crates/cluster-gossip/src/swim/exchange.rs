@@ -99,12 +99,12 @@ impl Swim {
             Request::Sync { .. } => Some(Answer::Buckets(self.digest().buckets().to_vec())),
             Request::Compare { buckets, entries } => {
                 let theirs = claims_of(&entries);
-                self.learn_all(now, entries, &peer.node);
+                self.learn_comparing(now, entries, &peer.node);
                 // Only now: what was learnt may have been about this node, and what it says to that must go back.
                 Some(Answer::Entries(self.lacking_in(now, &theirs, |claim| buckets.contains(&bucket_number(claim)))))
             }
             Request::Push(entries) => {
-                self.learn_all(now, entries, &peer.node);
+                self.learn_comparing(now, entries, &peer.node);
                 Some(Answer::Same)
             }
             Request::Probe => Some(Answer::Here),
@@ -161,9 +161,13 @@ impl Swim {
     }
 
     fn learn_all(&mut self, now: Instant, entries: Vec<Entry>, from: &NodeId) {
+        // What comes by the hundred goes on by the hundred: from view to view. Told one by one, a thousand members that have
+        // just met would tell each other of each other for a minute.
+        self.in_bulk = entries.len() > WHOLE_MAX;
         for entry in entries {
             self.learn_entry(now, entry, from);
         }
+        self.in_bulk = false;
         // A list is old news to everybody but this node: the tick spreads what little is not.
         if self.urgency == Urgency::Some {
             self.urgency = Urgency::None;

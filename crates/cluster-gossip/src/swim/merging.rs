@@ -147,6 +147,7 @@ impl Swim {
         match after {
             // A suspicion travels as its votes.
             State::Suspect => self.queue.remove(&News::Claim(node.clone())),
+            _ if self.in_bulk => {}
             _ => self.queue.push(rank, News::Claim(node.clone())),
         }
         let urgency = match (before, after) {

@@ -49,6 +49,19 @@ impl DatagramKind {
         (23, Self::LeaveAck),
     ];
 
+    /// The kind of an encoded datagram, without a look at the rest; `None` where it is none.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let (envelope, _) = Envelope::parse(bytes, DATAGRAM_LEN_MAX).ok()?;
+        Self::ALL.iter().find(|(number, _)| *number == envelope.kind).map(|(_, kind)| *kind)
+    }
+
+    /// Whether it answers another one.
+    #[must_use]
+    pub const fn is_answer(self) -> bool {
+        matches!(self, Self::Ack | Self::Relayed | Self::Nack | Self::LeaveAck)
+    }
+
     fn number(self) -> u16 {
         Self::ALL.iter().find(|(_, kind)| *kind == self).map_or(0, |(number, _)| *number)
     }

@@ -1,22 +1,29 @@
 //! One node of the engine world: an engine, its registry, its links, and whether it runs.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use cluster_failure::GapRule;
-use cluster_gossip::{PeerInfo, SharedNodeRegistry, SwimConfig};
+use cluster_gossip::{PeerInfo, SharedNodeRegistry};
 use cluster_manager::Engine;
-use cluster_types::{Claim, ClusterName, Incarnation, Instant, Life, Metadata, NodeId, Seed};
+use cluster_manager::engine::HEARTBEAT;
+use cluster_types::{Instant, NodeId};
 
 use super::Happening;
+
+/// One end of a link: who is on the other, and where that one stands in the world.
+#[derive(Debug, Clone)]
+pub(super) struct LinkEnd {
+    pub(super) peer: PeerInfo,
+    pub(super) at: usize,
+}
 
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) name: NodeId,
-    pub(super) addr: SocketAddr,
     pub(super) engine: Engine,
-    pub(super) registry: SharedNodeRegistry,
-    pub(super) links: BTreeMap<NodeId, PeerInfo>,
+    /// Only where somebody wants the events as a subscriber sees them.
+    pub(super) registry: Option<SharedNodeRegistry>,
+    pub(super) links: BTreeMap<NodeId, LinkEnd>,
     pub(super) running: bool,
     pub(super) paused: bool,
     /// What arrived while it was stopped.
@@ -29,24 +36,11 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn boot(
-        name: NodeId,
-        addr: SocketAddr,
-        config: &SwimConfig,
-        seed: Seed,
-        origin_unix_ms: u64,
-        boot_ms: u64,
-        now: Instant,
-    ) -> Self {
-        let cluster = ClusterName::new("sim").unwrap_or_else(|e| unreachable!("a name: {e}"));
-        let life = Life::new(boot_ms, seed.draw(0) as u32);
-        let own = Claim::alive(name.clone(), life, Incarnation::from_unix_ms(boot_ms), addr);
-        let engine = Engine::new(config.clone(), &cluster, own, Metadata::default(), origin_unix_ms, seed, now);
+    pub(super) fn new(name: NodeId, engine: Engine, registry: Option<SharedNodeRegistry>, now: Instant) -> Self {
         Self {
-            registry: SharedNodeRegistry::new(name.clone()),
             name,
-            addr,
             engine,
+            registry,
             links: BTreeMap::new(),
             running: true,
             paused: false,
@@ -67,20 +61,39 @@ impl Node {
         PeerInfo { node: own.node.clone(), life: own.life, incarnation: own.incarnation, addr: own.addr }
     }
 
-    /// What the driver does first at every turn.
+    /// It stops now: until here its loop has turned.
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.gap.note_idle(now);
+        self.paused = true;
+    }
+
+    /// It goes on, and the next turn finds the gap.
+    pub(super) fn resume(&mut self, now: Instant) -> Vec<Happening> {
+        if std::mem::take(&mut self.paused) {
+            self.turn_begins(now);
+        }
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// What the driver does first at every turn. A loop that had nothing to do turned all the same.
     pub(super) fn begin_turn(&mut self, now: Instant) {
+        self.gap.note_idle(now - HEARTBEAT);
+        self.turn_begins(now);
+    }
+
+    fn turn_begins(&mut self, now: Instant) {
         if let Some(gap) = self.gap.note_turn(now) {
             self.engine.handle_gap(now, gap);
         }
     }
 
-    pub(super) fn raise_link(&mut self, now: Instant, peer: PeerInfo) {
-        self.links.insert(peer.node.clone(), peer.clone());
+    pub(super) fn raise_link(&mut self, now: Instant, peer: PeerInfo, at: usize) {
+        self.links.insert(peer.node.clone(), LinkEnd { peer: peer.clone(), at });
         self.engine.handle_link_up(now, peer);
     }
 
     pub(super) fn drop_link(&mut self, now: Instant, peer: &PeerInfo) {
-        if self.links.get(&peer.node).is_some_and(|current| current.life == peer.life) {
+        if self.links.get(&peer.node).is_some_and(|current| current.peer.life == peer.life) {
             self.links.remove(&peer.node);
             self.engine.handle_link_down(now, &peer.node, peer.life);
         }
