@@ -15,6 +15,8 @@ Usage: cargo xtask TASK
   test [ARGS]         every test that needs no privilege; ARGS go to the test runner
   integration [TEST]  whole clusters of real processes
   bench [layer1]      benchmarks, each against a naive version in the same run
+  sim membership      the membership table by size and loss, with plots; ten to twenty minutes
+  sim decide          the settings against each other; sim quiet: a hundred virtual hours
   coverage            line coverage with cargo-llvm-cov, if it is installed
   mutants -p CRATE    mutation tests with cargo-mutants, if it is installed
   tidy [--table]      dependency rule, file headers, file sizes, promises; --table shows the sizes
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Some("test") => tests::test(&root, rest),
         Some("integration") => tests::integration(&root, rest),
         Some("bench") => tests::bench(&root, rest),
+        Some("sim") => tests::sim(&root, rest),
         Some("coverage") => tests::coverage(&root),
         Some("mutants") => tests::mutants(&root, rest),
         Some("tidy") => tidy::run(&root, rest.iter().any(|arg| arg == "--table")),

@@ -31,6 +31,13 @@ pub(crate) fn bench(root: &Path, args: &[String]) -> Outcome {
     }
 }
 
+/// Simulated clusters: the testkit's own runner, optimised.
+pub(crate) fn sim(root: &Path, args: &[String]) -> Outcome {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let base = ["run", "--quiet", "--release", "--package", "cluster-testkit", "--bin", "sim-runner", "--"];
+    run(root, "cargo", &[&base[..], if args.is_empty() { &["--help"] } else { &args }].concat())
+}
+
 /// Line coverage of the whole workspace, processes of the agent included.
 pub(crate) fn coverage(root: &Path) -> Outcome {
     if !has_cargo_command("llvm-cov") {

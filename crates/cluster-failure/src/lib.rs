@@ -24,4 +24,4 @@ pub use gap::GapRule;
 pub use gate::DialGate;
 pub use phi::PhiAccrualDetector;
 pub use rtt::RttEstimator;
-pub use suspicion::{Case, PauseBudget, Verdict, Votes};
+pub use suspicion::{Case, PauseBudget, Verdict, VoteRule, Votes};

@@ -27,6 +27,31 @@ pub struct Case {
     pub observers: usize,
 }
 
+/// How many of the observers must accuse for the short deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VoteRule {
+    /// Two thirds, rounded up; three make the medium deadline. A minority that is cut off or slow convicts nobody quickly.
+    #[default]
+    TwoThirds,
+    /// One is enough, as in SWIM without Lifeguard. For comparison.
+    One,
+    /// All of them. For comparison: one observer that is gone as well delays every verdict.
+    All,
+}
+
+impl VoteRule {
+    /// The thresholds for a number of live observers (at least one is assumed).
+    #[must_use]
+    pub const fn needed(self, observers: usize) -> Votes {
+        let two_thirds = Votes::needed(observers);
+        match self {
+            Self::TwoThirds => two_thirds,
+            Self::One => Votes { short: 1, medium: 1 },
+            Self::All => Votes { short: if observers == 0 { 1 } else { observers }, ..two_thirds },
+        }
+    }
+}
+
 /// How many votes make which deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Votes {
@@ -63,6 +88,7 @@ pub struct PauseBudget {
     pause: Duration,
     period: Duration,
     wake: Duration,
+    votes: VoteRule,
 }
 
 impl PauseBudget {
@@ -79,12 +105,25 @@ impl PauseBudget {
         if wake.is_zero() {
             return Err(ConfigError::new("wake", wake, RULE));
         }
-        Ok(Self { pause, period, wake })
+        Ok(Self { pause, period, wake, votes: VoteRule::TwoThirds })
     }
 
     const fn from_ms(pause: u64, period: u64, wake: u64) -> Self {
         let ms = Duration::from_millis;
-        Self { pause: ms(pause), period: ms(period), wake: ms(wake) }
+        Self { pause: ms(pause), period: ms(period), wake: ms(wake), votes: VoteRule::TwoThirds }
+    }
+
+    /// The same budget with another rule for votes.
+    #[must_use]
+    pub const fn with_votes(mut self, votes: VoteRule) -> Self {
+        self.votes = votes;
+        self
+    }
+
+    /// The rule for votes.
+    #[must_use]
+    pub const fn votes(&self) -> VoteRule {
+        self.votes
     }
 
     /// P = 6.3 s: 5 s pause, 1 s period, 0.3 s wake.
@@ -120,7 +159,7 @@ impl PauseBudget {
     /// The moment from which [`judge`](Self::judge) says `Failed`, if the evidence stays as it is.
     #[must_use]
     pub fn deadline(&self, case: &Case) -> Instant {
-        let span = self.total() * multiple(case);
+        let span = self.total() * multiple(self.votes, case);
         let by_silence = case.last_sign + span;
         let by_probe = case.first_unanswered + span.saturating_sub(self.period);
         by_silence.max(by_probe)
@@ -134,8 +173,8 @@ impl PauseBudget {
     }
 }
 
-fn multiple(case: &Case) -> u32 {
-    let needed = Votes::needed(case.observers);
+fn multiple(rule: VoteRule, case: &Case) -> u32 {
+    let needed = rule.needed(case.observers);
     let impaired = if case.explicit_votes >= 2 { case.impaired_observers } else { 0 };
     let votes = case.explicit_votes + impaired;
     if votes >= needed.short {
@@ -191,6 +230,18 @@ mod tests {
         assert!(budget.deadline(&case(1, 9, 10)) > budget.deadline(&case(2, 5, 10)));
         assert_eq!(budget.deadline(&case(2, 5, 10)), at(7_300));
         assert_eq!(budget.deadline(&case(2, 4, 10)), at(1_000 + 12_600));
+    }
+
+    #[test]
+    fn other_rules_need_one_vote_or_all() {
+        let after = |rule, explicit| {
+            let budget = PauseBudget::lan().with_votes(rule);
+            budget.deadline(&case(explicit, 0, 10)).since(at(1_000)).as_millis()
+        };
+        assert_eq!([1, 10].map(|votes| after(VoteRule::One, votes)), [6_300, 6_300]);
+        assert_eq!([2, 3, 9, 10].map(|votes| after(VoteRule::All, votes)), [37_800, 12_600, 12_600, 6_300]);
+        assert_eq!(VoteRule::All.needed(0).short, 1);
+        assert_eq!(PauseBudget::lan().votes(), VoteRule::TwoThirds);
     }
 
     #[test]

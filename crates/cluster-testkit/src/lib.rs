@@ -2,5 +2,6 @@
 #![doc = include_str!("../README.md")]
 
 pub mod engine_world;
+pub mod measure;
 
 pub use engine_world::{EngineWorld, WorldConfig};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_failure::{Case, Verdict, Votes};
+use cluster_failure::{Case, Verdict};
 use cluster_types::{Accusation, Claim, Evidence, Instant, NodeId, State};
 
 use super::Swim;
@@ -53,6 +53,10 @@ impl Suspicion {
 
     pub(super) fn withdraw(&mut self, accuser: &NodeId) {
         self.charges.remove(accuser);
+    }
+
+    pub(super) fn accuses(&self, accuser: &NodeId) -> bool {
+        self.charges.contains_key(accuser)
     }
 
     /// Enters a charge; says whether the accuser is new.
@@ -225,7 +229,7 @@ impl Swim {
         let charges = known.watch().map_or(&none, |watch| &watch.suspicion.charges);
         let own = charges.get(&self.own.node);
         let last_voter = charges.values().map(|c| c.silent_since).max().unwrap_or(known.last_sign());
-        let votes = Votes::needed(self.plan.observers_of(subject).len());
+        let votes = self.config.budget.votes().needed(self.plan.observers_of(subject).len());
         let helpers = own.map(|charge| charge.helpers).unwrap_or_default();
         Evidence {
             accusation: match own {

@@ -51,6 +51,9 @@ impl Swim {
                 self.hear_vote(now, &node, vote, from);
             }
             self.second(now, &node);
+            if wins {
+                self.look_at_accused(now, &node);
+            }
         }
         // A body belongs to the version that it was sent with, and to no other.
         let of_this_version = (said.life, said.meta_version) == (life, version);

@@ -27,8 +27,8 @@ pub(super) struct Round {
 
 #[derive(Debug)]
 enum Stage {
-    /// Asked directly, on this node's own turn.
-    Direct { deadline: Instant },
+    /// Asked directly, on this node's own turn; again after half the time, for most losses are single.
+    Direct { deadline: Instant, again: Option<Instant> },
     /// Asked through others.
     Indirect { deadline: Instant, asked: usize, nacks: usize },
     /// Asked for somebody else, whose question had number `seq`.
@@ -38,7 +38,10 @@ enum Stage {
 impl Round {
     pub(super) const fn deadline(&self) -> Instant {
         match self.stage {
-            Stage::Direct { deadline } | Stage::Indirect { deadline, .. } | Stage::Helping { deadline, .. } => deadline,
+            Stage::Direct { again: Some(again), .. } => again,
+            Stage::Direct { deadline, .. } | Stage::Indirect { deadline, .. } | Stage::Helping { deadline, .. } => {
+                deadline
+            }
         }
     }
 }
@@ -62,8 +65,9 @@ impl Swim {
         if self.rounds.values().any(own) {
             return;
         }
-        let deadline = now + self.probe_timeout(target);
-        self.open_round(now, target, Stage::Direct { deadline }, overdue);
+        let patience = self.probe_timeout(target);
+        let stage = Stage::Direct { deadline: now + patience, again: Some(now + patience / 2) };
+        self.open_round(now, target, stage, overdue);
     }
 
     fn open_round(&mut self, now: Instant, target: &NodeId, stage: Stage, overdue: bool) {
@@ -167,10 +171,14 @@ impl Swim {
     pub(super) fn measure(&mut self, now: Instant, from: &NodeId, seq: u64) {
         let Some(round) = self.rounds.get(&seq).filter(|round| round.target == *from) else { return };
         let scheduled = matches!(round.stage, Stage::Direct { .. }) && !round.overdue;
-        let (sample, spacing) = (now.since(round.pinged), self.plan.spacing(from));
+        // Which of two pings was answered, nobody knows (Karn's rule).
+        let asked_once = !matches!(round.stage, Stage::Direct { again: None, .. } | Stage::Indirect { .. });
+        let (sample, spacing) = (asked_once.then(|| now.since(round.pinged)), self.plan.spacing(from));
         let Some(known) = self.view.get_mut(from) else { return };
         let watch = known.watched();
-        watch.rtt.note_sample(sample);
+        if let Some(sample) = sample {
+            watch.rtt.note_sample(sample);
+        }
         match spacing {
             Some(spacing) if scheduled => {
                 watch.pulse.get_or_insert_with(|| Pulse::new(spacing, now)).beat(now, spacing);
@@ -206,6 +214,16 @@ impl Swim {
             let fault = HealthFault::Overdue { phi_milli };
             self.emit(Output::Event(EventKind::HealthCheckFailed { member, fault }));
             self.start_round_because(now, &subject, true);
+        }
+    }
+
+    /// Somebody accuses a subject of this node: it is probed now rather than at its turn. That gathers the votes of its
+    /// observers, most of whom are not linked to each other, within a round; and an answer refutes at once.
+    pub(super) fn look_at_accused(&mut self, now: Instant, subject: &NodeId) {
+        let charged = self.view.get(subject).and_then(|known| known.watch());
+        let settled = charged.is_some_and(|w| w.suspicion.accuses(&self.own.node) || w.missed_since.is_some());
+        if !settled && self.plan.spacing(subject).is_some() && self.farewell.is_none() {
+            self.start_round(now, subject);
         }
     }
 
@@ -248,10 +266,18 @@ impl Swim {
         let due: Vec<u64> =
             self.rounds.iter().filter(|(_, round)| now >= round.deadline()).map(|(seq, _)| *seq).collect();
         for seq in due {
-            let Some(round) = self.rounds.remove(&seq) else {
+            let Some(mut round) = self.rounds.remove(&seq) else {
                 continue;
             };
-            match &round.stage {
+            match &mut round.stage {
+                Stage::Direct { again, .. } if again.is_some() => {
+                    *again = None;
+                    let (sent, target) = (round.sent, round.target.clone());
+                    self.rounds.insert(seq, round);
+                    if sent {
+                        self.send(now, &target, DatagramKind::Ping, seq, None);
+                    }
+                }
                 Stage::Direct { .. } => self.ask_others(now, seq, round),
                 Stage::Indirect { asked, nacks, .. } => {
                     self.stats.unanswered += 1;

@@ -1,0 +1,191 @@
+//! Runs simulations by name and prints what came of them. `cargo xtask sim` calls it.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+use cluster_failure::{PauseBudget, VoteRule};
+use cluster_gossip::{PlanKind, SwimConfig};
+use cluster_testkit::measure::{Conditions, Outcome, html, markdown, measure};
+
+#[derive(Debug, Parser)]
+#[command(about = "Simulated clusters: measurements and scenarios")]
+struct Cli {
+    /// Worlds run at once. The largest run alone, whatever is said here: ten thousand nodes take 11 GB.
+    #[arg(long, global = true, default_value_t = 2)]
+    jobs: usize,
+    /// Seed of every world.
+    #[arg(long, global = true, default_value_t = 1)]
+    seed: u64,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Detection, dissemination, mistakes and cost by size and loss; ten to twenty minutes up to 10,000 nodes.
+    Membership {
+        /// The largest cluster.
+        #[arg(long, default_value_t = 10_000)]
+        nodes_max: usize,
+        /// Writes the plots and the table to this file.
+        #[arg(long)]
+        html: Option<PathBuf>,
+    },
+    /// Which settings are the defaults, and why: observers, probe rate, pause budget and votes against each other.
+    Decide,
+    /// No healthy node is declared failed: a hundred virtual hours of a hundred nodes at 0 to 15 % loss.
+    Quiet {
+        /// Virtual hours in all.
+        #[arg(long, default_value_t = 100)]
+        hours: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let began = Instant::now();
+    let good = match &cli.what {
+        What::Membership { nodes_max, html } => membership(&cli, *nodes_max, html.as_ref()),
+        What::Decide => decide(&cli),
+        What::Quiet { hours } => quiet(&cli, *hours),
+    };
+    eprintln!("took {:.0} s", began.elapsed().as_secs_f64());
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// From here on a world runs alone.
+const LARGE: usize = 5_000;
+
+/// Runs every measurement, several at once, the large ones first and alone; in the order given.
+fn run_all(cli: &Cli, all: &[Conditions], rest: impl Fn(&Conditions) -> Duration + Sync) -> Vec<(Conditions, Outcome)> {
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(all[i].nodes));
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; all.len()]);
+    let alone = Mutex::new(());
+    let work = || {
+        while let Some(&i) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            // Whoever panicked while alone has been reported; the others go on.
+            let guard =
+                (all[i].nodes >= LARGE).then(|| alone.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            let began = Instant::now();
+            let outcome = measure(&all[i], rest(&all[i]));
+            drop(guard);
+            let count = done.fetch_add(1, Ordering::Relaxed) + 1;
+            let Conditions { nodes, loss, .. } = all[i];
+            eprintln!(
+                "{count} of {}: {nodes} nodes, {:.0} % loss, in {:.1} s",
+                all.len(),
+                loss * 100.0,
+                began.elapsed().as_secs_f64()
+            );
+            outcomes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[i] = Some(outcome);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..cli.jobs.max(1) {
+            scope.spawn(work);
+        }
+    });
+    let outcomes = outcomes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    all.iter().cloned().zip(outcomes).filter_map(|(conditions, outcome)| Some((conditions, outcome?))).collect()
+}
+
+fn membership(cli: &Cli, nodes_max: usize, page: Option<&PathBuf>) -> bool {
+    let mut all = Vec::new();
+    for nodes in [10, 30, 100, 300, 1_000, 3_000, 10_000].into_iter().filter(|nodes| *nodes <= nodes_max) {
+        let swim = SwimConfig::lan();
+        let row = |loss, pauses| Conditions { nodes, loss, pauses, swim: swim.clone(), seed: cli.seed };
+        all.extend([0.0, 0.05, 0.15, 0.3].map(|loss| row(loss, false)));
+        all.push(row(0.0, true));
+    }
+    let rest = |c: &Conditions| Duration::from_secs(if c.nodes >= LARGE { 10 } else { 60 });
+    let rows = run_all(cli, &all, rest);
+    println!("{}", markdown(&rows));
+    if let Some(path) = page {
+        if let Err(error) = std::fs::write(path, html(&rows)) {
+            eprintln!("error: {} cannot be written: {error}", path.display());
+            return false;
+        }
+        println!("plots: {}", path.display());
+    }
+    // Up to 15 % loss, with and without pauses, nobody healthy may be declared; 30 % is shown for what it is.
+    rows.len() == all.len() && rows.iter().all(|(c, outcome)| c.loss > 0.2 || outcome.false_failed == 0)
+}
+
+fn decide(cli: &Cli) -> bool {
+    let ms = Duration::from_millis;
+    let lan = SwimConfig::lan();
+    let budget = |pause, period, votes| {
+        let budget =
+            PauseBudget::new(ms(pause), ms(period), ms(300)).unwrap_or_else(|e| unreachable!("above zero: {e}"));
+        budget.with_votes(votes)
+    };
+    let with = |change: &dyn Fn(&mut SwimConfig)| {
+        let mut config = lan.clone();
+        change(&mut config);
+        config
+    };
+    let variants: Vec<(&str, SwimConfig)> = vec![
+        ("as shipped: K 10, 1 s, P 6.3 s, two thirds", lan.clone()),
+        ("K 5", with(&|c| c.observers = 5)),
+        ("K 16", with(&|c| c.observers = 16)),
+        ("every 0.5 s", with(&|c| c.budget = budget(5_000, 500, VoteRule::TwoThirds))),
+        ("every 2 s", with(&|c| c.budget = budget(5_000, 2_000, VoteRule::TwoThirds))),
+        ("P 3.3 s", with(&|c| c.budget = budget(2_000, 1_000, VoteRule::TwoThirds))),
+        ("P 10.3 s", with(&|c| c.budget = budget(9_000, 1_000, VoteRule::TwoThirds))),
+        ("one vote", with(&|c| c.budget = budget(5_000, 1_000, VoteRule::One))),
+        ("all votes", with(&|c| c.budget = budget(5_000, 1_000, VoteRule::All))),
+        (
+            "plain SWIM: round robin, one vote, 4 s",
+            with(&|c| {
+                c.plan = PlanKind::RoundRobin;
+                c.budget = budget(2_700, 1_000, VoteRule::One);
+            }),
+        ),
+    ];
+    let mut rows = Vec::new();
+    for (name, swim) in &variants {
+        let sizes = [10, 30, 100, 300, 1_000].into_iter();
+        // Everybody linked to everybody: a thousand nodes are a million links, and show what three hundred show.
+        for nodes in sizes.filter(|nodes| swim.plan == PlanKind::Rings || *nodes <= 300) {
+            for (loss, pauses) in [(0.0, false), (0.15, false), (0.0, true)] {
+                rows.push((*name, Conditions { nodes, loss, pauses, swim: swim.clone(), seed: cli.seed }));
+            }
+        }
+    }
+    let all: Vec<Conditions> = rows.iter().map(|(_, conditions)| conditions.clone()).collect();
+    let outcomes = run_all(cli, &all, |_| Duration::from_secs(60));
+    for (name, _) in &variants {
+        let these: Vec<_> =
+            rows.iter().zip(&outcomes).filter(|((n, _), _)| n == name).map(|(_, row)| row.clone()).collect();
+        println!("### {name}\n\n{}", markdown(&these));
+    }
+    outcomes.len() == all.len()
+}
+
+fn quiet(cli: &Cli, hours: u64) -> bool {
+    let losses = [0.0, 0.05, 0.10, 0.15];
+    let mut all = Vec::new();
+    for hour in 0..hours {
+        let loss = losses[(hour % 4) as usize];
+        all.push(Conditions { nodes: 100, loss, pauses: false, swim: SwimConfig::lan(), seed: cli.seed + hour });
+    }
+    let rows = run_all(cli, &all, |_| Duration::from_secs(3_600));
+    for loss in losses {
+        let these: Vec<&(Conditions, Outcome)> = rows.iter().filter(|(c, _)| c.loss.total_cmp(&loss).is_eq()).collect();
+        let watched: f64 = these.iter().map(|(_, outcome)| outcome.watched.as_secs_f64() / 3_600.0).sum();
+        let failed: usize = these.iter().map(|(_, outcome)| outcome.false_failed).sum();
+        let suspected: usize = these.iter().map(|(_, outcome)| outcome.false_suspected).sum();
+        println!(
+            "{:>3.0} % loss: {watched:.1} h of 100 nodes, {failed} declared failed wrongly, {suspected} suspected wrongly",
+            loss * 100.0
+        );
+    }
+    rows.len() == all.len() && rows.iter().all(|(_, outcome)| outcome.false_failed == 0)
+}
