@@ -106,6 +106,12 @@ impl PhiAccrualDetector {
         }
     }
 
+    /// The interval under way says nothing about the rhythm: an outage lay in it, or the observer itself was away. The next
+    /// beat begins a new one.
+    pub const fn skip_interval(&mut self) {
+        self.last_beat = None;
+    }
+
     /// The threshold.
     #[must_use]
     pub const fn threshold(&self) -> f64 {

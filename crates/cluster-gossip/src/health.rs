@@ -44,12 +44,20 @@ impl Pulse {
         self.tripped = false;
     }
 
+    /// The observer itself was away: the silence is its own.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        self.sign(now);
+        self.phi.skip_interval();
+    }
+
     /// Phi in thousandths, when it has just crossed the threshold: once until a sign of life.
     pub(crate) fn crossing(&mut self, now: Instant) -> Option<u64> {
         if self.tripped || !self.phi.is_overdue(now) {
             return None;
         }
         self.tripped = true;
+        // What was an outage is no part of the rhythm: counted as one, it would hide the next.
+        self.phi.skip_interval();
         Some((self.phi.phi(now) * 1_000.0) as u64)
     }
 }

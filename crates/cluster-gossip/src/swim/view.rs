@@ -91,7 +91,7 @@ impl Watch {
         self.missed_since = None;
         self.suspicion.withdraw(own);
         if let Some(pulse) = &mut self.pulse {
-            pulse.sign(now);
+            pulse.excuse(now);
         }
     }
 }

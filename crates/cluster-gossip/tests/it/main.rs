@@ -1,6 +1,9 @@
 //! The membership core, driven by hand: every input and output in sight.
 
+mod comparing;
+mod departed;
 mod hand;
 mod own;
 mod probing;
+mod pulse;
 mod rules;

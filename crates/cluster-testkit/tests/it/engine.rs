@@ -1,6 +1,6 @@
 //! Membership at L0: what must hold of the engine, whatever the network and the processes do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cluster_testkit::engine_world::Reported;
@@ -48,17 +48,18 @@ fn clusters_of_many_sizes_meet_and_say_joined_once() {
 }
 
 #[test]
-fn a_crash_is_declared_by_all_after_p_and_within_two_periods() {
-    for (n, seed) in [(2, 1), (3, 2), (5, 3), (16, 4), (16, 5), (40, 6)] {
+fn a_crash_is_declared_by_all_between_5_and_7_seconds_after_it() {
+    for (n, seed) in [(2, 1), (3, 2), (5, 3), (11, 7), (12, 8), (16, 4), (16, 5), (40, 6), (100, 9)] {
         let mut world = met(n, seed, WorldConfig::default());
+        // Anywhere between two probes.
+        world.run_for(Duration::from_millis(137 * seed));
         let crashed = world.now();
         world.crash(n - 1);
         world.run_for(secs(60));
         let declared = first_reports(&world, "failed", crashed);
         assert_eq!(declared.len(), n - 1, "n = {n}, seed {seed}: {declared:?}");
-        // The last sign of life may be up to a turn of all observers old; a verdict counts from it.
-        let earliest = P - secs(1);
-        let latest = P + secs(2);
+        // The last sign of life is up to a period old, and the verdict counts from it.
+        let (earliest, latest) = (secs(5), secs(7));
         for (by, took) in &declared {
             assert!(*took >= earliest && *took <= latest, "n = {n}, seed {seed}: {by} after {took:?}");
         }
@@ -91,7 +92,7 @@ fn a_hang_for_ever_is_declared_like_a_crash() {
     world.run_for(secs(20));
     let declared = first_reports(&world, "failed", hung);
     assert_eq!(declared.len(), 15);
-    assert!(declared.values().all(|took| *took >= P - secs(1) && *took <= P + secs(2)), "{declared:?}");
+    assert!(declared.values().all(|took| *took >= P - secs(1) && *took <= secs(7)), "{declared:?}");
 }
 
 #[test]
@@ -157,6 +158,9 @@ fn halves_find_each_other_again_after_the_heal() {
         world.heal();
         let took = world.run_until(secs(30), EngineWorld::everybody_knows_everybody);
         assert!(took.is_some(), "{n} nodes not healed within 30 s");
+        world.run_for(secs(2));
+        let merged: BTreeSet<usize> = reports(&world, "merged").map(|r| r.by).collect();
+        assert_eq!(merged.len(), n, "everybody says that the cluster is one again");
     }
 }
 
@@ -187,6 +191,59 @@ fn a_quiet_cluster_sends_nothing_but_probes() {
         // One ping and one ack a second and node; gossip of every tick would be five times that.
         assert!(sent <= 2 * 102 * n as u64, "{n} nodes sent {sent} datagrams in 100 s");
     }
+}
+
+/// Each member is probed once a period by somebody, whatever the size: that is what a cluster costs.
+#[test]
+fn every_subject_is_probed_once_a_second_in_clusters_of_any_size() {
+    for n in [2, 5, 11, 12, 50] {
+        let mut world = met(n, 4, WorldConfig::default());
+        world.run_for(secs(60));
+        let before = world.sent();
+        world.run_for(secs(100));
+        let sent = world.sent() - before;
+        let per_node = sent.datagrams as f64 / (n as f64 * 100.0);
+        assert!((1.9..=2.1).contains(&per_node), "{n} nodes: {per_node} datagrams a second, a ping and an ack");
+        assert!(sent.wire as f64 / (n as f64 * 100.0) <= 600.0, "{sent:?}");
+    }
+}
+
+/// Views that are equal have equal roots: nobody has anything to push, and comparisons stay at their interval.
+#[test]
+fn equal_views_are_compared_once_an_interval_and_found_equal() {
+    let mut world = met(40, 6, WorldConfig::default());
+    world.crash(7);
+    world.leave(8);
+    world.run_for(secs(120));
+    let before = world.sent();
+    world.run_for(secs(600));
+    let sent = world.sent() - before;
+    // Every 22.5 to 37.5 s, in 600 s by 39 nodes.
+    assert!((39 * 15..=39 * 28).contains(&sent.requests), "{sent:?}");
+}
+
+/// Zones are learnt from metadata; once everybody knows them, everybody computes the same graph, and nobody is forgotten.
+#[test]
+fn zones_change_who_watches_whom_and_nobody_is_lost() {
+    let mut world = met(30, 12, WorldConfig::default());
+    for i in 0..30 {
+        let zone = ["a", "b", "c"][i % 3].to_owned();
+        world.set_metadata(i, Metadata::new([("zone".to_owned(), zone)]).unwrap());
+    }
+    world.run_for(secs(60));
+    let wanted: Vec<BTreeSet<String>> = (0..30)
+        .map(|i| world.engine(i).swim().wanted_links().iter().map(|(node, _)| node.to_string()).collect())
+        .collect();
+    let name = |i: usize| cluster_testkit::engine_world::name_of(i).to_string();
+    for i in 0..30 {
+        assert!(wanted[i].len() >= 10);
+        assert!((0..30).all(|j| wanted[i].contains(&name(j)) == wanted[j].contains(&name(i))), "{i}");
+    }
+    assert_eq!(world.count("suspected") + world.count("failed"), 0);
+    let crashed = world.now();
+    world.crash(29);
+    world.run_for(secs(8));
+    assert_eq!(first_reports(&world, "failed", crashed).len(), 29);
 }
 
 /// Whoever was away hears of a member's new life only when that is over: it must believe it all the same.
