@@ -217,6 +217,23 @@ impl EngineWorld {
         self.push(self.now, Happening::Wake { node: i, generation });
     }
 
+    /// Holds up a node's sends and receipts while its loop and its timers go on: a process whose network calls block, as in the
+    /// experiments of the Lifeguard paper.
+    pub fn hold_io(&mut self, i: usize) {
+        self.nodes[i].held = true;
+    }
+
+    /// Lets what was held go, the sends first.
+    pub fn release_io(&mut self, i: usize) {
+        self.nodes[i].held = false;
+        for output in std::mem::take(&mut self.nodes[i].unsent) {
+            self.carry_out(i, output);
+        }
+        for happening in std::mem::take(&mut self.nodes[i].waiting) {
+            self.push(self.now, happening);
+        }
+    }
+
     /// Tells a node to leave.
     pub fn leave(&mut self, i: usize) {
         self.nodes[i].engine.leave(self.now);

@@ -29,8 +29,9 @@ impl EngineWorld {
 
     pub(super) fn happen(&mut self, happening: Happening) {
         let node = happening.at();
-        if self.nodes[node].paused {
-            if !matches!(happening, Happening::Wake { .. }) {
+        let wake = matches!(happening, Happening::Wake { .. });
+        if self.nodes[node].paused || (self.nodes[node].held && !wake) {
+            if !wake {
                 self.nodes[node].waiting.push(happening);
             }
             return;
@@ -135,8 +136,11 @@ impl EngineWorld {
         }
     }
 
-    fn carry_out(&mut self, i: usize, output: Output) {
+    pub(super) fn carry_out(&mut self, i: usize, output: Output) {
         match output {
+            Output::Datagram { .. } | Output::Request { .. } | Output::Dial(_) if self.nodes[i].held => {
+                self.nodes[i].unsent.push(output);
+            }
             Output::Datagram { to, bytes } => self.send(i, &to, bytes),
             Output::Request { to, token, kind, body } => {
                 self.traffic.count_request(body.len());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cluster_failure::GapRule;
 use cluster_gossip::{PeerInfo, SharedNodeRegistry};
 use cluster_manager::Engine;
-use cluster_manager::engine::HEARTBEAT;
+use cluster_manager::engine::{HEARTBEAT, Output};
 use cluster_types::{Instant, NodeId};
 
 use super::Happening;
@@ -26,7 +26,11 @@ pub(super) struct Node {
     pub(super) links: BTreeMap<NodeId, LinkEnd>,
     pub(super) running: bool,
     pub(super) paused: bool,
-    /// What arrived while it was stopped.
+    /// Its network calls block.
+    pub(super) held: bool,
+    /// What it wanted to send meanwhile.
+    pub(super) unsent: Vec<Output>,
+    /// What arrived while it was stopped or held.
     pub(super) waiting: Vec<Happening>,
     /// Counts lives, so that wake-ups of a former one do nothing.
     pub(super) generation: u64,
@@ -44,6 +48,8 @@ impl Node {
             links: BTreeMap::new(),
             running: true,
             paused: false,
+            held: false,
+            unsent: Vec::new(),
             waiting: Vec::new(),
             generation: 0,
             wake_at: None,
