@@ -14,7 +14,8 @@ Usage: cargo xtask TASK
 
   test [ARGS]         every test that needs no privilege; ARGS go to the test runner
   integration [TEST]  whole clusters of real processes
-  bench [layer1]      benchmarks, each against a naive version in the same run
+  bench [layer1 | membership | peers]
+                      benchmarks, each against a baseline in the same run; peers: other people's crates
   sim membership      the membership table by size and loss, with plots; ten to twenty minutes
   sim decide          the settings against each other; sim quiet: a hundred virtual hours
   coverage            line coverage with cargo-llvm-cov, if it is installed

@@ -27,7 +27,16 @@ pub(crate) fn integration(root: &Path, args: &[String]) -> Outcome {
 pub(crate) fn bench(root: &Path, args: &[String]) -> Outcome {
     match args.first().map(String::as_str) {
         None | Some("layer1") => run(root, "cargo", &["bench", "--package", "cluster-failure", "--bench", "layer1"]),
-        Some(other) => Err(format!("there is no benchmark {other:?}: layer1 is there")),
+        Some("membership") => {
+            run(root, "cargo", &["bench", "--package", "cluster-gossip", "--bench", "membership"])?;
+            sim(root, &["memory".to_owned()])
+        }
+        Some("peers") => {
+            let peers = root.join("bench/peers");
+            run(&peers, "cargo", &["run", "--release", "--quiet", "--", "blocked"])?;
+            run(&peers, "cargo", &["run", "--release", "--quiet", "--", "crash"])
+        }
+        Some(other) => Err(format!("there is no benchmark {other:?}: layer1, membership and peers are there")),
     }
 }
 

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use cluster_failure::{PauseBudget, VoteRule};
 use cluster_gossip::{PlanKind, SwimConfig};
 use cluster_testkit::measure::{Conditions, Outcome, html, markdown, measure};
+use cluster_testkit::{EngineWorld, WorldConfig};
 
 #[derive(Debug, Parser)]
 #[command(about = "Simulated clusters: measurements and scenarios")]
@@ -38,6 +39,9 @@ enum What {
     },
     /// Which settings are the defaults, and why: observers, probe rate, pause budget and votes against each other.
     Decide,
+    /// Bytes a known member costs, facts that all share aside: the slope of resident memory between two sizes; and how much
+    /// faster than real time a large cluster runs.
+    Memory,
     /// No healthy node is declared failed: a hundred virtual hours of a hundred nodes at 0 to 15 % loss.
     Quiet {
         /// Virtual hours in all.
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
     let good = match &cli.what {
         What::Membership { nodes_max, html } => membership(&cli, *nodes_max, html.as_ref()),
         What::Decide => decide(&cli),
+        What::Memory => memory(),
         What::Quiet { hours } => quiet(&cli, *hours),
     };
     eprintln!("took {:.0} s", began.elapsed().as_secs_f64());
@@ -167,6 +172,32 @@ fn decide(cli: &Cli) -> bool {
         println!("### {name}\n\n{}", markdown(&these));
     }
     outcomes.len() == all.len()
+}
+
+/// Resident memory of this process, in bytes; 0 where the system does not say.
+fn resident() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4_096
+}
+
+fn memory() -> bool {
+    let mut worlds = Vec::new();
+    let mut points = Vec::new();
+    for nodes in [500usize, 2_000] {
+        let before = resident();
+        let mut world = EngineWorld::new(WorldConfig::default(), 1);
+        world.start_joined(nodes);
+        world.run_for(Duration::from_secs(35));
+        points.push((nodes as f64 * (nodes - 1) as f64, resident().saturating_sub(before) as f64));
+        let began = Instant::now();
+        world.run_for(Duration::from_secs(20));
+        println!("{nodes} nodes: {:.0} times real time", 20.0 / began.elapsed().as_secs_f64());
+        worlds.push(world);
+    }
+    let per_member = (points[1].1 - points[0].1) / (points[1].0 - points[0].0);
+    println!("{per_member:.0} B for each member that a node knows");
+    per_member > 0.0
 }
 
 fn quiet(cli: &Cli, hours: u64) -> bool {
