@@ -171,6 +171,7 @@ mod tests {
         assert!(queue.is_empty());
         queue.note_told(&claim("a"), 2);
         assert!(queue.is_empty(), "telling what is not there changes nothing");
+        assert_eq!((queue.told(), queue.len()), (3, 0));
     }
 
     #[test]

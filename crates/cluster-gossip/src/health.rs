@@ -46,7 +46,7 @@ impl Pulse {
 
     /// The observer itself was away: the silence is its own.
     pub(crate) fn excuse(&mut self, now: Instant) {
-        self.sign(now);
+        self.phi.handle_sign(now);
         self.phi.skip_interval();
     }
 

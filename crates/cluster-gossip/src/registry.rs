@@ -102,8 +102,8 @@ impl SharedNodeRegistry {
         let mut published = None;
         self.bus.publish(|table| {
             let table = Arc::make_mut(&mut table.0);
-            table.introduced.remove(node);
-            published = table.members.remove(node).map(EventKind::Reaped);
+            let introduced = table.introduced.remove(node);
+            published = table.members.remove(node).filter(|_| introduced).map(EventKind::Reaped);
             published.iter().map(|kind| Event { at: now, kind: kind.clone() }).collect::<Vec<_>>()
         });
         published
@@ -266,6 +266,7 @@ mod tests {
         story(&[(1, Alive, 1, "joined"), (2, Alive, 2, "alive"), (2, Left, 2, "left"), (3, Alive, 3, "alive")]);
         story(&[(1, Alive, 1, "joined"), (1, Failed, 1, "failed"), (1, Left, 1, "left"), (1, Failed, 1, "")]);
         story(&[(1, Alive, 1, "joined"), (1, Failed, 1, "failed"), (2, Suspect, 1, "alive+suspected")]);
+        story(&[(1, Alive, 1, "joined"), (2, Suspect, 2, "alive+suspected"), (3, Suspect, 3, "alive+suspected")]);
         story(&[(2, Alive, 1, "joined"), (1, Left, 1, ""), (2, Suspect, 1, "suspected"), (3, Suspect, 1, "")]);
     }
 
@@ -300,6 +301,55 @@ mod tests {
         assert_eq!(snapshot.member("x").unwrap().state(), State::Alive);
         registry.clear();
         assert!(registry.snapshot().is_empty());
+    }
+
+    #[test]
+    fn who_is_forgotten_is_reaped_once_and_may_join_again() {
+        let registry = registry();
+        let x: NodeId = "x".parse().unwrap();
+        assert_eq!(registry.forget(Instant::ORIGIN, &x), None);
+        apply(&registry, claim(1, State::Failed, 1));
+        assert_eq!(registry.forget(Instant::ORIGIN, &x), None, "never introduced, so nobody misses it");
+        apply(&registry, claim(1, State::Alive, 1));
+        apply(&registry, claim(1, State::Left, 1));
+        assert_eq!((registry.snapshot().len(), registry.snapshot().is_empty()), (1, false));
+        let kind = registry.forget(Instant::ORIGIN, &x).unwrap();
+        assert_eq!((kind.as_str(), kind.node()), ("reaped", Some(&x)));
+        assert!(registry.snapshot().is_empty() && registry.forget(Instant::ORIGIN, &x).is_none());
+        assert_eq!(apply(&registry, claim(9, State::Alive, 2)), "joined");
+    }
+
+    #[test]
+    fn since_is_when_the_state_or_the_life_changed() {
+        let registry = registry();
+        let at = |s| Instant::after_origin(std::time::Duration::from_secs(s));
+        let since_after = |s, claim| {
+            registry.apply(at(s), Statement::about(claim, at(s), None));
+            registry.snapshot().member("x").unwrap().since
+        };
+        assert_eq!(since_after(1, claim(1, State::Alive, 1)), at(1));
+        assert_eq!(since_after(2, claim(2, State::Alive, 1)), at(1), "a higher incarnation is no change of state");
+        assert_eq!(since_after(3, claim(2, State::Suspect, 1)), at(3));
+        assert_eq!(since_after(4, claim(3, State::Suspect, 1)), at(3));
+        assert_eq!(since_after(5, claim(4, State::Suspect, 2)), at(5), "another life is");
+    }
+
+    #[tokio::test]
+    async fn notes_reach_subscribers_and_the_end_ends_them() {
+        let registry = registry();
+        let mut events = registry.subscribe();
+        assert!(matches!(events.recv().await, Some(cluster_types::Delivery::Snapshot { .. })));
+        registry.note(Instant::ORIGIN, EventKind::Merged { members: 2 });
+        let Some(cluster_types::Delivery::Event { event, .. }) = events.recv().await else { panic!("an event") };
+        assert_eq!(event.kind, EventKind::Merged { members: 2 });
+        assert_eq!(registry.dropped_events(), 0);
+        for _ in 0..2 * EVENT_RING_LEN {
+            registry.note(Instant::ORIGIN, EventKind::Merged { members: 2 });
+        }
+        assert!(matches!(events.recv().await, Some(cluster_types::Delivery::Lagged { .. })));
+        assert!(registry.dropped_events() >= EVENT_RING_LEN as u64);
+        registry.close();
+        while events.recv().await.is_some() {}
     }
 
     proptest! {

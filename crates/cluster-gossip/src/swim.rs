@@ -22,6 +22,7 @@ mod departed;
 mod exchange;
 mod farewell;
 mod merging;
+mod output;
 mod own;
 mod probing;
 mod spreading;
@@ -33,18 +34,18 @@ use std::time::Duration;
 
 use cluster_failure::LocalHealth;
 use cluster_types::seed::Draws;
-use cluster_types::{Claim, ClusterName, EventKind, Incarnation, Instant, Life, Member, Metadata, NodeId, Seed};
+use cluster_types::{Claim, ClusterName, Instant, Life, Member, Metadata, NodeId, Seed};
 use departed::{Reunion, Tombs};
 
 use crate::broadcast::{BroadcastQueue, News, Rank};
 use crate::config::{PlanKind, SwimConfig};
 use crate::plan::{ProbePlan, RingPlan, RoundRobinPlan};
-use crate::registry::Statement;
 use crate::wire::{Answer, Datagram, DatagramKind, Request};
 
 pub use acquainted::Acquainted;
 pub use farewell::FarewellProgress;
 pub use merging::ZONE_KEY;
+pub use output::{Output, PeerInfo, RequestToken, SwimStats};
 
 use exchange::Pending;
 use farewell::Farewell;
@@ -52,99 +53,6 @@ use own::Rivals;
 use probing::Round;
 use spreading::Urgency;
 use view::View;
-
-/// The other end of a control link, as its hello said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerInfo {
-    /// Its name, from its certificate.
-    pub node: NodeId,
-    /// Its life.
-    pub life: Life,
-    /// Its incarnation when it said hello.
-    pub incarnation: Incarnation,
-    /// Where it is reached.
-    pub addr: SocketAddr,
-}
-
-/// Ties an answer to its request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestToken(u64);
-
-/// What the driver is to do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Output {
-    /// Send a datagram on the control link to a peer; drop it if there is none.
-    Datagram {
-        /// To whom.
-        to: NodeId,
-        /// What.
-        bytes: Vec<u8>,
-    },
-    /// Ask on a stream of the control link, and hand the outcome to [`Swim::handle_answer`].
-    Request {
-        /// Whom.
-        to: NodeId,
-        /// Goes with the outcome.
-        token: RequestToken,
-        /// Kind of the frame.
-        kind: u16,
-        /// Its body.
-        body: Vec<u8>,
-    },
-    /// Close the control link to a peer: it was declared failed. If it lives after all, a fresh link will tell.
-    Disconnect {
-        /// Whom.
-        node: NodeId,
-    },
-    /// Write a statement to the registry.
-    Publish(Statement),
-    /// Publish an event that changes no member.
-    Event(EventKind),
-    /// Take a member out of the registry: it has been gone for long enough.
-    Forget {
-        /// Whom.
-        node: NodeId,
-    },
-    /// [`Swim::wanted_links`] is different from before.
-    LinksChanged,
-    /// This node's own claim changed: say so in hellos from now on.
-    OwnChanged(Claim),
-    /// The join through a peer was answered.
-    Joined {
-        /// Through whom.
-        via: NodeId,
-    },
-    /// The join through a peer failed; it may be tried again.
-    JoinFailed {
-        /// Through whom.
-        via: NodeId,
-        /// Why.
-        reason: String,
-    },
-    /// Another live process holds this node's name and was there first: this one must not go on.
-    NameLost {
-        /// Where the other one answers.
-        addr: SocketAddr,
-    },
-}
-
-/// What was refused or dropped since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct SwimStats {
-    /// Datagrams, requests or answers that could not be decoded.
-    pub malformed: u64,
-    /// Claims whose incarnation cannot be true.
-    pub implausible: u64,
-    /// Members not taken in because the view is full.
-    pub over_limit: u64,
-    /// Probes sent on this node's own turn.
-    pub probes: u64,
-    /// Probe rounds that nobody answered.
-    pub unanswered: u64,
-    /// Suspicions of this node that it refuted.
-    pub refuted: u64,
-}
 
 /// The membership core of one node.
 #[derive(Debug)]
@@ -164,6 +72,10 @@ pub struct Swim {
     app_well: bool,
     /// What is being learnt comes in a long list.
     in_bulk: bool,
+    /// What is being learnt comes in a list, without those who voted.
+    in_list: bool,
+    /// Neighbours that could not be dialled.
+    unreachable: BTreeSet<NodeId>,
     links: BTreeMap<NodeId, PeerInfo>,
     plan: Box<dyn ProbePlan>,
     queue: BroadcastQueue,
@@ -238,6 +150,8 @@ impl Swim {
             corrections: BTreeSet::new(),
             app_well: true,
             in_bulk: false,
+            in_list: false,
+            unreachable: BTreeSet::new(),
             suspects: BTreeSet::new(),
             links: BTreeMap::new(),
             plan,
@@ -362,6 +276,7 @@ impl Swim {
             return;
         }
         self.links.insert(peer.node.clone(), peer.clone());
+        self.unreachable.remove(&peer.node);
         self.greet(now, &peer);
         self.note_sign(now, &peer.node);
         self.send_waiting_pings(now, &peer.node);
@@ -384,6 +299,17 @@ impl Swim {
             self.start_round(now, node);
         }
         self.flush(now);
+    }
+
+    /// A dial of a member failed. Until a link comes up that counts as a probe that nobody answered.
+    pub fn handle_unreachable(&mut self, now: Instant, node: &NodeId) {
+        if self.view.is_live(node) && !self.links.contains_key(node) && self.farewell.is_none() {
+            self.unreachable.insert(node.clone());
+            if self.plan.is_neighbour(node) {
+                self.start_round(now, node);
+            }
+            self.flush(now);
+        }
     }
 
     /// A datagram came over the control link from `from`.

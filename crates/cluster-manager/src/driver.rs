@@ -222,6 +222,9 @@ impl Driver {
                 }
                 self.engine.handle_dialled(now, &target, outcome);
             }
+            // What a former life still had on its way is not the word of the present one.
+            PoolEvent::Datagram { link, .. } if self.links.get(link.node()).is_none_or(|l| l.life() != link.life()) => {
+            }
             PoolEvent::Datagram { link, bytes } => self.engine.handle_datagram(now, link.node(), &bytes),
             PoolEvent::Request(request) => self.handle_request(now, request),
             _ => tracing::debug!("an event of the pool that this driver does not know"),

@@ -211,7 +211,12 @@ impl Engine {
             return self.outputs.push_back(Output::NameLost { addr: holder });
         }
         match &target.node {
-            Some(node) => self.links.note_dialled(now, node, outcome.is_ok()),
+            Some(node) => {
+                self.links.note_dialled(now, node, outcome.is_ok());
+                if outcome.is_err() {
+                    self.swim.handle_unreachable(now, node);
+                }
+            }
             None => {
                 let outcome = outcome.map_err(|failure| match failure {
                     DialFailure::Reason(reason) => reason,
@@ -252,9 +257,10 @@ impl Engine {
                 SwimOutput::Request { to, token, kind, body } => Output::Request { to, token, kind, body },
                 SwimOutput::Publish(statement) => {
                     // Where a member is, and whether it is lost, decides whom to dial.
-                    let concerns = |node| self.swim.is_neighbour(node) || !statement.member.state().is_live();
-                    if concerns(statement.member.node()) {
+                    if self.swim.is_neighbour(statement.member.node()) {
                         self.links.look_now();
+                    } else if !statement.member.state().is_live() {
+                        self.links.look_soon(now);
                     }
                     Output::Publish(statement)
                 }

@@ -58,6 +58,11 @@ impl LinkPlan {
         self.next_look = Instant::ORIGIN;
     }
 
+    /// Somebody is lost who may be worth a dial: look soon, together with others that are lost at the same time.
+    pub(crate) fn look_soon(&mut self, now: Instant) {
+        self.next_look = self.next_look.min(now + Duration::from_millis(20));
+    }
+
     pub(crate) fn note_up(&mut self, node: &NodeId) {
         self.up.insert(node.clone());
         // An inbound link proves more than any back-off knows.
@@ -88,19 +93,24 @@ impl LinkPlan {
         lost: &[(NodeId, SocketAddr)],
     ) -> Vec<DialTarget> {
         self.next_look = now + LOOK_INTERVAL;
-        let targets: BTreeMap<&NodeId, SocketAddr> =
-            lost.iter().chain(wanted).map(|(node, addr)| (node, *addr)).collect();
-        self.backoff.retain(|node, _| targets.contains_key(node));
+        let targets: BTreeSet<&NodeId> = lost.iter().chain(wanted).map(|(node, _)| node).collect();
+        self.backoff.retain(|node, _| targets.contains(node));
         let mut dials = Vec::new();
-        for (node, addr) in targets {
-            if self.up.contains(node) || self.dialling.contains(node) || self.dialling.len() >= DIALS_MAX {
+        // The living first; those who may be dead take half of the places at most, and in the order they were tried.
+        let mut lost: Vec<(Instant, &(NodeId, SocketAddr))> =
+            lost.iter().map(|target| (self.not_before(now, &target.0), target)).collect();
+        lost.sort_by_key(|(not_before, _)| *not_before);
+        let wanted = wanted.iter().map(|target| (DIALS_MAX, target));
+        let lost = lost.into_iter().map(|(_, target)| (DIALS_MAX / 2, target));
+        for (places, (node, addr)) in wanted.chain(lost) {
+            if self.up.contains(node) || self.dialling.contains(node) || self.dialling.len() >= places {
                 continue;
             }
             if self.not_before(now, node) > now {
                 continue;
             }
             self.dialling.insert(node.clone());
-            dials.push(DialTarget { addr, node: Some(node.clone()) });
+            dials.push(DialTarget { addr: *addr, node: Some(node.clone()) });
         }
         let ready = self.backoff.iter().filter(|(node, _)| !self.dialling.contains(*node)).map(|(_, w)| w.not_before);
         self.next_look = ready.filter(|at| *at > now).chain([self.next_look]).min().unwrap_or(self.next_look);

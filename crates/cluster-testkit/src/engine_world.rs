@@ -103,8 +103,11 @@ pub struct EngineWorld {
 /// Wall clock at the beginning: any day will do.
 const ORIGIN_UNIX_MS: u64 = 1_795_000_000_000;
 
-/// A dial, or a request, to nobody fails after this.
+/// A request to nobody fails after this, as in the driver.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A dial to nobody fails after this, as in the pool.
+const DIAL_PATIENCE: Duration = Duration::from_secs(5);
 
 impl EngineWorld {
     /// An empty world. The same seed gives the same run.
@@ -201,6 +204,13 @@ impl EngineWorld {
     /// Kills a node: no goodbye.
     pub fn crash(&mut self, i: usize) {
         self.nodes[i].running = false;
+    }
+
+    /// Ends a node's process in order but for the farewell: its links are closed, and the others notice at once.
+    pub fn exit(&mut self, i: usize) {
+        let linked: Vec<NodeId> = self.nodes[i].links.keys().cloned().collect();
+        linked.iter().for_each(|node| self.disconnect(i, node));
+        self.crash(i);
     }
 
     /// Stops a node's process: nothing of it runs, what arrives waits.

@@ -31,7 +31,8 @@ struct Place {
     node: NodeId,
     /// The same on every node of the cluster; where it stands on each ring follows from it.
     hash: u64,
-    zone: u16,
+    /// A hash of the zone's name; 0 is "says none".
+    zone: u64,
 }
 
 impl Named for Place {
@@ -52,8 +53,6 @@ pub struct RingPlan {
     members: Slots<Place>,
     /// Slots of the members in the order of each ring.
     rings: Vec<(Seed, Vec<u32>)>,
-    /// Zone names by number; number 0 is "says none".
-    zones: Vec<String>,
     zoned: usize,
     observers: Vec<NodeId>,
     neighbours: BTreeSet<NodeId>,
@@ -74,7 +73,6 @@ impl RingPlan {
             cluster,
             members: Slots::new(seed),
             rings: (0..observers as u64).map(|r| (cluster.derive("ring", r), Vec::new())).collect(),
-            zones: vec![String::new()],
             zoned: 0,
             observers: Vec::new(),
             neighbours: BTreeSet::new(),
@@ -113,16 +111,6 @@ impl RingPlan {
             Some(place) => place.hash,
             None => self.cluster.derive(node.as_str(), 1).get(),
         }
-    }
-
-    fn zone_number(&mut self, zone: &str) -> u16 {
-        let known = self.zones.iter().position(|z| z == zone);
-        let number = known.or_else(|| {
-            self.zones.push(zone.to_owned());
-            Some(self.zones.len() - 1)
-        });
-        // More zones than that are as good as none.
-        number.and_then(|n| u16::try_from(n).ok()).unwrap_or(0)
     }
 
     fn changed(&mut self, now: Instant) {
@@ -215,7 +203,7 @@ impl RingPlan {
 
 impl ProbePlan for RingPlan {
     fn insert(&mut self, now: Instant, node: &NodeId, zone: &str) {
-        let zone = self.zone_number(zone);
+        let zone = if zone.is_empty() { 0 } else { self.cluster.derive(zone, 2).get().max(1) };
         match self.members.get_mut(node) {
             Some(place) if place.zone == zone => return,
             Some(place) => {

@@ -28,8 +28,13 @@ struct Charge {
 /// How long new evidence waits for more before the suspects are looked at.
 const JUDGE_SOON: Duration = Duration::from_millis(10);
 
-/// How often the suspects are looked at anyway.
+/// How often the suspects are looked at anyway, and so much less often for each: thousands of them at once must not keep the
+/// loop from turning.
 const JUDGE_AGAIN: Duration = Duration::from_millis(50);
+const JUDGE_COST: Duration = Duration::from_micros(200);
+
+/// An accuser that has heard the subject by so much later than was known is news. Less may be the time a copy lost on its way.
+const RENEWED: Duration = Duration::from_millis(250);
 
 /// Observers asked to probe, and how many said that they got no answer either.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,6 +58,15 @@ impl Suspicion {
 
     pub(super) fn withdraw(&mut self, accuser: &NodeId) {
         self.charges.remove(accuser);
+    }
+
+    /// The accuser has heard the subject after all: its silence counts from now. Says whether the others should know.
+    pub(super) fn renew(&mut self, accuser: &NodeId, now: Instant) -> bool {
+        let Some(charge) = self.charges.get_mut(accuser) else { return false };
+        let news = now.since(charge.silent_since) > RENEWED;
+        charge.silent_since = now;
+        charge.unanswered_since = now;
+        news
     }
 
     pub(super) fn accuses(&self, accuser: &NodeId) -> bool {
@@ -104,11 +118,15 @@ impl Swim {
         let (silent_since, unanswered_since) = (now - vote.silence, now - vote.unanswered);
         let charge = Charge { silent_since, unanswered_since, helpers: Helpers::default() };
         let watch = self.view.get(subject).and_then(|known| known.watch());
-        let known = watch.is_some_and(|watch| watch.suspicion.charges.contains_key(&vote.accuser));
-        // A copy of a copy has lost time on its way: it only fills a gap. The accuser's own word replaces what is held.
-        let better = !known || *from == vote.accuser;
-        if better && vote.accuser != self.own.node {
-            self.enter(now, subject, vote.accuser, charge);
+        let held = watch.and_then(|watch| watch.suspicion.charges.get(&vote.accuser)).copied();
+        // A copy of a copy has lost time on its way: it fills a gap, or tells that the accuser has heard the subject since. The
+        // accuser's own word replaces what is held.
+        let renewed = held.is_some_and(|held| silent_since.since(held.silent_since) > RENEWED);
+        if vote.accuser != self.own.node && (held.is_none() || renewed || *from == vote.accuser) {
+            self.enter(now, subject, vote.accuser.clone(), charge);
+            if renewed {
+                self.tell_vote(subject, &vote.accuser);
+            }
         }
     }
 
@@ -138,13 +156,18 @@ impl Swim {
         };
         let charges_max = self.config.observers * 2;
         let suspicion = &mut known.watched().suspicion;
-        if (suspicion.charges.len() < charges_max || suspicion.charges.contains_key(&accuser))
-            && suspicion.enter(accuser.clone(), charge)
-        {
+        let room = suspicion.charges.len() < charges_max || accuser == self.own.node;
+        if (room || suspicion.charges.contains_key(&accuser)) && suspicion.enter(accuser.clone(), charge) {
             self.judge_soon(now);
-            self.queue.push(Rank::Membership, News::Vote { subject: subject.clone(), accuser });
-            self.urgency = self.urgency.max(Urgency::Some);
+            self.tell_vote(subject, &accuser);
         }
+    }
+
+    /// Tells of an accusation, at once and by the tick.
+    pub(super) fn tell_vote(&mut self, subject: &NodeId, accuser: &NodeId) {
+        let news = News::Vote { subject: subject.clone(), accuser: accuser.clone() };
+        self.queue.push(Rank::Membership, news);
+        self.urgency = self.urgency.max(Urgency::Some);
     }
 
     /// The vote to tell of, in words for the wire.
@@ -162,16 +185,19 @@ impl Swim {
     fn case(&self, subject: &NodeId, known: &Known) -> Option<Case> {
         let charges = &known.watch()?.suspicion.charges;
         let last_voter = charges.values().map(|c| c.silent_since).max()?;
-        let first_unanswered = charges.values().map(|c| c.unanswered_since).min()?;
+        let last_sign = last_voter.max(known.last_sign());
+        // A probe that stayed unanswered before the last sign of life is no part of this silence.
+        let unanswered = charges.values().map(|c| c.unanswered_since).filter(|since| *since >= last_sign);
+        let first_unanswered = unanswered.min().unwrap_or(last_sign);
         let observers = self.plan.observers_of(subject);
         let explicit_votes = observers.iter().filter(|o| charges.contains_key(*o)).count();
         let impaired = |o: &&NodeId| self.suspects.contains(*o) && !charges.contains_key(*o);
         Some(Case {
-            last_sign: last_voter.max(known.last_sign()),
+            last_sign,
             first_unanswered,
             explicit_votes,
             impaired_observers: observers.iter().filter(impaired).count(),
-            observers: observers.len(),
+            observers: observers.len().min(self.config.observers),
         })
     }
 
@@ -204,7 +230,8 @@ impl Swim {
                 Verdict::Failed => self.declare_failed(now, &suspect),
                 // What else counts, the observers and this node's own health, may change without a word.
                 Verdict::Wait { until } => {
-                    let again = (until + self.doubt()).min(now + JUDGE_AGAIN);
+                    let often = JUDGE_AGAIN + JUDGE_COST * u32::try_from(self.suspects.len()).unwrap_or(u32::MAX);
+                    let again = (until + self.doubt()).min(now + often);
                     self.next_judgement = self.next_judgement.min(again);
                 }
             }
@@ -229,7 +256,7 @@ impl Swim {
         let charges = known.watch().map_or(&none, |watch| &watch.suspicion.charges);
         let own = charges.get(&self.own.node);
         let last_voter = charges.values().map(|c| c.silent_since).max().unwrap_or(known.last_sign());
-        let votes = self.config.budget.votes().needed(self.plan.observers_of(subject).len());
+        let votes = self.config.budget.votes().needed(self.plan.observers_of(subject).len().min(self.config.observers));
         let helpers = own.map(|charge| charge.helpers).unwrap_or_default();
         Evidence {
             accusation: match own {

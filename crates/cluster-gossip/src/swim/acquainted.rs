@@ -30,7 +30,7 @@ impl Acquainted {
         for claim in claims {
             rings.insert(now, &claim.node, "");
             let member = Member { claim: claim.clone(), metadata: Metadata::default(), since: now };
-            view.set(Arc::new(member), claim.meta_version == 0);
+            view.set(Arc::new(member), claim.meta_version == 0, now + config.reap_after);
         }
         Self { config, view, rings, everybody: claims.iter().map(|claim| claim.node.clone()).collect() }
     }

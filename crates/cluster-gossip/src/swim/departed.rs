@@ -65,9 +65,8 @@ pub(super) struct Reunion {
 impl Swim {
     /// Forgets who has been gone for long enough.
     pub(super) fn reap(&mut self, now: Instant) {
-        let gone_since = |node: &&NodeId| self.view.get(node).map_or(Instant::END, |known| known.member.since);
-        let due = |node: &&NodeId| now.since(gone_since(node)) >= self.config.reap_after;
-        let due: Vec<NodeId> = self.view.gone().iter().filter(due).cloned().collect();
+        let due = self.view.gone().iter().filter(|(_, reap_at)| now >= **reap_at);
+        let due: Vec<NodeId> = due.map(|(node, _)| node.clone()).collect();
         for node in due {
             self.queue.remove(&crate::broadcast::News::Claim(node.clone()));
             if let Some(member) = self.view.remove(&node) {
@@ -97,7 +96,7 @@ impl Swim {
     /// Failed members that this node would observe if they lived: each is tried by a few, not by everybody.
     #[must_use]
     pub fn lost_members(&self) -> Vec<(NodeId, std::net::SocketAddr)> {
-        let failed = self.view.gone().iter().filter_map(|node| self.view.claim(node));
+        let failed = self.view.gone().keys().filter_map(|node| self.view.claim(node));
         let failed = failed.filter(|claim| claim.state == cluster_types::State::Failed);
         let mine = failed.filter(|claim| self.plan.observers_of(&claim.node).contains(&self.own.node));
         mine.map(|claim| (claim.node.clone(), claim.addr)).collect()

@@ -164,10 +164,12 @@ impl Swim {
         // What comes by the hundred goes on by the hundred: from view to view. Told one by one, a thousand members that have
         // just met would tell each other of each other for a minute.
         self.in_bulk = entries.len() > WHOLE_MAX;
+        self.in_list = true;
         for entry in entries {
             self.learn_entry(now, entry, from);
         }
         self.in_bulk = false;
+        self.in_list = false;
         // A list is old news to everybody but this node: the tick spreads what little is not.
         if self.urgency == Urgency::Some {
             self.urgency = Urgency::None;
@@ -176,7 +178,7 @@ impl Swim {
 
     fn own_entry(&self) -> Entry {
         let metadata = inline(&self.own_metadata);
-        Entry { update: Update { claim: self.own.clone(), vote: None }, metadata }
+        Entry { update: Update { claim: self.own.clone(), vote: None }, metadata, gone_for: Duration::ZERO }
     }
 
     /// The whole view, this node included.
@@ -188,10 +190,17 @@ impl Swim {
         let others = self.view.iter().filter(|known| wanted(known.claim())).map(|known| {
             let metadata = known.complete.then(|| inline(&known.member.metadata)).flatten();
             let vote = if known.state() == State::Suspect { self.any_vote(known.member.node(), now) } else { None };
-            Entry { update: Update { claim: known.claim().clone(), vote }, metadata }
+            let gone_for = self.gone_for(now, known.member.node());
+            Entry { update: Update { claim: known.claim().clone(), vote }, metadata, gone_for }
         });
         let own = wanted(&self.own).then(|| self.own_entry());
         own.into_iter().chain(others).collect()
+    }
+
+    /// How long a member has failed or left, whoever noticed first.
+    fn gone_for(&self, now: Instant, node: &NodeId) -> Duration {
+        let left = self.view.gone().get(node).map(|reap_at| reap_at.since(now));
+        left.map_or(Duration::ZERO, |left| self.config.reap_after.saturating_sub(left))
     }
 
     fn full_entry(&self, node: &NodeId) -> Option<Entry> {
@@ -201,7 +210,7 @@ impl Swim {
         }
         let known = self.view.get(node).filter(|known| known.complete)?;
         let update = Update { claim: known.claim().clone(), vote: None };
-        Some(Entry { update, metadata: Some(known.member.metadata.clone()) })
+        Some(Entry { update, metadata: Some(known.member.metadata.clone()), gone_for: Duration::ZERO })
     }
 
     /// What this node knows and the author of `theirs` does not.

@@ -1,6 +1,7 @@
 //! Merging what is heard into what is held, and saying what changed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster_types::limits::MEMBERS_MAX;
 use cluster_types::{Claim, Evidence, Instant, Member, Metadata, NodeId, State};
@@ -14,14 +15,22 @@ use crate::wire::{Entry, Update};
 /// The metadata key that names a failure domain.
 pub const ZONE_KEY: &str = "zone";
 
+/// Whether what is held makes what is said a mistake that somebody still acts on: life in one that is gone, or an accusation
+/// that was refuted.
+fn is_old_news(said: &Claim, held: &Claim) -> bool {
+    let revives = said.state.is_live() && !held.state.is_live();
+    let accuses = said.state != State::Alive && said.state != State::Left && held.state.is_live();
+    held.supersedes(said) && (revives || (accuses && said.incarnation < held.incarnation))
+}
+
 impl Swim {
     /// Merges one update that `from` sent.
     pub(super) fn learn(&mut self, now: Instant, update: Update, from: &NodeId) {
-        self.learn_entry(now, Entry { update, metadata: None }, from);
+        self.learn_entry(now, Entry { update, metadata: None, gone_for: Duration::ZERO }, from);
     }
 
     pub(super) fn learn_entry(&mut self, now: Instant, entry: Entry, from: &NodeId) {
-        let Entry { update: Update { claim, vote }, metadata } = entry;
+        let Entry { update: Update { claim, vote }, metadata, gone_for } = entry;
         if claim.node == self.own.node {
             return self.hear_about_self(now, &claim);
         }
@@ -30,9 +39,11 @@ impl Swim {
             return;
         }
         let known = self.view.get(&claim.node).map(|known| Arc::clone(&known.member));
-        if known.is_none() && !self.may_enter(&claim, from) {
+        if known.is_none() && (gone_for >= self.config.reap_after || !self.may_enter(&claim, from)) {
             return;
         }
+        let doubtful = known.as_deref().is_some_and(|known| self.is_doubtful(now, &claim, known));
+        let claim = if doubtful { Claim { state: State::Suspect, ..claim } } else { claim };
         let (node, said) = (claim.node.clone(), claim.clone());
         let wins = known.as_ref().is_none_or(|known| claim.supersedes(&known.claim));
         // What speaks for a failure is forgotten with the suspicion: look before it is taken over.
@@ -40,8 +51,14 @@ impl Swim {
         let evidence = held.map(|known| self.evidence(now, &node, known));
         if wins {
             self.adopt(now, claim, known.as_deref());
-        } else if said.state == State::Alive && known.as_ref().is_some_and(|known| !known.state().is_live()) {
+            self.view.note_gone_for(&node, gone_for);
+        } else if known.as_ref().is_some_and(|known| is_old_news(&said, &known.claim)) {
             self.corrections.insert((from.clone(), node.clone()));
+        }
+        if doubtful && wins {
+            // Nobody's vote: whoever watches it is to look, and it is to hear of it.
+            self.queue.push(Rank::Membership, News::Claim(node.clone()));
+            self.urgency = self.urgency.max(Urgency::Some);
         }
         let Some(current) = self.view.claim(&node) else { return };
         let (life, incarnation, version, state) =
@@ -61,6 +78,24 @@ impl Swim {
         if wins || held {
             self.publish_with(now, &node, evidence);
         }
+    }
+
+    /// A verdict that others reached is taken for a suspicion where it may be the mistake of somebody who was cut off: about a
+    /// member that this node itself has heard within the pause budget, and about one that it had no reason to suspect, for a
+    /// true verdict comes seconds after its votes. The suspicion is told, so that its subject can refute it. If the verdict is
+    /// true, it comes again: whoever hears of a mere suspicion and knows better says so.
+    fn is_doubtful(&self, now: Instant, claim: &Claim, known: &Member) -> bool {
+        let same_process = known.state().is_live() && known.claim.life == claim.life;
+        if claim.state != State::Failed || !same_process {
+            return false;
+        }
+        let budget = &self.config.budget;
+        let heard_lately = self.links.contains_key(&claim.node)
+            && self.view.get(&claim.node).is_some_and(|known| known.last_sign() + budget.total() > now);
+        // In a list it comes without the votes, and as often as the views are compared.
+        let time_to_refute = if self.in_list { budget.total() } else { budget.period().mul_f64(1.5) };
+        let long_suspect = known.state() == State::Suspect && known.since + time_to_refute <= now;
+        heard_lately || !long_suspect
     }
 
     /// Whether somebody unknown is taken in: not if it was reaped and this is an old story about it, and not if the view is
@@ -105,12 +140,17 @@ impl Swim {
         let metadata = same_life.map_or_else(Metadata::default, |before| before.metadata.clone());
         let since = same_life.filter(|before| before.state() == state).map_or(now, |before| before.since);
         let zone = metadata.value(ZONE_KEY).unwrap_or_default().to_owned();
-        self.view.set(Arc::new(Member { claim, metadata, since }), complete);
+        if let Some(known) = self.view.get_mut(&node).filter(|_| state == State::Suspect) {
+            // From here on its silence matters: it counts from what is held so far, not from the suspicion.
+            known.watched();
+        }
+        self.view.set(Arc::new(Member { claim, metadata, since }), complete, now + self.config.reap_after);
         let new_incarnation = before.is_some_and(|before| before.claim.incarnation != incarnation);
         if let Some(watch) = self.view.get_mut(&node).and_then(|known| known.watch_mut()) {
             if new_incarnation && state == State::Alive {
                 // Only the node itself raises its incarnation: it lived a moment ago.
                 watch.last_sign = now;
+                watch.missed_since = None;
             }
             if new_incarnation || state != State::Suspect {
                 watch.suspicion.clear();
@@ -133,7 +173,8 @@ impl Swim {
             self.plan.insert(now, &node, &zone);
         } else {
             self.plan.remove(now, &node);
-            self.forget_rounds(&node);
+            self.unreachable.remove(&node);
+            self.forget_rounds(now, &node);
         }
         if state == State::Failed && self.links.contains_key(&node) {
             self.emit(Output::Disconnect { node: node.clone() });
@@ -169,7 +210,7 @@ impl Swim {
         let Member { claim, since, .. } = &*known.member;
         let zone = metadata.value(ZONE_KEY).unwrap_or_default().to_owned();
         let member = Member { claim: claim.clone(), metadata, since: *since };
-        self.view.set(Arc::new(member), true);
+        self.view.set(Arc::new(member), true, now + self.config.reap_after);
         self.plan.insert(now, node, &zone);
         true
     }
@@ -189,15 +230,19 @@ impl Swim {
         self.emit(Output::Publish(statement));
     }
 
-    /// An authenticated sign of life: withdraws this node's own accusation and ends its open questions.
+    /// An authenticated sign of life: ends this node's open questions, and the silence that its own accusation counts begins
+    /// anew, here and wherever the accusation is known.
     pub(super) fn note_sign(&mut self, now: Instant, node: &NodeId) {
         if let Some(known) = self.view.get_mut(node) {
             let watch = known.watched();
             watch.last_sign = watch.last_sign.max(now);
             watch.missed_since = None;
-            watch.suspicion.withdraw(&self.own.node);
+            let news = watch.suspicion.renew(&self.own.node, now);
             if let Some(pulse) = &mut watch.pulse {
                 pulse.sign(now);
+            }
+            if news {
+                self.tell_vote(node, &self.own.node.clone());
             }
         }
         self.close_rounds(now, node);

@@ -1,6 +1,7 @@
 //! Probe rounds. Direct first; unanswered, all other observers of the target are asked to probe it at once, and a stream is
 //! tried beside them; still unanswered, this node accuses the target.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ enum Stage {
     /// Asked directly, on this node's own turn; again after half the time, for most losses are single.
     Direct { deadline: Instant, again: Option<Instant> },
     /// Asked through others.
-    Indirect { deadline: Instant, asked: usize, nacks: usize },
+    Indirect { deadline: Instant, asked: usize, nacks: usize, silent: BTreeSet<NodeId> },
     /// Asked for somebody else, whose question had number `seq`.
     Helping { deadline: Instant, asker: NodeId, seq: u64 },
 }
@@ -125,7 +126,7 @@ impl Swim {
                 }
             }
             DatagramKind::Relayed => self.hear_relayed(now, seq),
-            DatagramKind::Nack => self.hear_nack(seq),
+            DatagramKind::Nack => self.hear_nack(seq, from),
             DatagramKind::Leave => self.hear_farewell(now, from, seq),
             DatagramKind::LeaveAck => self.note_farewell_heard(from),
         }
@@ -136,6 +137,10 @@ impl Swim {
     fn help(&mut self, now: Instant, asker: &NodeId, seq: u64, target: &NodeId) {
         if *target == self.own.node || self.farewell.is_some() {
             return;
+        }
+        if !self.view.is_live(target) {
+            // Nobody to ask: said at once, so that the asker does not take it for its own trouble.
+            return self.send(now, asker, DatagramKind::Nack, seq, None);
         }
         let patience = self.probe_timeout(target).min(self.config.probe_timeout.mul_f64(0.8));
         let stage = Stage::Helping { deadline: now + patience, asker: asker.clone(), seq };
@@ -158,12 +163,13 @@ impl Swim {
         if let Some(known) = self.view.get_mut(target) {
             let watch = known.watched();
             watch.last_sign = watch.last_sign.max(now);
+            watch.missed_since = None;
         }
     }
 
-    fn hear_nack(&mut self, seq: u64) {
-        if let Some(Round { stage: Stage::Indirect { nacks, .. }, .. }) = self.rounds.get_mut(&seq) {
-            *nacks += 1;
+    fn hear_nack(&mut self, seq: u64, from: &NodeId) {
+        if let Some(Round { stage: Stage::Indirect { nacks, silent, .. }, .. }) = self.rounds.get_mut(&seq) {
+            *nacks += usize::from(silent.remove(from));
         }
     }
 
@@ -207,8 +213,13 @@ impl Swim {
     /// suspected.
     pub(super) fn check_pulses(&mut self, now: Instant) {
         for subject in self.plan.neighbours() {
+            let scheduled = self.plan.spacing(&subject).is_some();
             let Some(known) = self.view.get_mut(&subject) else { continue };
             let member = Arc::clone(&known.member);
+            if let Some(watch) = known.watch_mut().filter(|_| !scheduled) {
+                // Only watched by it any more: no rhythm to fall out of.
+                watch.pulse = None;
+            }
             let pulse = known.watch_mut().and_then(|watch| watch.pulse.as_mut());
             let Some(phi_milli) = pulse.and_then(|pulse| pulse.crossing(now)) else { continue };
             let fault = HealthFault::Overdue { phi_milli };
@@ -257,8 +268,15 @@ impl Swim {
     }
 
     /// Questions to a node that is no member any more are moot.
-    pub(super) fn forget_rounds(&mut self, node: &NodeId) {
-        self.rounds.retain(|_, round| round.target != *node);
+    pub(super) fn forget_rounds(&mut self, now: Instant, node: &NodeId) {
+        let moot: Vec<u64> =
+            self.rounds.iter().filter(|(_, round)| round.target == *node).map(|(seq, _)| *seq).collect();
+        for seq in moot {
+            // Whoever asked must not take the silence for its own trouble.
+            if let Some(Round { stage: Stage::Helping { asker, seq, .. }, .. }) = self.rounds.remove(&seq) {
+                self.send(now, &asker, DatagramKind::Nack, seq, None);
+            }
+        }
     }
 
     /// Moves every round on whose deadline has come.
@@ -279,18 +297,20 @@ impl Swim {
                     }
                 }
                 Stage::Direct { .. } => self.ask_others(now, seq, round),
-                Stage::Indirect { asked, nacks, .. } => {
+                Stage::Indirect { asked, nacks, silent, .. } => {
                     self.stats.unanswered += 1;
-                    self.health.note_missed_nacks(asked.saturating_sub(*nacks));
+                    // A helper that is in trouble itself says nothing about this node.
+                    let well = |helper: &&NodeId| self.view.is_live(helper) && !self.suspects.contains(*helper);
+                    self.health.note_missed_nacks(silent.iter().filter(well).count());
                     let helpers = Helpers { asked: *asked, agreed: *nacks, overdue: round.overdue };
                     // Where nobody was asked, nobody failed to answer.
-                    if round.sent || helpers.asked > 0 {
+                    if round.sent || helpers.asked > 0 || self.unreachable.contains(&round.target) {
                         self.accuse(now, &round.target, round.started, helpers);
                     }
                 }
                 Stage::Helping { asker, seq, .. } => {
                     self.send(now, asker, DatagramKind::Nack, *seq, None);
-                    if round.sent {
+                    if round.sent || self.unreachable.contains(&round.target) {
                         self.note_missed(now, &round.target, round.started);
                     }
                 }
@@ -303,7 +323,8 @@ impl Swim {
         let mut helpers = self.plan.helpers_for(&target);
         helpers.retain(|helper| self.links.contains_key(helper));
         let deadline = now + self.health.stretch(self.config.probe_timeout);
-        let stage = Stage::Indirect { deadline, asked: helpers.len(), nacks: 0 };
+        let silent = helpers.iter().cloned().collect();
+        let stage = Stage::Indirect { deadline, asked: helpers.len(), nacks: 0, silent };
         self.rounds.insert(seq, Round { stage, ..round });
         for helper in &helpers {
             self.send(now, helper, DatagramKind::PingReq, seq, Some(&target));

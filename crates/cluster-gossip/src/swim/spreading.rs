@@ -1,5 +1,7 @@
 //! What goes on which datagram. Every datagram that leaves carries news; news that cannot wait makes datagrams of its own.
 
+use std::collections::BTreeMap;
+
 use cluster_types::{Instant, NodeId, State};
 
 use super::{Output, Swim};
@@ -69,7 +71,9 @@ impl Swim {
         match claim.state {
             State::Suspect => Some(Update { claim: claim.clone(), vote: self.any_vote(node, now) }),
             State::Failed => Some(Update { claim: claim.clone(), vote: None }),
-            State::Alive | State::Left => None,
+            // Whoever leaves knows; but one that lives must hear that it is taken to have left.
+            State::Left => Some(Update { claim: claim.clone(), vote: None }),
+            State::Alive => None,
         }
     }
 
@@ -136,21 +140,26 @@ impl Swim {
         }
     }
 
-    /// Whoever told old news of somebody hears what is held, at once: a datagram each.
+    /// Whoever told old news of somebody hears what is held, at once.
     fn correct(&mut self) {
-        let mut corrections = std::mem::take(&mut self.corrections).into_iter().peekable();
-        while let Some((to, about)) = corrections.next() {
+        let mut corrections: BTreeMap<NodeId, Vec<Update>> = BTreeMap::new();
+        for (to, about) in std::mem::take(&mut self.corrections) {
+            if self.links.contains_key(&to)
+                && let Some(update) = self.last_word(&about)
+            {
+                corrections.entry(to).or_default().push(update);
+            }
+        }
+        for (to, updates) in corrections {
             let mut writer = DatagramWriter::new(DatagramKind::Gossip, 0, None);
-            let mut next = Some(about);
-            while let Some(update) = next.take().and_then(|about| self.last_word(&about)) {
-                if !writer.push(&update) {
-                    break;
+            for update in &updates {
+                if !writer.push(update) {
+                    let full = std::mem::replace(&mut writer, DatagramWriter::new(DatagramKind::Gossip, 0, None));
+                    self.emit(Output::Datagram { to: to.clone(), bytes: full.finish() });
+                    writer.push(update);
                 }
-                next = corrections.next_if(|(same, _)| *same == to).map(|(_, about)| about);
             }
-            if self.links.contains_key(&to) && writer.count() > 0 {
-                self.emit(Output::Datagram { to, bytes: writer.finish() });
-            }
+            self.emit(Output::Datagram { to, bytes: writer.finish() });
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is held of every member, small: what is said of it is shared with the registry, and only whoever this node has to do
 //! with has more than that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,8 +104,8 @@ pub(super) struct View {
     digest: Digest,
     /// Whose metadata body is still to be fetched.
     lacking: BTreeSet<NodeId>,
-    /// Who failed or left.
-    gone: BTreeSet<NodeId>,
+    /// Who failed or left, and when it is forgotten.
+    gone: BTreeMap<NodeId, Instant>,
 }
 
 impl View {
@@ -115,7 +115,7 @@ impl View {
             live: 0,
             digest: Digest::default(),
             lacking: BTreeSet::new(),
-            gone: BTreeSet::new(),
+            gone: BTreeMap::new(),
         }
     }
 
@@ -161,12 +161,19 @@ impl View {
         &self.lacking
     }
 
-    pub(super) const fn gone(&self) -> &BTreeSet<NodeId> {
+    pub(super) const fn gone(&self) -> &BTreeMap<NodeId, Instant> {
         &self.gone
     }
 
-    /// Holds this of a member from now on.
-    pub(super) fn set(&mut self, member: Arc<Member>, complete: bool) {
+    /// Somebody who is gone has been so for a while already: it is forgotten so much earlier.
+    pub(super) fn note_gone_for(&mut self, node: &NodeId, gone_for: Duration) {
+        if let Some(reap_at) = self.gone.get_mut(node) {
+            *reap_at = *reap_at - gone_for;
+        }
+    }
+
+    /// Holds this of a member from now on; one that is gone is forgotten at `reap_at`, or when it would have been before.
+    pub(super) fn set(&mut self, member: Arc<Member>, complete: bool, reap_at: Instant) {
         let node = member.node().clone();
         if let Some(known) = self.slots.get(&node) {
             let former = Arc::clone(&known.member);
@@ -177,7 +184,7 @@ impl View {
         if member.state().is_live() {
             self.gone.remove(&node);
         } else {
-            self.gone.insert(node.clone());
+            self.gone.entry(node.clone()).or_insert(reap_at);
         }
         match self.slots.get_mut(&node) {
             Some(known) => {
@@ -247,7 +254,7 @@ mod tests {
         let set = |view: &mut View, state, meta_version, complete| {
             let member =
                 Member { claim: claim(state, meta_version), metadata: Metadata::default(), since: Instant::ORIGIN };
-            view.set(Arc::new(member), complete);
+            view.set(Arc::new(member), complete, Instant::END);
             (view.len(), view.live(), view.lacking().len(), view.gone().len())
         };
         assert_eq!(set(&mut view, State::Alive, 1, false), (1, 1, 1, 0));

@@ -1,6 +1,7 @@
 //! Requests and answers on streams: joining, comparing views, fetching metadata, and the probe of last resort.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use cluster_types::limits::MEMBERS_MAX;
 use cluster_types::{Metadata, NodeId};
@@ -19,6 +20,8 @@ pub struct Entry {
     pub update: Update,
     /// Its metadata, if it is known and short.
     pub metadata: Option<Metadata>,
+    /// Since when it has failed or left; zero for one that takes part. In whole seconds on the wire.
+    pub gone_for: Duration,
 }
 
 /// What is asked on a stream.
@@ -75,6 +78,7 @@ struct WireEntry<'a> {
     #[serde(borrow)]
     update: WireUpdate<'a>,
     metadata: Option<Vec<(&'a str, &'a str)>>,
+    gone_s: u32,
 }
 
 impl<'a> WireEntry<'a> {
@@ -82,6 +86,7 @@ impl<'a> WireEntry<'a> {
         Self {
             update: WireUpdate::new(&entry.update),
             metadata: entry.metadata.as_ref().map(|metadata| metadata.iter().collect()),
+            gone_s: u32::try_from(entry.gone_for.as_secs()).unwrap_or(u32::MAX),
         }
     }
 }
@@ -94,7 +99,12 @@ impl TryFrom<WireEntry<'_>> for Entry {
             let pairs = pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
             Metadata::new(pairs).map_err(|e| WireError::Body { reason: e.to_string() })
         };
-        Ok(Self { update: Update::try_from(wire.update)?, metadata: wire.metadata.map(metadata).transpose()? })
+        let gone_for = Duration::from_secs(u64::from(wire.gone_s));
+        Ok(Self {
+            update: Update::try_from(wire.update)?,
+            metadata: wire.metadata.map(metadata).transpose()?,
+            gone_for,
+        })
     }
 }
 
@@ -196,7 +206,7 @@ mod tests {
             "[::1]:7000".parse().unwrap(),
         );
         let metadata = Metadata::new([("zone".to_owned(), "eu".to_owned())]).unwrap();
-        Entry { update: Update { claim, vote: None }, metadata: Some(metadata) }
+        Entry { update: Update { claim, vote: None }, metadata: Some(metadata), gone_for: Duration::from_secs(90) }
     }
 
     #[test]

@@ -18,6 +18,7 @@ fn core(own: &str, other: &str, claims: &[Claim]) -> Swim {
         let entry = cluster_gossip::wire::Entry {
             update: cluster_gossip::wire::Update { claim: claim.clone(), vote: None },
             metadata: None,
+            gone_for: std::time::Duration::ZERO,
         };
         let (kind, body) = Request::Push(vec![entry]).encode();
         swim.handle_request(now, &info(other), kind, &body);
@@ -76,12 +77,25 @@ fn equal_views_cost_less_than_256_bytes() {
     }
 }
 
+/// A list may be that of somebody who was cut off and took everybody for dead.
+#[test]
+fn a_verdict_in_a_list_is_a_suspicion_at_first() {
+    let (left, mut right) = (claims(5), claims(5));
+    right[2] = state(right[2].clone(), State::Failed);
+    let (mut one, mut other) = (core("one", "two", &left), core("two", "one", &right));
+    compare(&mut one, &mut other, 1);
+    assert_eq!(held(&one, &right[2].node).unwrap().state, State::Suspect);
+    // Nobody refutes it for the pause budget: then it is believed.
+    compare(&mut one, &mut other, 100);
+    assert_eq!(held(&one, &right[2].node).unwrap().state, State::Failed);
+}
+
 /// Three members of three hundred differ: the buckets are compared, and only what is in the differing ones goes over.
 #[test]
 fn a_small_difference_between_large_views_costs_little() {
     let (mut left, mut right) = (claims(300), claims(300));
     left[7] = raised(left[7].clone(), 3);
-    right[90] = state(right[90].clone(), State::Failed);
+    right[90] = state(right[90].clone(), State::Left);
     right.remove(250);
     let (mut one, mut other) = (core("one", "two", &left), core("two", "one", &right));
     let over = compare(&mut one, &mut other, 1);
@@ -92,6 +106,7 @@ fn a_small_difference_between_large_views_costs_little() {
             .map(|claim| cluster_gossip::wire::Entry {
                 update: cluster_gossip::wire::Update { claim, vote: None },
                 metadata: None,
+                gone_for: std::time::Duration::ZERO,
             })
             .collect(),
     );
@@ -101,7 +116,7 @@ fn a_small_difference_between_large_views_costs_little() {
         assert_eq!(held(&one, &claim.node), held(&other, &claim.node));
     }
     assert_eq!(held(&other, &left[7].node), Some(left[7].clone()));
-    assert_eq!(held(&one, &node("p090")).unwrap().state, State::Failed);
+    assert_eq!(held(&one, &node("p090")).unwrap().state, State::Left);
     assert!(held(&other, &node("p250")).is_some());
     assert_eq!(compare(&mut one, &mut other, 100).len(), 2, "and now they are equal");
 }
@@ -122,8 +137,8 @@ proptest! {
                 continue;
             }
             let i = i % side.len();
-            // Suspicions are no part of a view that must be equal.
-            let to = [State::Alive, State::Failed, State::Left, State::Alive][to];
+            // Suspicions are no part of a view that must be equal, and verdicts are not believed at once.
+            let to = [State::Alive, State::Left, State::Left, State::Alive][to];
             side[i] = state(raised(side[i].clone(), raise), to);
             if gone {
                 side.remove(i);

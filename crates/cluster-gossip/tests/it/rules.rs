@@ -66,11 +66,39 @@ fn news_of_a_member_spreads_and_old_news_does_not() {
     assert_eq!(hand.sent().len(), 0);
 }
 
+/// Whoever was cut off may come back and say of everybody that they failed.
+#[test]
+fn a_verdict_about_somebody_just_heard_is_taken_for_a_suspicion() {
+    let mut hand = Hand::with(&["a", "b", "x"]);
+    hand.pass(ms(10_000), &["a", "b", "x"]);
+    hand.hear("a", &[alive("y")]);
+    hand.read();
+    hand.hear("b", &[state(alive("x"), State::Failed), state(alive("y"), State::Failed)]);
+    let outputs = hand.sent();
+    let told = |to: &str| {
+        let about = |u: &cluster_gossip::wire::Update| u.claim.node.as_str() == "x" && u.claim.state == State::Suspect;
+        outputs.iter().any(|(peer, datagram)| peer == to && datagram.updates.iter().any(about))
+    };
+    assert!(told("x"), "the one that can refute it hears of it");
+    for name in ["x", "y"] {
+        assert_eq!(hand.swim.member(&node(name)).map(|m| m.state()), Some(State::Suspect), "{name}");
+    }
+    // Unrefuted for a period and a half, and said again: then it is so.
+    hand.pass(ms(1_600), &["a", "b", "x"]);
+    hand.hear("b", &[state(alive("x"), State::Failed), state(alive("y"), State::Failed)]);
+    assert_eq!(
+        hand.swim.member(&node("x")).map(|m| m.state()),
+        Some(State::Suspect),
+        "this node hears it all the time"
+    );
+    assert_eq!(hand.swim.member(&node("y")).map(|m| m.state()), Some(State::Failed));
+}
+
 #[test]
 fn a_member_that_failed_hears_of_it_with_every_word() {
     let mut hand = Hand::with(&["a", "b", "x"]);
-    hand.hear("a", &[state(alive("x"), State::Failed)]);
-    hand.read();
+    hand.pass(ms(45_000), &["a", "b"]);
+    assert_eq!(published_state(&mut hand, "x"), Some(State::Failed));
     hand.receive("x", DatagramKind::Ping, 9, None, &[]);
     let (to, ack) = hand.sent().remove(0);
     assert_eq!((to.as_str(), ack.kind), ("x", DatagramKind::Ack));

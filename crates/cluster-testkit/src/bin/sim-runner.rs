@@ -1,5 +1,6 @@
 //! Runs simulations by name and prints what came of them. `cargo xtask sim` calls it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
+#![expect(clippy::disallowed_methods, reason = "it tells how long its work took; nothing is decided by it")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

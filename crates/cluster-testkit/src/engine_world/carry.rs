@@ -8,7 +8,7 @@ use cluster_pool::DialTarget;
 use cluster_types::{EventKind, Instant, NodeId, State};
 
 use super::node::LinkEnd;
-use super::{EngineWorld, Happening, LinkKey, PATIENCE, Reported};
+use super::{DIAL_PATIENCE, EngineWorld, Happening, LinkKey, PATIENCE, Reported};
 
 impl EngineWorld {
     pub(super) fn push(&mut self, at: Instant, happening: Happening) {
@@ -150,8 +150,9 @@ impl EngineWorld {
             }
             Output::Dial(target) => {
                 self.traffic.count_dial();
-                let answers = self.answering(target.addr).is_some_and(|to| !self.nodes[to].paused);
-                let wait = if answers { self.config.latency.1 * 4 } else { PATIENCE };
+                let there = self.answering(target.addr).filter(|&to| !self.nodes[to].paused);
+                let answers = there.is_some_and(|to| self.paths.open(i, to) && self.paths.open(to, i));
+                let wait = if answers { self.config.latency.1 * 4 } else { DIAL_PATIENCE };
                 let from_life = self.nodes[i].life();
                 self.push(self.now + wait, Happening::Dialled { from: i, from_life, target });
             }
@@ -193,7 +194,7 @@ impl EngineWorld {
     }
 
     /// Closes a link on one side at once; the other side hears of it if the path is open.
-    fn disconnect(&mut self, i: usize, node: &NodeId) {
+    pub(super) fn disconnect(&mut self, i: usize, node: &NodeId) {
         let Some(LinkEnd { peer, .. }) = self.nodes[i].links.get(node).cloned() else { return };
         let here = self.nodes[i].peer_info();
         let other = self.linked(i, node).filter(|&to| self.paths.open(i, to));

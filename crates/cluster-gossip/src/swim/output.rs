@@ -1,0 +1,100 @@
+//! What goes into the core beside messages, and what comes out.
+
+use std::net::SocketAddr;
+
+use cluster_types::{Claim, EventKind, Incarnation, Life, NodeId};
+
+use crate::registry::Statement;
+
+/// The other end of a control link, as its hello said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Its name, from its certificate.
+    pub node: NodeId,
+    /// Its life.
+    pub life: Life,
+    /// Its incarnation when it said hello.
+    pub incarnation: Incarnation,
+    /// Where it is reached.
+    pub addr: SocketAddr,
+}
+
+/// Ties an answer to its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestToken(pub(super) u64);
+
+/// What the driver is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Send a datagram on the control link to a peer; drop it if there is none.
+    Datagram {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Ask on a stream of the control link, and hand the outcome to [`Swim::handle_answer`](super::Swim::handle_answer).
+    Request {
+        /// Whom.
+        to: NodeId,
+        /// Goes with the outcome.
+        token: RequestToken,
+        /// Kind of the frame.
+        kind: u16,
+        /// Its body.
+        body: Vec<u8>,
+    },
+    /// Close the control link to a peer: it was declared failed. If it lives after all, a fresh link will tell.
+    Disconnect {
+        /// Whom.
+        node: NodeId,
+    },
+    /// Write a statement to the registry.
+    Publish(Statement),
+    /// Publish an event that changes no member.
+    Event(EventKind),
+    /// Take a member out of the registry: it has been gone for long enough.
+    Forget {
+        /// Whom.
+        node: NodeId,
+    },
+    /// [`Swim::wanted_links`](super::Swim::wanted_links) is different from before.
+    LinksChanged,
+    /// This node's own claim changed: say so in hellos from now on.
+    OwnChanged(Claim),
+    /// The join through a peer was answered.
+    Joined {
+        /// Through whom.
+        via: NodeId,
+    },
+    /// The join through a peer failed; it may be tried again.
+    JoinFailed {
+        /// Through whom.
+        via: NodeId,
+        /// Why.
+        reason: String,
+    },
+    /// Another live process holds this node's name and was there first: this one must not go on.
+    NameLost {
+        /// Where the other one answers.
+        addr: SocketAddr,
+    },
+}
+
+/// What was refused or dropped since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SwimStats {
+    /// Datagrams, requests or answers that could not be decoded.
+    pub malformed: u64,
+    /// Claims whose incarnation cannot be true.
+    pub implausible: u64,
+    /// Members not taken in because the view is full.
+    pub over_limit: u64,
+    /// Probes sent on this node's own turn.
+    pub probes: u64,
+    /// Probe rounds that nobody answered.
+    pub unanswered: u64,
+    /// Suspicions of this node that it refuted.
+    pub refuted: u64,
+}
