@@ -32,6 +32,9 @@ pub struct SwimConfig {
     /// How long a member that failed or left is remembered. Default 72 h. Too short, and a long weekend's outage makes
     /// strangers of members.
     pub reap_after: Duration,
+    /// A mistake to plant.
+    #[cfg(feature = "planted")]
+    pub bug: Option<crate::planted::Bug>,
 }
 
 /// Which [`ProbePlan`](crate::ProbePlan) to use.
@@ -74,6 +77,8 @@ impl SwimConfig {
             observers: OBSERVERS,
             plan: PlanKind::Rings,
             reap_after: Duration::from_secs(72 * 60 * 60),
+            #[cfg(feature = "planted")]
+            bug: None,
         }
     }
 

@@ -6,6 +6,8 @@ pub mod config;
 mod digest;
 pub mod health;
 pub mod plan;
+#[cfg_attr(not(feature = "planted"), expect(dead_code, unreachable_pub, reason = "nothing can be planted"))]
+pub mod planted;
 pub mod registry;
 mod slots;
 pub mod swim;

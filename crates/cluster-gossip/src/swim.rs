@@ -40,6 +40,7 @@ use departed::{Reunion, Tombs};
 use crate::broadcast::{BroadcastQueue, News, Rank};
 use crate::config::{PlanKind, SwimConfig};
 use crate::plan::{ProbePlan, RingPlan, RoundRobinPlan};
+use crate::planted::Bug;
 use crate::wire::{Answer, Datagram, DatagramKind, Request};
 
 pub use acquainted::Acquainted;
@@ -258,6 +259,9 @@ impl Swim {
     /// The loop did not turn for `gap`: nobody is blamed for it. Rounds under way are void, and everything that counts
     /// silence starts `gap` later.
     pub fn handle_gap(&mut self, now: Instant, gap: Duration) {
+        if self.config.has(Bug::WakingAccuses) {
+            return self.blame_everybody(now, gap);
+        }
         self.health.note_late();
         self.rounds.clear();
         for known in self.view.iter_mut() {

@@ -14,6 +14,7 @@ use super::Swim;
 use super::spreading::Urgency;
 use super::view::Known;
 use crate::broadcast::{News, Rank};
+use crate::planted::Bug;
 use crate::wire::Vote;
 
 /// One accuser's word, on this node's clock.
@@ -211,6 +212,13 @@ impl Swim {
         self.config.budget.period() * u32::from(self.health.score())
     }
 
+    /// For the planted mistake alone.
+    pub(super) fn blame_everybody(&mut self, now: Instant, gap: Duration) {
+        for neighbour in self.plan.neighbours() {
+            self.accuse(now, &neighbour, now - gap, Helpers::default());
+        }
+    }
+
     /// Declares failed whoever's time is over.
     pub(super) fn pronounce_verdicts(&mut self, now: Instant) {
         self.next_judgement = Instant::END;
@@ -218,6 +226,7 @@ impl Swim {
             self.next_judgement = self.judge_after;
             return;
         }
+        let early = Duration::from_secs(if self.config.has(Bug::VerdictBeforeP) { 2 } else { 0 });
         let suspects: Vec<NodeId> = self.suspects.iter().cloned().collect();
         for suspect in suspects {
             let Some(known) = self.view.get(&suspect) else {
@@ -226,7 +235,7 @@ impl Swim {
             let Some(case) = self.case(&suspect, known) else {
                 continue;
             };
-            match self.config.budget.judge(&case, now - self.doubt()) {
+            match self.config.budget.judge(&case, now + early - self.doubt()) {
                 Verdict::Failed => self.declare_failed(now, &suspect),
                 // What else counts, the observers and this node's own health, may change without a word.
                 Verdict::Wait { until } => {

@@ -7,6 +7,7 @@ use cluster_types::{Claim, Instant, NodeId, State};
 
 use super::Swim;
 use crate::broadcast::{News, Rank};
+use crate::planted::Bug;
 use crate::wire::DatagramKind;
 
 /// Between two sendings to whoever has not acknowledged: a few round trips of a local network.
@@ -70,6 +71,9 @@ impl Swim {
             return;
         };
         farewell.next_send = now + RESEND;
+        if self.config.has(Bug::StarvedLeave) {
+            return;
+        }
         let waiting: Vec<NodeId> = farewell.waiting.iter().cloned().collect();
         let incarnation = self.own.incarnation.get();
         for to in waiting {

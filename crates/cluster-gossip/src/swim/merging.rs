@@ -9,6 +9,7 @@ use cluster_types::{Claim, Evidence, Instant, Member, Metadata, NodeId, State};
 use super::spreading::Urgency;
 use super::{Output, PeerInfo, Swim};
 use crate::broadcast::{News, Rank};
+use crate::planted::Bug;
 use crate::registry::Statement;
 use crate::wire::{Entry, Update};
 
@@ -21,6 +22,11 @@ fn is_old_news(said: &Claim, held: &Claim) -> bool {
     let revives = said.state.is_live() && !held.state.is_live();
     let accuses = said.state != State::Alive && said.state != State::Left && held.state.is_live();
     held.supersedes(said) && (revives || (accuses && said.incarnation < held.incarnation))
+}
+
+/// For the planted mistake alone.
+fn is_equally_recent(said: &Claim, held: Option<&Member>) -> bool {
+    held.is_some_and(|held| held.claim.incarnation == said.incarnation && held.state() != said.state)
 }
 
 impl Swim {
@@ -46,6 +52,8 @@ impl Swim {
         let claim = if doubtful { Claim { state: State::Suspect, ..claim } } else { claim };
         let (node, said) = (claim.node.clone(), claim.clone());
         let wins = known.as_ref().is_none_or(|known| claim.supersedes(&known.claim));
+        let wins =
+            wins || (self.config.has(Bug::AcceptEqualIncarnation) && is_equally_recent(&claim, known.as_deref()));
         // What speaks for a failure is forgotten with the suspicion: look before it is taken over.
         let held = self.view.get(&node).filter(|_| wins && said.state == State::Failed);
         let evidence = held.map(|known| self.evidence(now, &node, known));
@@ -170,7 +178,9 @@ impl Swim {
             self.suspects.remove(&node);
         }
         if state.is_live() {
-            self.plan.insert(now, &node, &zone);
+            if !(self.config.has(Bug::RingMissesMember) && node.as_str().ends_with('8')) {
+                self.plan.insert(now, &node, &zone);
+            }
         } else {
             self.plan.remove(now, &node);
             self.unreachable.remove(&node);
@@ -195,6 +205,7 @@ impl Swim {
             _ => self.queue.push(rank, News::Claim(node.clone())),
         }
         let urgency = match (before, after) {
+            (_, State::Left) if self.config.has(Bug::StarvedLeave) => Urgency::None,
             (_, State::Left) => Urgency::Everybody,
             (_, State::Failed) | (None | Some(State::Suspect | State::Failed | State::Left), State::Alive) => {
                 Urgency::Some

@@ -12,6 +12,7 @@ use cluster_types::{Claim, EventKind, Incarnation, Instant, Life, Member, State}
 use super::spreading::Urgency;
 use super::{Output, Swim};
 use crate::broadcast::{News, Rank};
+use crate::planted::Bug;
 use crate::registry::Statement;
 
 /// Other lives heard of under this node's name. Bounded: a name is fought over by a handful of processes, not by a crowd.
@@ -88,6 +89,9 @@ impl Swim {
 
     /// Goes above what was heard and tells everybody.
     fn refute(&mut self, now: Instant, heard: Incarnation) {
+        if self.config.has(Bug::SkipRefutation) {
+            return;
+        }
         self.own.incarnation = heard.next();
         self.stats.refuted += 1;
         self.health.note_refuted_self();

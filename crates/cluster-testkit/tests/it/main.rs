@@ -1,3 +1,4 @@
 //! Whole clusters in simulated worlds.
 
 mod engine;
+mod planted;

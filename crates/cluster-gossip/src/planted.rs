@@ -1,0 +1,50 @@
+//! Mistakes that can be planted into the core, to see that the simulations find them. Only with feature `planted`; a build
+//! without it holds none of this.
+
+use crate::config::SwimConfig;
+
+/// A mistake in the core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// Accusations of oneself are not refuted.
+    SkipRefutation,
+    /// An equal incarnation replaces what is held, whatever it says.
+    AcceptEqualIncarnation,
+    /// One member in a while never gets a place on the rings.
+    RingMissesMember,
+    /// A farewell waits for the tick like everything else, and nobody is told directly.
+    StarvedLeave,
+    /// Verdicts fall two seconds early.
+    VerdictBeforeP,
+    /// A node that was stopped takes the time it was away for the silence of the others.
+    WakingAccuses,
+    /// Equal views have different roots.
+    RootsNeverMatch,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::SkipRefutation,
+        Self::AcceptEqualIncarnation,
+        Self::RingMissesMember,
+        Self::StarvedLeave,
+        Self::VerdictBeforeP,
+        Self::WakingAccuses,
+        Self::RootsNeverMatch,
+    ];
+}
+
+impl SwimConfig {
+    /// Whether a mistake is planted.
+    #[cfg(feature = "planted")]
+    pub(crate) fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// None is.
+    #[cfg(not(feature = "planted"))]
+    pub(crate) const fn has(&self, _bug: Bug) -> bool {
+        false
+    }
+}
