@@ -6,4 +6,5 @@ mod agent;
 mod bad_days;
 mod commands;
 mod life;
+mod measured;
 mod output;
