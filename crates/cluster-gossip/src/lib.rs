@@ -4,9 +4,11 @@
 pub mod broadcast;
 pub mod config;
 mod digest;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod plan;
-#[cfg_attr(not(feature = "planted"), expect(dead_code, unreachable_pub, reason = "nothing can be planted"))]
+#[cfg_attr(not(feature = "planted"), doc(hidden))]
 pub mod planted;
 pub mod registry;
 mod slots;

@@ -55,6 +55,9 @@ use probing::Round;
 use spreading::Urgency;
 use view::View;
 
+/// Lateness of a turn that is ordinary scheduling on a busy machine.
+const LAG_TOLERATED: Duration = Duration::from_millis(100);
+
 /// The membership core of one node.
 #[derive(Debug)]
 pub struct Swim {
@@ -91,6 +94,8 @@ pub struct Swim {
     /// No verdict before this.
     judge_after: Instant,
     next_judgement: Instant,
+    /// What was late before this has been counted.
+    excused_until: Instant,
     next_chore: Instant,
     next_gossip: Instant,
     next_sync: Instant,
@@ -140,6 +145,7 @@ impl Swim {
             next_gossip: now,
             judge_after: now,
             next_judgement: Instant::END,
+            excused_until: now,
             next_sync: now + config.sync_interval.mul_f64(0.5 + draws.fraction()),
             config,
             own,
@@ -229,6 +235,7 @@ impl Swim {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.note_lag(now);
         if self.farewell.is_some() {
             self.resend_farewell(now);
         } else {
@@ -256,6 +263,12 @@ impl Swim {
         self.flush(now);
     }
 
+    /// A turn that comes late is this node's own trouble, a point at a time. A gap has been counted as one.
+    fn note_lag(&mut self, now: Instant) {
+        let late = now.since(self.next_deadline().max(self.excused_until));
+        self.health.note_lag(late.min(LAG_TOLERATED), LAG_TOLERATED);
+    }
+
     /// The loop did not turn for `gap`: nobody is blamed for it. Rounds under way are void, and everything that counts
     /// silence starts `gap` later.
     pub fn handle_gap(&mut self, now: Instant, gap: Duration) {
@@ -263,6 +276,7 @@ impl Swim {
             return self.blame_everybody(now, gap);
         }
         self.health.note_late();
+        self.excused_until = now;
         self.rounds.clear();
         for known in self.view.iter_mut() {
             if let Some(watch) = known.watch_mut() {

@@ -1,6 +1,7 @@
 //! The membership core, driven by hand: every input and output in sight.
 
 mod comparing;
+mod corpus;
 mod departed;
 mod hand;
 mod own;

@@ -100,6 +100,26 @@ fn a_ping_is_repeated_before_the_others_are_asked() {
     assert_eq!(hand.swim.stats().unanswered, 0);
 }
 
+#[test]
+fn late_turns_are_this_nodes_own_trouble() {
+    let mut hand = Hand::with(&["a", "b"]);
+    hand.pass(ms(5_000), &["a", "b"]);
+    let mut late_by = |late| {
+        hand.now = hand.now.max(hand.swim.next_deadline()) + ms(late);
+        hand.swim.handle_timeout(hand.now);
+        let score = hand.swim.local_health().score();
+        hand.read();
+        score
+    };
+    assert_eq!(late_by(99), 0);
+    assert_eq!(late_by(100), 1);
+    assert_eq!(late_by(240), 2, "a point at a time, however late");
+    hand.now += ms(5_000);
+    hand.swim.handle_gap(hand.now, ms(5_000));
+    hand.swim.handle_timeout(hand.now);
+    assert_eq!(hand.swim.local_health().score(), 3, "a gap is counted once");
+}
+
 /// A suspicion is a request: every observer of the accused probes it at once and not at its turn.
 #[test]
 fn whoever_observes_the_accused_probes_it_at_once() {

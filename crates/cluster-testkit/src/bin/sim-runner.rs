@@ -107,8 +107,12 @@ fn membership(cli: &Cli, nodes_max: usize, page: Option<&PathBuf>) -> bool {
     for nodes in [10, 30, 100, 300, 1_000, 3_000, 10_000].into_iter().filter(|nodes| *nodes <= nodes_max) {
         let swim = SwimConfig::lan();
         let row = |loss, pauses| Conditions { nodes, loss, pauses, swim: swim.clone(), seed: cli.seed };
-        all.extend([0.0, 0.05, 0.15, 0.3].map(|loss| row(loss, false)));
-        all.push(row(0.0, true));
+        if nodes >= LARGE {
+            all.extend([0.0, 0.15].map(|loss| row(loss, false)));
+        } else {
+            all.extend([0.0, 0.05, 0.15, 0.3].map(|loss| row(loss, false)));
+            all.push(row(0.0, true));
+        }
     }
     let rest = |c: &Conditions| Duration::from_secs(if c.nodes >= LARGE { 10 } else { 60 });
     let rows = run_all(cli, &all, rest);

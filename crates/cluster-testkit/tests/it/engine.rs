@@ -149,11 +149,11 @@ fn fifteen_percent_loss_for_ten_minutes_fails_nobody() {
 
 #[test]
 fn halves_find_each_other_again_after_the_heal() {
-    for n in [2, 4, 10, 24] {
+    for (n, apart) in [(2, 60), (4, 60), (10, 600), (24, 60)] {
         let mut world = met(n, 5, WorldConfig::default());
         let (left, right): (Vec<usize>, Vec<usize>) = ((0..n / 2).collect(), (n / 2..n).collect());
         world.partition(&left, &right);
-        world.run_for(secs(60));
+        world.run_for(secs(apart));
         assert_eq!(world.count("failed"), n * n / 2, "each of {n} declared the other half");
         world.heal();
         let healed = world.now();
