@@ -78,6 +78,8 @@ pub struct Swim {
     in_bulk: bool,
     /// What is being learnt comes in a list, without those who voted.
     in_list: bool,
+    /// What linked peers have said that cannot be, by how often.
+    offences: BTreeMap<NodeId, u64>,
     /// Neighbours that could not be dialled.
     unreachable: BTreeSet<NodeId>,
     links: BTreeMap<NodeId, PeerInfo>,
@@ -158,6 +160,7 @@ impl Swim {
             app_well: true,
             in_bulk: false,
             in_list: false,
+            offences: BTreeMap::new(),
             unreachable: BTreeSet::new(),
             suspects: BTreeSet::new(),
             links: BTreeMap::new(),
@@ -207,6 +210,19 @@ impl Swim {
     #[must_use]
     pub const fn stats(&self) -> SwimStats {
         self.stats
+    }
+
+    /// How often a linked peer has said what cannot be decoded or cannot be true, since its link came up.
+    #[must_use]
+    pub fn offences(&self, peer: &NodeId) -> u64 {
+        self.offences.get(peer).copied().unwrap_or(0)
+    }
+
+    /// Holds something against a peer. At most one number a link.
+    fn blame(&mut self, peer: &NodeId) {
+        if self.links.contains_key(peer) {
+            *self.offences.entry(peer.clone()).or_default() += 1;
+        }
     }
 
     /// How much this node trusts its own judgement, 0 (fully) to 8.
@@ -309,6 +325,7 @@ impl Swim {
             return;
         }
         self.links.remove(node);
+        self.offences.remove(node);
         self.note_farewell_moot(node);
         let live = self.view.is_live(node);
         // A link that nobody needs (one that was joined through, say) ends by itself, and that says nothing.
@@ -334,7 +351,7 @@ impl Swim {
     pub fn handle_datagram(&mut self, now: Instant, from: &NodeId, bytes: &[u8]) {
         let Ok(datagram) = Datagram::decode(bytes) else {
             self.stats.malformed += 1;
-            return;
+            return self.blame(from);
         };
         if *from == self.own.node {
             return;
@@ -356,6 +373,7 @@ impl Swim {
     pub fn handle_request(&mut self, now: Instant, peer: &PeerInfo, kind: u16, body: &[u8]) -> Option<(u16, Vec<u8>)> {
         let Ok(request) = Request::decode(kind, body) else {
             self.stats.malformed += 1;
+            self.blame(&peer.node);
             return None;
         };
         self.note_sign(now, &peer.node);
@@ -372,6 +390,7 @@ impl Swim {
         let answer = outcome.and_then(|(kind, body)| {
             Answer::decode(kind, &body).map_err(|e| {
                 self.stats.malformed += 1;
+                self.blame(&pending.to);
                 e.to_string()
             })
         });

@@ -42,7 +42,7 @@ impl Swim {
         }
         if !self.is_plausible(now, &claim) {
             self.stats.implausible += 1;
-            return;
+            return self.blame(from);
         }
         let known = self.view.get(&claim.node).map(|known| Arc::clone(&known.member));
         if known.is_none() && (gone_for >= self.config.reap_after || !self.may_enter(&claim, from)) {

@@ -38,6 +38,53 @@ fn a_verdict_falls_p_after_the_last_sign_at_any_voter() {
     }
 }
 
+/// What a peer may say at most, and how much of it goes on.
+#[test]
+fn a_thousand_claims_a_second_are_told_on_at_the_pace_of_the_tick() {
+    let mut hand = Hand::with(&["a", "b", "c", "d"]);
+    hand.pass(ms(5_000), &["a", "b", "c", "d"]);
+    hand.read();
+    let mut sent = 0;
+    for i in 1..=1_000 {
+        // Contradictory ones, ever higher.
+        let claim = raised(alive("x"), i);
+        hand.hear("a", &[if i % 2 == 0 { claim } else { state(claim, State::Left) }]);
+        hand.pass(ms(1), &["a", "b", "c", "d"]);
+        sent += hand.sent().len();
+    }
+    // Each change of mind is told at once to three, or a farewell to all four: bounded by what came in.
+    assert!(sent <= 1_000 * 4 + 100, "{sent}");
+    assert_eq!(hand.swim.live_others(), 5);
+}
+
+#[test]
+fn a_list_longer_than_a_view_fills_it_and_no_more_and_its_sender_is_known() {
+    use cluster_gossip::wire::{Entry, Request, Update};
+    let mut hand = Hand::with(&["a"]);
+    let entry = |i: usize| {
+        let claim = Claim { node: node(&format!("x{i}")), ..alive("x") };
+        Entry { update: Update { claim, vote: None }, metadata: None, gone_for: std::time::Duration::ZERO }
+    };
+    let peer = |name: &str| {
+        let Claim { node, life, incarnation, addr, .. } = alive(name);
+        PeerInfo { node, life, incarnation, addr }
+    };
+    let most = cluster_types::limits::MEMBERS_MAX;
+    for part in (0..most + 500).collect::<Vec<_>>().chunks(5_000) {
+        let (kind, body) = Request::Push(part.iter().map(|i| entry(*i)).collect()).encode();
+        assert!(hand.swim.handle_request(hand.now, &peer("a"), kind, &body).is_some());
+    }
+    assert_eq!(hand.swim.live_others(), most);
+    assert_eq!(hand.swim.stats().over_limit, 501, "one place is the first peer's");
+    // More than a list may have at all is refused as a whole, and held against whoever sent it.
+    let before = hand.swim.stats().malformed;
+    assert!(hand.swim.handle_request(hand.now, &peer("a"), 34, &[0xff; 64]).is_none());
+    assert_eq!((hand.swim.stats().malformed - before, hand.swim.offences(&node("a"))), (1, 1));
+    hand.hear("a", &[raised(alive("a"), 1 << 60)]);
+    assert_eq!((hand.swim.stats().implausible, hand.swim.offences(&node("a"))), (1, 2));
+    assert_eq!(hand.swim.offences(&node("stranger")), 0);
+}
+
 #[test]
 fn a_refutation_always_wins() {
     let mut hand = Hand::with(&["a", "b", "c", "x"]);
