@@ -1,5 +1,6 @@
 //! The membership core, driven by hand: every input and output in sight.
 
+mod accusing;
 mod comparing;
 mod corpus;
 mod departed;

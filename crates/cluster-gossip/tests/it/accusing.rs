@@ -1,0 +1,135 @@
+//! Accusations: whose word counts, when it is renewed, and when this node joins in.
+
+use std::time::Duration;
+
+use cluster_gossip::wire::DatagramKind::{Gossip, Nack, PingReq};
+use cluster_types::State;
+
+use crate::hand::{Hand, alive, ms, node};
+
+const ALL: [&str; 5] = ["a", "b", "c", "d", "x"];
+const OTHERS: [&str; 4] = ["a", "b", "c", "d"];
+
+fn met() -> Hand {
+    let mut hand = Hand::with(&ALL);
+    hand.pass(ms(5_000), &ALL);
+    hand.read();
+    hand
+}
+
+/// The silences of which it tells in the name of `accuser`, in order.
+fn told(hand: &mut Hand, accuser: &str) -> Vec<Duration> {
+    let updates = hand.sent().into_iter().flat_map(|(_, datagram)| datagram.updates);
+    let votes = updates.filter(|update| update.claim.node.as_str() == "x").filter_map(|update| update.vote);
+    votes.filter(|vote| vote.accuser == node(accuser)).map(|vote| vote.silence).collect()
+}
+
+#[test]
+fn a_copy_fills_a_gap_and_the_accusers_own_word_replaces_it() {
+    let mut hand = met();
+    // A copy, from somebody else than the accuser: better than nothing, and told on.
+    hand.hear_vote("c", alive("x"), "b", ms(2_000));
+    let first = told(&mut hand, "b");
+    assert!(!first.is_empty() && first.iter().all(|silence| *silence == ms(2_000)), "{first:?}");
+    // Another copy that has lost time on its way changes nothing, neither a little nor much.
+    for older in [2_000, 9_000] {
+        hand.hear_vote("d", alive("x"), "b", ms(older));
+        hand.pass(ms(1), &OTHERS);
+        assert!(told(&mut hand, "b").iter().all(|silence| *silence < ms(2_100)));
+    }
+    // The accuser itself knows best, also if it takes something back.
+    hand.hear_vote("b", alive("x"), "b", ms(4_000));
+    hand.pass(ms(400), &OTHERS);
+    let own_word = told(&mut hand, "b");
+    assert!(!own_word.is_empty() && own_word.iter().all(|silence| *silence >= ms(4_000)), "{own_word:?}");
+}
+
+/// A voter has heard the subject after all: that reaches every judge, through whomever.
+#[test]
+fn a_later_sign_at_a_voter_is_believed_from_anybody_and_told_on_at_once() {
+    let mut hand = met();
+    hand.hear_vote("b", alive("x"), "b", ms(3_000));
+    hand.read();
+    hand.hear_vote("c", alive("x"), "b", ms(2_750));
+    assert_eq!(told(&mut hand, "b"), [], "a quarter of a second may be the time that a copy lost");
+    hand.hear_vote("c", alive("x"), "b", ms(2_749));
+    let renewed = told(&mut hand, "b");
+    assert!(!renewed.is_empty() && renewed.iter().all(|silence| *silence == ms(2_749)), "{renewed:?}");
+}
+
+/// This node accuses, then hears the accused: its word counts from there, and the others learn it.
+#[test]
+fn an_accuser_that_hears_the_accused_says_so() {
+    let mut hand = met();
+    hand.pass(ms(6_000), &OTHERS);
+    assert_eq!(hand.swim.member(&node("x")).map(|m| m.state()), Some(State::Suspect));
+    assert!(told(&mut hand, "m").iter().all(|silence| *silence >= ms(500)));
+    hand.receive("x", Gossip, 0, None, &[]);
+    let renewed = told(&mut hand, "m");
+    assert!(!renewed.is_empty() && renewed.iter().all(|silence| silence.is_zero()), "{renewed:?}");
+    hand.now += ms(250);
+    hand.receive("x", Gossip, 0, None, &[]);
+    assert_eq!(told(&mut hand, "m"), [], "not with every packet");
+    hand.now += ms(251);
+    hand.receive("x", Gossip, 0, None, &[]);
+    assert!(!told(&mut hand, "m").is_empty());
+}
+
+/// Asked to probe for somebody, this node got no answer either: the first accusation it hears makes it join in.
+#[test]
+fn a_helper_that_got_no_answer_seconds_the_next_accusation() {
+    // The accusation may come before the probe has failed, or after.
+    for accused_first in [false, true] {
+        let mut hand = met();
+        hand.receive("a", PingReq, 7, Some("x"), &[]);
+        if accused_first {
+            hand.hear_vote("a", alive("x"), "a", ms(1_000));
+        }
+        hand.pass(ms(450), &OTHERS);
+        let sent = hand.sent();
+        assert_eq!(sent.iter().filter(|(to, d)| to == "a" && d.kind == Nack && d.seq == 7).count(), 1);
+        let votes = |sent: &[(String, cluster_gossip::wire::Datagram)]| {
+            let votes = sent.iter().flat_map(|(_, d)| &d.updates).filter_map(|update| update.vote.as_ref());
+            votes.filter(|vote| vote.accuser == node("m")).count()
+        };
+        if accused_first {
+            // Long before its own round, which the accusation began, is over.
+            assert!(votes(&sent) > 0);
+        } else {
+            assert_eq!(hand.swim.member(&node("x")).map(|m| m.state()), Some(State::Alive), "no accusation by itself");
+            assert_eq!(votes(&sent), 0);
+            hand.hear_vote("a", alive("x"), "a", ms(1_000));
+            assert!(votes(&hand.sent()) > 0, "at once");
+        }
+    }
+}
+
+#[test]
+fn a_helper_that_heard_it_since_does_not_join_in() {
+    let mut hand = met();
+    hand.receive("a", PingReq, 7, Some("x"), &[]);
+    hand.pass(ms(450), &OTHERS);
+    hand.receive("x", Gossip, 0, None, &[]);
+    hand.read();
+    hand.hear_vote("a", alive("x"), "a", ms(1_000));
+    hand.pass(ms(150), &ALL);
+    assert_eq!(told(&mut hand, "m"), []);
+}
+
+/// The verdict names who accused, and counts from the last sign at any of them.
+#[test]
+fn a_verdict_shows_its_evidence() {
+    let mut hand = met();
+    for voter in ["a", "b", "c"] {
+        hand.hear_vote(voter, alive("x"), voter, ms(1_000));
+    }
+    hand.pass(ms(12_000), &OTHERS);
+    let verdict = hand.published().into_iter().find(|s| s.claim().state == State::Failed).expect("a verdict");
+    let evidence = verdict.evidence.expect("evidence");
+    let names: Vec<&str> = evidence.accusers.iter().map(|accuser| accuser.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c", "m"]);
+    assert_eq!(evidence.votes_needed, 4, "two thirds of five observers, rounded up");
+    assert!(evidence.silence >= ms(6_300) && evidence.silence < ms(8_500), "{:?}", evidence.silence);
+    assert!(evidence.unanswered_for.is_some_and(|span| span >= ms(5_300)));
+    assert!(evidence.rtt.is_some(), "it answered once");
+}
