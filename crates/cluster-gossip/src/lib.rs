@@ -13,6 +13,7 @@ pub mod planted;
 pub mod registry;
 mod slots;
 pub mod swim;
+pub mod user_news;
 pub mod wire;
 
 pub use config::{PlanKind, SwimConfig};
@@ -20,3 +21,4 @@ pub use health::{HealthChecker, HealthConfig};
 pub use plan::{ProbePlan, RingPlan, RoundRobinPlan};
 pub use registry::{MemberTable, SharedNodeRegistry, Statement};
 pub use swim::{Output, PeerInfo, RequestToken, Swim};
+pub use user_news::{Broadcast, BroadcastError};

@@ -41,6 +41,7 @@ use crate::broadcast::{BroadcastQueue, News, Rank};
 use crate::config::{PlanKind, SwimConfig};
 use crate::plan::{ProbePlan, RingPlan, RoundRobinPlan};
 use crate::planted::Bug;
+use crate::user_news::UserNews;
 use crate::wire::{Answer, Datagram, DatagramKind, Request};
 
 pub use acquainted::Acquainted;
@@ -85,6 +86,7 @@ pub struct Swim {
     links: BTreeMap<NodeId, PeerInfo>,
     plan: Box<dyn ProbePlan>,
     queue: BroadcastQueue,
+    user_news: UserNews,
     urgency: Urgency,
     health: LocalHealth,
     rounds: BTreeMap<u64, Round>,
@@ -166,6 +168,7 @@ impl Swim {
             links: BTreeMap::new(),
             plan,
             queue: BroadcastQueue::default(),
+            user_news: UserNews::default(),
             urgency: Urgency::None,
             health: LocalHealth::default(),
             rounds: BTreeMap::new(),
@@ -239,7 +242,7 @@ impl Swim {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn next_deadline(&self) -> Instant {
-        let gossip = (!self.queue.is_empty()).then_some(self.next_gossip);
+        let gossip = self.has_news().then_some(self.next_gossip);
         if let Some(farewell) = &self.farewell {
             return farewell.next_send().into_iter().chain(gossip).min().unwrap_or(Instant::END);
         }
@@ -272,11 +275,15 @@ impl Swim {
                 self.sync_with_somebody();
             }
         }
-        if now >= self.next_gossip && !self.queue.is_empty() {
+        if now >= self.next_gossip && self.has_news() {
             self.next_gossip = now + self.config.gossip_interval;
             self.gossip(now);
         }
         self.flush(now);
+    }
+
+    fn has_news(&self) -> bool {
+        !self.queue.is_empty() || !self.user_news.is_empty()
     }
 
     /// A turn that comes late is this node's own trouble, a point at a time. A gap has been counted as one.
@@ -356,7 +363,7 @@ impl Swim {
         if *from == self.own.node {
             return;
         }
-        let Datagram { kind, seq, target, turn, unwell, updates } = datagram;
+        let Datagram { kind, seq, target, turn, unwell, updates, broadcasts } = datagram;
         if kind == DatagramKind::Ack {
             self.measure(now, from, seq);
             self.hear_ack(now, from, turn, unwell);
@@ -365,6 +372,7 @@ impl Swim {
         for update in updates {
             self.learn(now, update, from);
         }
+        broadcasts.iter().for_each(|broadcast| self.hear_broadcast(broadcast));
         self.handle_message(now, from, kind, seq, target);
         self.flush(now);
     }

@@ -1,31 +1,25 @@
 //! The handle: one node of a cluster in the hands of its owner.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cluster_gossip::swim::FarewellProgress;
-use cluster_gossip::{MemberTable, SharedNodeRegistry};
+use cluster_gossip::{BroadcastError, MemberTable, SharedNodeRegistry};
 use cluster_pool::identity::authority::Validity;
-use cluster_pool::{
-    Authority, ConnectionPool, Credentials, Hello, Link, LinkClass, PkiError, PoolConfig, PoolError, PoolEvent,
-    QuicTransport, Role, Serving, Transport,
-};
-use cluster_types::{
-    Claim, ClusterName, Event, Incarnation, Life, Member, Metadata, NodeId, Seed, State, Subscription,
-};
+use cluster_pool::{Authority, ConnectionPool, Credentials, Link, LinkClass, PkiError, PoolError};
+use cluster_types::{Claim, ClusterName, Event, Incarnation, Member, Metadata, NodeId, State, Subscription};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 use tokio::time::Instant as Moment;
 
-use crate::clock::{Clock, unix_ms};
+use crate::clock::unix_ms;
 use crate::config::{ClusterConfig, Profile};
-use crate::driver::{COMMANDS_MAX, Command, Driver, Ended};
-use crate::engine::Engine;
+use crate::driver::Command;
 use crate::error::{JoinError, StartError};
 use crate::join::{JoinReport, Seed as JoinSeed};
-use crate::name_guard::NameGuard;
 use crate::shutdown::{Phase, PhaseReport, ShutdownReport};
+use crate::start::{Parts, io_thread};
 
 /// One member, as the handle sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,113 +90,9 @@ impl ClusterBuilder {
     }
 }
 
-/// What the I/O thread hands to the handle.
-struct Parts {
-    own: Claim,
-    cluster: ClusterName,
-    pool: ConnectionPool,
-    registry: SharedNodeRegistry,
-    commands: mpsc::Sender<Command>,
-    name_lost: oneshot::Receiver<SocketAddr>,
-    runtime: Handle,
-    /// Lets the thread end.
-    release: oneshot::Sender<()>,
-}
-
-fn io_thread(config: ClusterConfig, credentials: &Credentials, started: oneshot::Sender<Result<Parts, StartError>>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        // Nobody to tell if the starter has gone.
-        Err(error) => return drop(started.send(Err(StartError::Thread(error)))),
-    };
-    runtime.block_on(async {
-        match assemble(config, credentials) {
-            Ok((driver, parts, released)) => {
-                let pool = parts.pool.clone();
-                let registry = parts.registry.clone();
-                match started.send(Ok(parts)) {
-                    Ok(()) => end(driver.run().await, &pool, &registry, released).await,
-                    // Whoever started it has gone.
-                    Err(_parts) => drop(pool.close(ABANDONED_PATIENCE).await),
-                }
-            }
-            // As above.
-            Err(error) => drop(started.send(Err(error))),
-        }
-    });
-}
-
-/// How long a node that nobody holds any more takes to close.
-const ABANDONED_PATIENCE: Duration = Duration::from_millis(100);
-
 /// What closing takes beside waiting for open streams. It is granted even where no time is left: cut short, the peers would
 /// wait for the idle time, and the port would stay taken.
 const CLOSING_GRACE: Duration = Duration::from_millis(500);
-
-/// After the loop: an abandoned node lets go of everything by itself, a stopped one when its shutdown says so.
-async fn end(ended: Ended, pool: &ConnectionPool, registry: &SharedNodeRegistry, released: oneshot::Receiver<()>) {
-    match ended {
-        Ended::Abandoned => {
-            pool.close(ABANDONED_PATIENCE).await;
-            registry.close();
-        }
-        // An error means that the handle is gone, which is as good.
-        Ended::Stopped => drop(released.await),
-    }
-}
-
-fn assemble(
-    config: ClusterConfig,
-    credentials: &Credentials,
-) -> Result<(Driver, Parts, oneshot::Receiver<()>), StartError> {
-    let identity = credentials.identity();
-    let Role::Node(node) = identity.role.clone() else {
-        return Err(StartError::NotANode { identity: identity.uri() });
-    };
-    let transport = QuicTransport::bind(config.bind, config.quic.clone(), credentials)?;
-    let addr = config.advertise.unwrap_or_else(|| transport.local_addr());
-    if addr.ip().is_unspecified() || addr.port() == 0 {
-        transport.release();
-        return Err(StartError::NotDialable { addr });
-    }
-    let clock = Clock::start();
-    let random = random_u64()?;
-    let boot = clock.origin_unix_ms();
-    let life = Life::new(boot, random as u32);
-    let own = Claim::alive(node.clone(), life, Incarnation::from_unix_ms(boot), addr);
-    let registry = SharedNodeRegistry::new(node.clone());
-
-    let guard = Arc::new(NameGuard {
-        own: node.clone(),
-        own_life: life,
-        own_addr: addr,
-        registry: registry.clone(),
-        pool: OnceLock::new(),
-    });
-    let hello =
-        Hello { node, cluster: identity.cluster.clone(), life, incarnation: own.incarnation, addr, draining: false };
-    let serving = Serving { admission: Arc::clone(&guard) as _, ..Serving::default() };
-    let (pool, events) = ConnectionPool::start(Arc::new(transport), hello, PoolConfig::default(), serving);
-    // Set once, here.
-    let _ = guard.pool.set(pool.downgrade());
-
-    let cluster = identity.cluster.clone();
-    let seed = Seed::new(random);
-    let engine = Engine::new(config.swim, &cluster, own.clone(), config.metadata, boot, seed, clock.now());
-    let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-    let (name_lost_sender, name_lost) = oneshot::channel();
-    let pool_parts: (ConnectionPool, mpsc::Receiver<PoolEvent>) = (pool.clone(), events);
-    let driver = Driver::new(engine, clock, registry.clone(), pool_parts, receiver, name_lost_sender);
-    let (release, released) = oneshot::channel();
-    let runtime = Handle::current();
-    Ok((driver, Parts { own, cluster, pool, registry, commands, name_lost, runtime, release }, released))
-}
-
-fn random_u64() -> Result<u64, StartError> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|e| StartError::Thread(std::io::Error::other(e.to_string())))?;
-    Ok(u64::from_le_bytes(bytes))
-}
 
 #[derive(Debug)]
 struct Inner {
@@ -373,6 +263,21 @@ impl Cluster {
     pub async fn set_healthy(&self, well: bool) {
         // A node that has stopped has nobody to tell.
         let _ = self.command(Command::SetHealth(well)).await;
+    }
+
+    /// Broadcasts a small message, of at most 200 bytes, to every member by gossip. Best effort: each hears it at most once,
+    /// as the event `broadcast`, and nobody answers.
+    ///
+    /// # Errors
+    /// It is too long, too many are under way, or this node is leaving or has stopped.
+    ///
+    /// # Cancel safety
+    /// Safe; once asked for, it goes out.
+    pub async fn broadcast(&self, payload: impl Into<Vec<u8>>) -> Result<(), BroadcastError> {
+        let (done, outcome) = oneshot::channel();
+        let command = Command::Broadcast { payload: payload.into(), done };
+        self.command(command).await.ok_or(BroadcastError::Leaving)?;
+        outcome.await.unwrap_or(Err(BroadcastError::Leaving))
     }
 
     /// The data link to a member: the one there is, else dialled.

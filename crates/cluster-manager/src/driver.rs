@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cluster_failure::GapRule;
 use cluster_gossip::swim::FarewellProgress;
-use cluster_gossip::{PeerInfo, RequestToken, SharedNodeRegistry};
+use cluster_gossip::{BroadcastError, PeerInfo, RequestToken, SharedNodeRegistry};
 use cluster_pool::{CloseCode, ConnectionPool, DialError, HelloError, InboundRequest, Link, PoolEvent};
 use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
 use cluster_types::{EventKind, Instant, Metadata, NodeId};
@@ -41,6 +41,10 @@ pub(crate) enum Command {
     },
     SetMetadata(Metadata),
     SetHealth(bool),
+    Broadcast {
+        payload: Vec<u8>,
+        done: oneshot::Sender<Result<(), BroadcastError>>,
+    },
     /// Say goodbye; the answer comes when everybody has acknowledged.
     Leave {
         done: oneshot::Sender<FarewellProgress>,
@@ -182,6 +186,10 @@ impl Driver {
                 self.engine.join(now, seeds, retry);
             }
             Command::SetMetadata(metadata) => self.engine.set_metadata(now, metadata),
+            Command::Broadcast { payload, done } => {
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(self.engine.broadcast(now, &payload));
+            }
             Command::SetHealth(well) => self.engine.set_application_health(well),
             Command::Leave { done } => {
                 self.leaving = Some(done);

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cluster_gossip::{Output as SwimOutput, PeerInfo, RequestToken, Statement, Swim, SwimConfig};
+use cluster_gossip::{BroadcastError, Output as SwimOutput, PeerInfo, RequestToken, Statement, Swim, SwimConfig};
 use cluster_pool::DialTarget;
 use cluster_types::{Claim, ClusterName, EventKind, Instant, Life, Metadata, NodeId, Seed};
 
@@ -175,6 +175,16 @@ impl Engine {
         self.drain_swim(now);
     }
 
+    /// Broadcasts a small message to everybody by gossip.
+    ///
+    /// # Errors
+    /// See [`Swim::broadcast`].
+    pub fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<(), BroadcastError> {
+        let outcome = self.swim.broadcast(now, payload);
+        self.drain_swim(now);
+        outcome
+    }
+
     /// Says whether the application is well.
     pub fn set_application_health(&mut self, well: bool) {
         self.swim.set_application_health(well);
@@ -269,6 +279,7 @@ impl Engine {
                     continue;
                 }
                 SwimOutput::Forget { node } => Output::Forget { node },
+                SwimOutput::Broadcast { from, payload } => Output::Event(EventKind::Broadcast { node: from, payload }),
                 SwimOutput::Disconnect { node } => Output::Disconnect { node },
                 SwimOutput::Event(kind) => Output::Event(kind),
                 SwimOutput::OwnChanged(claim) => Output::OwnChanged(claim),

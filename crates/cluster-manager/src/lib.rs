@@ -11,6 +11,7 @@ mod join;
 mod link_plan;
 mod name_guard;
 pub mod shutdown;
+mod start;
 pub mod state_file;
 
 pub use cluster::{Cluster, ClusterBuilder, MemberInfo};
@@ -21,7 +22,7 @@ pub use join::{JoinReport, Seed as JoinSeed, SeedOutcome};
 pub use shutdown::{Phase, PhaseReport, ShutdownReport};
 pub use state_file::StateFile;
 
-pub use cluster_gossip::{MemberTable, SharedNodeRegistry};
+pub use cluster_gossip::{BroadcastError, MemberTable, SharedNodeRegistry};
 pub use cluster_pool::{Authority, Credentials, Pki, PkiError};
 pub use cluster_types::{
     Accusation, Blame, Blamed, ClusterName, Delivery, Event, EventKind, Evidence, HealthFault, IdError, Incarnation,

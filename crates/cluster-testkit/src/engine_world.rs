@@ -250,6 +250,16 @@ impl EngineWorld {
         self.dispatch(i);
     }
 
+    /// Lets a node broadcast a message of its user.
+    ///
+    /// # Panics
+    /// The message is not taken.
+    pub fn broadcast(&mut self, i: usize, payload: &[u8]) {
+        let outcome = self.nodes[i].engine.broadcast(self.now, payload);
+        assert_eq!(outcome, Ok(()), "node {i}");
+        self.dispatch(i);
+    }
+
     /// Changes what a node says about itself.
     pub fn set_metadata(&mut self, i: usize, metadata: Metadata) {
         self.nodes[i].engine.set_metadata(self.now, metadata);

@@ -121,6 +121,13 @@ pub enum EventKind {
         /// How many came back.
         members: usize,
     },
+    /// A member broadcast a message to everybody.
+    Broadcast {
+        /// Who.
+        node: NodeId,
+        /// What.
+        payload: Arc<[u8]>,
+    },
     /// Another live process claims this node's or the named node's name.
     Conflict {
         /// The name held twice.
@@ -160,6 +167,7 @@ impl EventKind {
             Self::BreakerHalfOpen(_) => "breaker_half_open",
             Self::BreakerClosed(_) => "breaker_closed",
             Self::Merged { .. } => "merged",
+            Self::Broadcast { .. } => "broadcast",
             Self::Conflict { .. } => "conflict",
             Self::JoinFailed { .. } => "join_failed",
         }
@@ -186,6 +194,7 @@ impl EventKind {
     pub fn node(&self) -> Option<&NodeId> {
         match self {
             Self::LinkUp { node, .. } | Self::LinkDown { node, .. } | Self::Conflict { node, .. } => Some(node),
+            Self::Broadcast { node, .. } => Some(node),
             Self::BreakerOpen(node) | Self::BreakerHalfOpen(node) | Self::BreakerClosed(node) => Some(node),
             Self::Merged { .. } | Self::JoinFailed { .. } => None,
             other => other.member().map(|m| m.node()),
@@ -259,6 +268,7 @@ mod tests {
             EventKind::BreakerHalfOpen(node.clone()),
             EventKind::BreakerClosed(node),
             EventKind::Merged { members: 3 },
+            EventKind::Broadcast { node: member.node().clone(), payload: b"hi".as_slice().into() },
             EventKind::JoinFailed { seed: reason(), reason: reason() },
         ];
         let mut table = String::new();

@@ -80,6 +80,7 @@ fn details(kind: &EventKind) -> Value {
         EventKind::HealthCheckFailed { fault: HealthFault::Unwell, .. } => json!({ "fault": "unwell" }),
         EventKind::LinkUp { addr, .. } => json!({ "addr": addr }),
         EventKind::LinkDown { reason, .. } => json!({ "reason": reason }),
+        EventKind::Broadcast { payload, .. } => json!({ "text": String::from_utf8_lossy(payload) }),
         EventKind::Merged { members } => json!({ "members": members }),
         EventKind::Conflict { addr, reason, .. } => json!({ "addr": addr, "reason": reason }),
         EventKind::JoinFailed { seed, reason } => json!({ "seed": seed, "reason": reason }),

@@ -37,6 +37,7 @@ fn event_line(event: &Event) -> String {
         EventKind::HealthCheckFailed { fault: HealthFault::Unwell, .. } => "says that it is not well".into(),
         EventKind::LinkUp { addr, .. } => format!("linked at {addr}"),
         EventKind::LinkDown { reason, .. } => format!("unlinked: {reason}"),
+        EventKind::Broadcast { payload, .. } => format!("says to all: {}", String::from_utf8_lossy(payload)),
         EventKind::Merged { members } => format!("{members} members are back after a partition"),
         EventKind::Conflict { reason, .. } => format!("CONFLICT: {reason}"),
         EventKind::JoinFailed { seed, reason } => format!("could not join through {seed}: {reason}"),

@@ -71,6 +71,7 @@ impl Swim {
             self.queue.remove(&crate::broadcast::News::Claim(node.clone()));
             if let Some(member) = self.view.remove(&node) {
                 self.tombs.insert(now, member.claim.clone());
+                self.user_news.forget(&node);
                 self.emit(Output::Forget { node });
             }
         }

@@ -1,6 +1,7 @@
 //! What goes into the core beside messages, and what comes out.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use cluster_types::{Claim, EventKind, Incarnation, Life, NodeId};
 
@@ -53,6 +54,13 @@ pub enum Output {
     Publish(Statement),
     /// Publish an event that changes no member.
     Event(EventKind),
+    /// A member broadcast this to everybody.
+    Broadcast {
+        /// Who.
+        from: NodeId,
+        /// What.
+        payload: Arc<[u8]>,
+    },
     /// Take a member out of the registry: it has been gone for long enough.
     Forget {
         /// Whom.

@@ -1,11 +1,13 @@
 //! What goes on which datagram. Every datagram that leaves carries news; news that cannot wait makes datagrams of its own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cluster_types::{Instant, NodeId, State};
 
 use super::{Output, Swim};
 use crate::broadcast::{News, transmissions};
+use crate::user_news::{Broadcast, BroadcastError, BroadcastId};
 use crate::wire::{DatagramKind, DatagramWriter, Update};
 
 /// Who is to hear at once.
@@ -22,8 +24,9 @@ pub(super) enum Urgency {
 impl Swim {
     /// Sends a message, filled up with news.
     pub(super) fn send(&mut self, now: Instant, to: &NodeId, kind: DatagramKind, seq: u64, target: Option<&NodeId>) {
-        let told = self.send_filled(now, to, kind, seq, target);
+        let (told, broadcasts) = self.send_filled(now, to, kind, seq, target);
         let limit = transmissions(self.view.live() + 1);
+        self.user_news.note_told(&broadcasts, limit);
         for news in &told {
             self.queue.note_told(news, limit);
         }
@@ -37,15 +40,18 @@ impl Swim {
         kind: DatagramKind,
         seq: u64,
         target: Option<&NodeId>,
-    ) -> Vec<News> {
+    ) -> (Vec<News>, Vec<BroadcastId>) {
         let mut told = Vec::new();
         if !self.links.contains_key(to) {
-            return told;
+            return (told, Vec::new());
         }
         let mut writer = match kind {
             DatagramKind::Ack => DatagramWriter::ack(seq, self.plan.turn_of(now, to), !self.app_well),
             kind => DatagramWriter::new(kind, seq, target),
         };
+        if !self.user_news.is_empty() {
+            writer = writer.reserving_for_broadcasts();
+        }
         // Whoever is held to be suspect or failed hears it with every word, until it has refuted.
         if let Some(accusation) = self.accusation_of(now, to) {
             writer.push(&accusation);
@@ -59,11 +65,50 @@ impl Swim {
             }
             told.push(news.clone());
         }
+        let broadcasts = self.push_broadcasts(&mut writer, to);
         // Gossip without news says nothing.
-        if kind != DatagramKind::Gossip || writer.count() > 0 {
+        if kind != DatagramKind::Gossip || writer.has_news() {
             self.emit(Output::Datagram { to: to.clone(), bytes: writer.finish() });
         }
+        (told, broadcasts)
+    }
+
+    /// What users broadcast, after what there is to say of members; which of it was told.
+    fn push_broadcasts(&self, writer: &mut DatagramWriter, to: &NodeId) -> Vec<BroadcastId> {
+        let mut told = Vec::new();
+        for broadcast in self.user_news.next() {
+            // Its origin knows it: that counts as told.
+            if broadcast.id.origin != *to && !writer.push_broadcast(broadcast) {
+                break;
+            }
+            told.push(broadcast.id.clone());
+        }
         told
+    }
+
+    /// Broadcasts a small message to everybody by gossip: best effort, each member hears it at most once, as
+    /// [`Output::Broadcast`].
+    ///
+    /// # Errors
+    /// It is too long, too many are under way, or this node is leaving.
+    pub fn broadcast(&mut self, now: Instant, payload: &[u8]) -> Result<(), BroadcastError> {
+        if self.farewell.is_some() {
+            return Err(BroadcastError::Leaving);
+        }
+        self.user_news.begin(self.own.node.clone(), self.own.life, payload)?;
+        self.urgency = self.urgency.max(Urgency::Some);
+        self.flush(now);
+        Ok(())
+    }
+
+    /// A broadcast came along. It goes on to the owner, and to others, once.
+    pub(super) fn hear_broadcast(&mut self, broadcast: &Broadcast) {
+        let origin = &broadcast.id.origin;
+        let Some(life) = self.view.claim(origin).map(|claim| claim.life) else { return };
+        if self.user_news.hear(broadcast, life) {
+            self.urgency = self.urgency.max(Urgency::Some);
+            self.emit(Output::Broadcast { from: origin.clone(), payload: Arc::clone(&broadcast.payload) });
+        }
     }
 
     fn accusation_of(&self, now: Instant, node: &NodeId) -> Option<Update> {

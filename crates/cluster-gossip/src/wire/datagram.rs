@@ -7,14 +7,18 @@
 use std::time::Duration;
 
 use cluster_types::limits::DATAGRAM_LEN_MAX;
-use cluster_types::{Envelope, NodeId};
+use cluster_types::{Envelope, Life, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::update::{Update, WireUpdate};
 use super::{WireError, body, bytes_of};
+use crate::user_news::{BROADCAST_LEN_MAX, Broadcast, BroadcastId};
 
 /// Most updates in one datagram. Written as one byte.
 pub const UPDATES_MAX: usize = 20;
+
+/// The longest broadcast on the wire: a name of 64 with its length, two numbers of at most 10, and the payload with its length.
+const BROADCAST_WIRE_LEN_MAX: usize = 65 + 10 + 10 + 2 + BROADCAST_LEN_MAX;
 
 /// What a datagram is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +86,8 @@ pub struct Datagram {
     pub unwell: bool,
     /// What came along.
     pub updates: Vec<Update>,
+    /// Broadcasts of users that came along.
+    pub broadcasts: Vec<Broadcast>,
 }
 
 /// The flag of an ack that says that the application is not well. The others are for later and ignored.
@@ -95,6 +101,28 @@ struct WireDatagram<'a> {
     flags: u8,
     #[serde(borrow)]
     updates: Vec<WireUpdate<'a>>,
+    #[serde(borrow)]
+    broadcasts: Vec<WireBroadcast<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireBroadcast<'a> {
+    origin: &'a str,
+    life: u64,
+    seq: u64,
+    payload: &'a [u8],
+}
+
+impl TryFrom<WireBroadcast<'_>> for Broadcast {
+    type Error = WireError;
+
+    fn try_from(wire: WireBroadcast<'_>) -> Result<Self, WireError> {
+        if wire.payload.len() > BROADCAST_LEN_MAX {
+            return Err(WireError::Range { field: "bytes of a broadcast", found: wire.payload.len() as u64 });
+        }
+        let id = BroadcastId { origin: NodeId::new(wire.origin)?, life: Life::from_raw(wire.life), seq: wire.seq };
+        Ok(Self { id, payload: wire.payload.into() })
+    }
 }
 
 impl Datagram {
@@ -119,7 +147,11 @@ impl Datagram {
         }
         let updates = wire.updates.into_iter().map(Update::try_from).collect::<Result<_, _>>()?;
         let turn = (wire.turn_ms > 0).then(|| Duration::from_millis(u64::from(wire.turn_ms)));
-        Ok(Self { kind, seq: wire.seq, target, turn, unwell: wire.flags & UNWELL != 0, updates })
+        if wire.broadcasts.len() > UPDATES_MAX {
+            return Err(WireError::Range { field: "count of broadcasts", found: wire.broadcasts.len() as u64 });
+        }
+        let broadcasts = wire.broadcasts.into_iter().map(Broadcast::try_from).collect::<Result<_, _>>()?;
+        Ok(Self { kind, seq: wire.seq, target, turn, unwell: wire.flags & UNWELL != 0, updates, broadcasts })
     }
 }
 
@@ -130,6 +162,10 @@ pub struct DatagramWriter {
     head: Vec<u8>,
     updates: Vec<u8>,
     count: u8,
+    broadcasts: Vec<u8>,
+    broadcast_count: u8,
+    /// Bytes that updates leave for broadcasts.
+    reserved: usize,
 }
 
 fn head(seq: u64, target: &str, turn_ms: u32, flags: u8) -> Vec<u8> {
@@ -141,7 +177,18 @@ impl DatagramWriter {
     #[must_use]
     pub fn new(kind: DatagramKind, seq: u64, target: Option<&NodeId>) -> Self {
         let head = head(seq, target.map_or("", NodeId::as_str), 0, 0);
-        Self { kind, head, updates: Vec::new(), count: 0 }
+        Self::with_head(kind, head)
+    }
+
+    const fn with_head(kind: DatagramKind, head: Vec<u8>) -> Self {
+        Self { kind, head, updates: Vec::new(), count: 0, broadcasts: Vec::new(), broadcast_count: 0, reserved: 0 }
+    }
+
+    /// Leaves room for one broadcast of users at least, whatever there is to say of members.
+    #[must_use]
+    pub const fn reserving_for_broadcasts(mut self) -> Self {
+        self.reserved = BROADCAST_WIRE_LEN_MAX;
+        self
     }
 
     /// An ack: when the observer's next turn is, and whether the application is well.
@@ -150,20 +197,43 @@ impl DatagramWriter {
         // Zero stands for none, so a turn that is nearer than a millisecond is a millisecond away.
         let turn_ms = turn.map_or(0, |turn| u32::try_from(turn.as_millis()).unwrap_or(u32::MAX).max(1));
         let head = head(seq, "", turn_ms, if unwell { UNWELL } else { 0 });
-        Self { kind: DatagramKind::Ack, head, updates: Vec::new(), count: 0 }
+        Self::with_head(DatagramKind::Ack, head)
     }
 
     /// Adds an update if it fits; says whether it did.
     pub fn push(&mut self, update: &Update) -> bool {
         let bytes = bytes_of(&WireUpdate::new(update));
-        let body_len = self.head.len() + 1 + self.updates.len() + bytes.len();
-        let fits = cluster_types::envelope::HEADER_LEN + body_len <= DATAGRAM_LEN_MAX;
+        let fits = self.len() + bytes.len() + self.reserved <= DATAGRAM_LEN_MAX;
         if fits && usize::from(self.count) < UPDATES_MAX {
             self.updates.extend_from_slice(&bytes);
             self.count += 1;
             return true;
         }
         false
+    }
+
+    /// Adds a broadcast of a user if it fits; says whether it did.
+    pub fn push_broadcast(&mut self, broadcast: &Broadcast) -> bool {
+        let Broadcast { id: BroadcastId { origin, life, seq }, payload } = broadcast;
+        let wire = WireBroadcast { origin: origin.as_str(), life: life.get(), seq: *seq, payload };
+        let bytes = bytes_of(&wire);
+        let fits = self.len() + bytes.len() <= DATAGRAM_LEN_MAX && usize::from(self.broadcast_count) < UPDATES_MAX;
+        if fits {
+            self.broadcasts.extend_from_slice(&bytes);
+            self.broadcast_count += 1;
+        }
+        fits
+    }
+
+    fn len(&self) -> usize {
+        // Below 128, a postcard length is its own byte: one for each of the two lists.
+        cluster_types::envelope::HEADER_LEN + self.head.len() + 2 + self.updates.len() + self.broadcasts.len()
+    }
+
+    /// Whether it says anything beside its kind.
+    #[must_use]
+    pub const fn has_news(&self) -> bool {
+        self.count > 0 || self.broadcast_count > 0
     }
 
     /// How many updates are in.
@@ -176,9 +246,10 @@ impl DatagramWriter {
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
         let mut body = self.head;
-        // Below 128, a postcard length is its own byte.
         body.push(self.count);
         body.extend_from_slice(&self.updates);
+        body.push(self.broadcast_count);
+        body.extend_from_slice(&self.broadcasts);
         Envelope { kind: self.kind.number(), body: &body }.encode()
     }
 }
@@ -187,7 +258,7 @@ impl DatagramWriter {
 mod tests {
     use super::*;
     use crate::wire::Vote;
-    use cluster_types::{Claim, Incarnation, Life, State};
+    use cluster_types::{Claim, Incarnation, State};
     use proptest::prelude::*;
 
     fn update(name: &str, vote: bool) -> Update {
@@ -232,6 +303,13 @@ mod tests {
             golden += &format!("{kind:?}\n{}", hex(&bytes));
         }
         let dealt = DatagramWriter::ack(300, Some(Duration::from_millis(9_700)), true).finish();
+        let id = BroadcastId { origin: "a".parse().unwrap(), life: Life::from_raw(5), seq: 300 };
+        let broadcast = Broadcast { id, payload: b"hello".as_slice().into() };
+        let mut writer = DatagramWriter::new(DatagramKind::Gossip, 0, None);
+        assert!(writer.push_broadcast(&broadcast) && writer.has_news());
+        let shouted = writer.finish();
+        golden += &format!("Gossip with a broadcast\n{}", hex(&shouted));
+        assert_eq!(Datagram::decode(&shouted).unwrap().broadcasts, [broadcast]);
         golden += &format!("Ack with a turn, unwell\n{}", hex(&dealt));
         insta::assert_snapshot!(golden);
         let read = Datagram::decode(&dealt).unwrap();
@@ -251,6 +329,27 @@ mod tests {
         assert_eq!(Datagram::decode(&bytes).unwrap().updates, &updates[..20]);
     }
 
+    /// However much there is to say of members, one broadcast of users finds room; and the other way round.
+    #[test]
+    fn neither_members_nor_users_crowd_out_the_others() {
+        let long = |i: u64| {
+            let id = BroadcastId {
+                origin: format!("{i:064}").parse().unwrap(),
+                life: Life::from_raw(u64::MAX),
+                seq: u64::MAX - i,
+            };
+            Broadcast { id, payload: vec![7; BROADCAST_LEN_MAX].into() }
+        };
+        let mut writer = DatagramWriter::new(DatagramKind::Gossip, 0, None).reserving_for_broadcasts();
+        let members = (0..50).take_while(|i| writer.push(&update(&format!("{i:064}"), true))).count();
+        let users = (0..50).take_while(|i| writer.push_broadcast(&long(*i))).count();
+        assert!(members >= 3 && users >= 1, "{members} and {users}");
+        let bytes = writer.finish();
+        assert!(bytes.len() <= DATAGRAM_LEN_MAX, "{}", bytes.len());
+        let read = Datagram::decode(&bytes).unwrap();
+        assert_eq!((read.updates.len(), read.broadcasts.len()), (members, users));
+    }
+
     #[test]
     fn long_names_fill_the_datagram_and_never_overflow_it() {
         let mut writer = DatagramWriter::new(DatagramKind::Ping, u64::MAX, None);
@@ -267,14 +366,15 @@ mod tests {
         let good = write(DatagramKind::Ping, 1, None, &[update("a", true)]);
         assert_eq!(decode(&[good.clone(), vec![0]].concat()), "the body cannot be decoded: 1 bytes after the message");
         assert_eq!(
-            decode(&Envelope { kind: 99, body: &[0, 0, 0, 0, 0] }.encode()),
+            decode(&Envelope { kind: 99, body: &[0, 0, 0, 0, 0, 0] }.encode()),
             "message of kind 99 does not belong here"
         );
         assert!(
-            decode(&Envelope { kind: 18, body: &[0, 0, 0, 0, 0] }.encode()).contains("a target belongs to a ping-req")
+            decode(&Envelope { kind: 18, body: &[0, 0, 0, 0, 0, 0] }.encode())
+                .contains("a target belongs to a ping-req")
         );
-        assert!(decode(&Envelope { kind: 16, body: &[0, 1, b'/', 0, 0, 0] }.encode()).contains("cannot exist"));
-        assert!(decode(&Envelope { kind: 16, body: &[0, 0, 0, 0, 0, 9] }.encode()).contains("1 bytes too many"));
+        assert!(decode(&Envelope { kind: 16, body: &[0, 1, b'/', 0, 0, 0, 0] }.encode()).contains("cannot exist"));
+        assert!(decode(&Envelope { kind: 16, body: &[0, 0, 0, 0, 0, 0, 9] }.encode()).contains("1 bytes too many"));
         assert!(decode(&vec![1; 2_000]).contains("at most 1100 are accepted"));
         for cut in 0..good.len() {
             assert!(Datagram::decode(&good[..cut]).is_err(), "cut at {cut}");

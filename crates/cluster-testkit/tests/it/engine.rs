@@ -307,6 +307,34 @@ fn zones_change_who_watches_whom_and_nobody_is_lost() {
     assert_eq!(first_reports(&world, "failed", crashed).len(), 29);
 }
 
+/// Gossip carries what users say, once to each, also where few are linked and a sixth of the packets is lost, and while it does
+/// what is said of members is not held up.
+#[test]
+fn a_broadcast_reaches_everybody_once() {
+    for (n, loss) in [(2, 0.0), (16, 0.0), (60, 0.15)] {
+        let mut world = met(n, 7, WorldConfig { loss, ..WorldConfig::default() });
+        let said = world.now();
+        (0..20).for_each(|i| world.broadcast(i % n, format!("message {i}").as_bytes()));
+        world.run_for(secs(15));
+        let mut reached = 0;
+        for i in 0..20 {
+            let text = format!("message {i}");
+            let heard = |r: &&Reported| matches!(&r.kind, EventKind::Broadcast { payload, .. } if **payload == *text.as_bytes());
+            let by: Vec<usize> = reports(&world, "broadcast").filter(heard).map(|r| r.by).collect();
+            let distinct: BTreeSet<usize> = by.iter().copied().collect();
+            assert_eq!(by.len(), distinct.len(), "{n} nodes, {text}");
+            reached += by.len();
+            assert!(!distinct.contains(&(i % n)), "not to oneself");
+        }
+        let all = 20 * (n - 1);
+        // Best effort: a node in a thousand may miss one where every sixth packet is lost.
+        assert!(reached == all || (loss > 0.0 && reached * 1_000 >= all * 998), "{n} nodes: {reached} of {all}");
+        world.leave(n - 1);
+        world.run_for(secs(2));
+        assert_eq!(first_reports(&world, "left", said).len(), n - 1);
+    }
+}
+
 /// Whoever was away hears of a member's new life only when that is over: it must believe it all the same.
 #[test]
 fn the_end_of_a_life_never_heard_of_is_believed() {
