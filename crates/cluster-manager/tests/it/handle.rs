@@ -71,6 +71,31 @@ async fn metadata_reaches_the_others() {
 }
 
 #[tokio::test]
+async fn a_broadcast_is_an_event_at_the_others_and_too_long_a_one_is_refused() {
+    let (a, b) = pair(&authority()).await;
+    let mut events = a.subscribe();
+    b.broadcast("hello").await.expect("taken");
+    until(
+        &mut events,
+        "the broadcast",
+        |kind| matches!(kind, EventKind::Broadcast { node, payload } if node.as_str() == "b" && **payload == *b"hello"),
+    )
+    .await;
+    let error = b.broadcast(vec![0; 201]).await.expect_err("too long");
+    assert_eq!(error.to_string(), "the broadcast is 201 bytes long: at most 200 are allowed; send it as a message");
+}
+
+/// The application says that it is not well: the others report it, and nobody is declared anything.
+#[tokio::test]
+async fn an_unwell_application_is_reported_by_the_others() {
+    let (a, b) = pair(&authority()).await;
+    let mut events = a.subscribe();
+    b.set_healthy(false).await;
+    until(&mut events, "the report", about("health_check_failed", "b")).await;
+    assert_eq!(a.member("b").expect("known").state, State::Alive);
+}
+
+#[tokio::test]
 async fn all_seeds_unreachable_is_an_error_that_names_each() {
     let a = start("a", &authority()).await;
     // Port 0 cannot be dialled at all; the node's own address answers, and is the node itself.
