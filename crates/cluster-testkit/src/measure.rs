@@ -59,6 +59,8 @@ pub struct Outcome {
 const SETTLE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 const CRASHES_MAX: usize = 5;
+/// So many at once, however large the cluster: each is accused by ten, and everybody hears of each accusation.
+const PAUSED_MAX: usize = 20;
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs one world through rest, a crash, a farewell and, where asked for, pauses. `rest` is how long it is watched at rest.
@@ -115,13 +117,13 @@ pub fn measure(conditions: &Conditions, rest: Duration) -> Outcome {
     }
 }
 
-/// Stops a fiftieth of the nodes, one at least, for five seconds, three times over.
+/// Stops a fiftieth of the nodes, 1 to 20, for five seconds, three times over.
 fn pause_some(world: &mut EngineWorld, nodes: usize, seed: u64) {
     let mut draws = Seed::new(seed).derive("pauses", 0).stream();
     for _ in 0..3 {
         let mut all: Vec<usize> = (0..nodes).collect();
         draws.shuffle(&mut all);
-        all.truncate((nodes / 50).max(1));
+        all.truncate((nodes / 50).clamp(1, PAUSED_MAX));
         all.iter().for_each(|&i| world.pause(i));
         world.run_for(PAUSE);
         all.iter().for_each(|&i| world.resume(i));
