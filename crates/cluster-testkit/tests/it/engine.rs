@@ -84,6 +84,23 @@ fn a_pause_of_five_seconds_is_forgiven_and_the_paused_one_accuses_nobody() {
     }
 }
 
+/// Its process runs, but no packet passes in either direction any more.
+#[test]
+fn a_lost_host_is_declared_like_a_crash_and_declares_nobody_for_half_a_minute() {
+    for (n, seed) in [(5, 1), (16, 2), (60, 3)] {
+        let mut world = met(n, seed, WorldConfig::default());
+        world.run_for(Duration::from_millis(311 * seed));
+        let lost = world.now();
+        world.partition(&[1], &(0..n).filter(|i| *i != 1).collect::<Vec<_>>());
+        world.run_for(secs(30));
+        let mut declared = first_reports(&world, "failed", lost);
+        assert_eq!(declared.remove(&1), None, "its own word alone convicts nobody yet");
+        assert_eq!(declared.len(), n - 1, "n = {n}");
+        assert!(declared.values().all(|took| *took >= secs(5) && *took <= secs(7)), "{declared:?}");
+        assert_eq!(world.count("failed"), n - 1, "and nobody else");
+    }
+}
+
 #[test]
 fn a_hang_for_ever_is_declared_like_a_crash() {
     let mut world = met(16, 3, WorldConfig::default());
