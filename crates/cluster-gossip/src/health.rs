@@ -162,18 +162,8 @@ impl HealthChecker {
     }
 
     fn evidence(&self, now: Instant, node: &NodeId) -> Evidence {
-        let silence = self.watched.get(node).map(|watched| watched.pulse.phi.silence(now));
-        Evidence {
-            accusation: Accusation::Phi,
-            accusers: vec![self.own.clone()],
-            votes_needed: 1,
-            silence: silence.unwrap_or_default(),
-            unanswered_for: None,
-            helpers_asked: 0,
-            helpers_agreed: 0,
-            rtt: None,
-            local_health: 0,
-        }
+        let silence = self.watched.get(node).map(|watched| watched.pulse.phi.silence(now)).unwrap_or_default();
+        Evidence { accusers: vec![self.own.clone()], votes_needed: 1, silence, ..Evidence::bare(Accusation::Phi) }
     }
 }
 

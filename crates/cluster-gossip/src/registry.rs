@@ -208,18 +208,8 @@ fn moved(before: &Member, after: &Member) -> bool {
 }
 
 /// Evidence for a verdict that came without any.
-fn hearsay() -> Evidence {
-    Evidence {
-        accusation: cluster_types::Accusation::Gossip,
-        accusers: Vec::new(),
-        votes_needed: 0,
-        silence: std::time::Duration::ZERO,
-        unanswered_for: None,
-        helpers_asked: 0,
-        helpers_agreed: 0,
-        rtt: None,
-        local_health: 0,
-    }
+const fn hearsay() -> Evidence {
+    Evidence::bare(cluster_types::Accusation::Gossip)
 }
 
 #[cfg(test)]

@@ -55,6 +55,24 @@ pub struct Evidence {
     pub local_health: u8,
 }
 
+impl Evidence {
+    /// An accusation of which nothing more is known.
+    #[must_use]
+    pub const fn bare(accusation: Accusation) -> Self {
+        Self {
+            accusation,
+            accusers: Vec::new(),
+            votes_needed: 0,
+            silence: Duration::ZERO,
+            unanswered_for: None,
+            helpers_asked: 0,
+            helpers_agreed: 0,
+            rtt: None,
+            local_health: 0,
+        }
+    }
+}
+
 /// What is wrong with a member that still counts as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthFault {
@@ -239,17 +257,7 @@ mod tests {
         let member = Arc::new(Member { claim, metadata: Metadata::default(), since: Instant::ORIGIN });
         let m = || Arc::clone(&member);
         let (node, addr) = (member.node().clone(), member.claim.addr);
-        let evidence = Evidence {
-            accusation: Accusation::Gossip,
-            accusers: Vec::new(),
-            votes_needed: 1,
-            silence: Duration::ZERO,
-            unanswered_for: None,
-            helpers_asked: 0,
-            helpers_agreed: 0,
-            rtt: None,
-            local_health: 0,
-        };
+        let evidence = Evidence::bare(Accusation::Gossip);
         let seven = Incarnation::from_raw(7);
         let reason = String::new;
         let kinds = [
