@@ -12,7 +12,7 @@ pub enum Bug {
     AcceptEqualIncarnation,
     /// One member in a while never gets a place on the rings.
     RingMissesMember,
-    /// A farewell waits for the tick like everything else, and nobody is told directly.
+    /// A farewell waits until views are compared: nobody is told directly, and it is no news.
     StarvedLeave,
     /// Verdicts fall two seconds early.
     VerdictBeforeP,

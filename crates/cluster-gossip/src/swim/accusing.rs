@@ -29,10 +29,8 @@ struct Charge {
 /// How long new evidence waits for more before the suspects are looked at.
 const JUDGE_SOON: Duration = Duration::from_millis(10);
 
-/// How often the suspects are looked at anyway, and so much less often for each: thousands of them at once must not keep the
-/// loop from turning.
-const JUDGE_AGAIN: Duration = Duration::from_millis(50);
-const JUDGE_COST: Duration = Duration::from_micros(200);
+/// How often each suspect is looked at anyway. Finding its observers takes microseconds, and there may be thousands.
+const JUDGE_AGAIN: Duration = Duration::from_millis(250);
 
 /// An accuser that has heard the subject by so much later than was known is news. Less may be the time a copy lost on its way.
 const RENEWED: Duration = Duration::from_millis(250);
@@ -50,6 +48,8 @@ pub(super) struct Helpers {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Suspicion {
     charges: BTreeMap<NodeId, Charge>,
+    /// When the case is worth another look, if the evidence stays as it is.
+    look_at: Instant,
 }
 
 impl Suspicion {
@@ -67,6 +67,7 @@ impl Suspicion {
         let news = now.since(charge.silent_since) > RENEWED;
         charge.silent_since = now;
         charge.unanswered_since = now;
+        self.look_at = Instant::ORIGIN;
         news
     }
 
@@ -77,6 +78,7 @@ impl Suspicion {
     /// Enters a charge; says whether the accuser is new.
     fn enter(&mut self, accuser: NodeId, charge: Charge) -> bool {
         let former = self.charges.insert(accuser, charge);
+        self.look_at = Instant::ORIGIN;
         former.is_none()
     }
 
@@ -232,6 +234,11 @@ impl Swim {
             let Some(known) = self.view.get(&suspect) else {
                 continue;
             };
+            let look_at = known.watch().map_or(Instant::ORIGIN, |watch| watch.suspicion.look_at);
+            if now < look_at {
+                self.next_judgement = self.next_judgement.min(look_at);
+                continue;
+            }
             let Some(case) = self.case(&suspect, known) else {
                 continue;
             };
@@ -239,9 +246,11 @@ impl Swim {
                 Verdict::Failed => self.declare_failed(now, &suspect),
                 // What else counts, the observers and this node's own health, may change without a word.
                 Verdict::Wait { until } => {
-                    let often = JUDGE_AGAIN + JUDGE_COST * u32::try_from(self.suspects.len()).unwrap_or(u32::MAX);
-                    let again = (until + self.doubt()).min(now + often);
+                    let again = (until + self.doubt()).min(now + JUDGE_AGAIN);
                     self.next_judgement = self.next_judgement.min(again);
+                    if let Some(known) = self.view.get_mut(&suspect) {
+                        known.watched().suspicion.look_at = again;
+                    }
                 }
             }
         }

@@ -55,7 +55,9 @@ impl Swim {
         let waiting: BTreeSet<NodeId> = self.warm().into_iter().collect();
         self.farewell = Some(Farewell { asked: waiting.len(), acknowledged: 0, waiting, next_send: now });
         self.publish_own();
-        self.queue.push(Rank::Farewell, News::Claim(self.own.node.clone()));
+        if !self.config.has(Bug::StarvedLeave) {
+            self.queue.push(Rank::Farewell, News::Claim(self.own.node.clone()));
+        }
         self.resend_farewell(now);
     }
 
