@@ -4,6 +4,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use cluster_types::Instant;
 
+use crate::host::WallClock;
+
 /// A process's monotonic clock with its origin, and the wall clock at that origin.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
@@ -13,8 +15,8 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// A clock whose origin is now.
-    pub(crate) fn start() -> Self {
-        Self { origin: tokio::time::Instant::now(), origin_unix_ms: unix_ms() }
+    pub(crate) fn start(wall: &dyn WallClock) -> Self {
+        Self { origin: tokio::time::Instant::now(), origin_unix_ms: wall.unix_ms() }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -31,6 +33,16 @@ impl Clock {
         // A century from now stands for never: beyond it, the runtime's own arithmetic would overflow.
         let since = instant.since_origin().min(Duration::from_secs(3_155_760_000));
         self.origin + since
+    }
+}
+
+/// The system's.
+#[derive(Debug)]
+pub(crate) struct SystemWallClock;
+
+impl WallClock for SystemWallClock {
+    fn unix_ms(&self) -> u64 {
+        unix_ms()
     }
 }
 

@@ -7,9 +7,8 @@ use std::time::Duration;
 use cluster_gossip::swim::FarewellProgress;
 use cluster_gossip::{BroadcastError, MemberTable, SharedNodeRegistry};
 use cluster_pool::identity::authority::Validity;
-use cluster_pool::{Authority, ConnectionPool, Credentials, Link, LinkClass, PkiError, PoolError};
+use cluster_pool::{Authority, ConnectionPool, Credentials, Link, LinkClass, PkiError, PoolError, Spawner};
 use cluster_types::{Claim, ClusterName, Event, Incarnation, Member, Metadata, NodeId, State, Subscription};
-use tokio::runtime::Handle;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 use tokio::time::Instant as Moment;
 
@@ -17,9 +16,10 @@ use crate::clock::unix_ms;
 use crate::config::{ClusterConfig, Profile};
 use crate::driver::Command;
 use crate::error::{JoinError, StartError};
+use crate::host::Host;
 use crate::join::{JoinReport, Seed as JoinSeed};
 use crate::shutdown::{Phase, PhaseReport, ShutdownReport};
-use crate::start::{Parts, io_thread};
+use crate::start::{Parts, assemble, io_thread};
 
 /// One member, as the handle sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl ClusterBuilder {
         let thread = std::thread::Builder::new().name(name).spawn(move || io_thread(config, &credentials, started));
         let thread = thread.map_err(StartError::Thread)?;
         match ready.await {
-            Ok(Ok(parts)) => Ok(Cluster(Arc::new(Inner::new(parts, thread)))),
+            Ok(Ok(parts)) => Ok(Cluster(Arc::new(Inner::new(parts, Running::Thread(thread))))),
             Ok(Err(error)) => {
                 // It has nothing left to do; a thread that panicked has said so.
                 let _ = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -87,6 +87,27 @@ impl ClusterBuilder {
             }
             Err(_dropped) => Err(StartError::Thread(std::io::Error::other("the I/O thread ended at once"))),
         }
+    }
+
+    /// Starts the node on a host that is passed in, over its transport and with its tasks: how a simulated world, or an
+    /// owner with an endpoint of his own, starts nodes. `bind` counts for nothing here. Must be called within a tokio
+    /// runtime, whose clock is the node's.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start_on(self, host: Host) -> Result<Cluster, StartError> {
+        let credentials = self.credentials?;
+        let swim = self.config.swim.clone().check()?;
+        let config = ClusterConfig { swim, ..self.config };
+        let spawner = Arc::clone(&host.spawner);
+        let (node, parts) = assemble(host, config, &credentials)?;
+        let (ended, running) = oneshot::channel();
+        spawner.spawn(Box::pin(async move {
+            node.run().await;
+            // Nobody may be waiting for the end.
+            let _ = ended.send(());
+        }));
+        Ok(Cluster(Arc::new(Inner::new(parts, Running::Task(running)))))
     }
 }
 
@@ -101,28 +122,49 @@ struct Inner {
     pool: ConnectionPool,
     registry: SharedNodeRegistry,
     commands: mpsc::Sender<Command>,
-    runtime: Handle,
+    spawner: Arc<dyn Spawner>,
     /// Awaited by at most one; the name can be lost once.
     name_lost: AsyncMutex<Option<oneshot::Receiver<SocketAddr>>>,
     /// Held for the whole of a shutdown: a second one waits and gets the same report.
     shutdown: AsyncMutex<Option<ShutdownReport>>,
-    /// What is left to do for the I/O thread to end; taken by the shutdown.
-    thread: Mutex<Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>>,
+    /// What is left to do for the loop to end; taken by the shutdown.
+    running: Mutex<Option<(oneshot::Sender<()>, Running)>>,
+}
+
+/// What the loop runs on.
+#[derive(Debug)]
+enum Running {
+    /// A thread of its own.
+    Thread(std::thread::JoinHandle<()>),
+    /// A task of its host.
+    Task(oneshot::Receiver<()>),
+}
+
+impl Running {
+    /// Waits for the end; says whether it was an orderly one.
+    async fn ended(self) -> bool {
+        match self {
+            Self::Thread(thread) => {
+                matches!(tokio::task::spawn_blocking(move || thread.join().is_ok()).await, Ok(true))
+            }
+            Self::Task(ended) => ended.await.is_ok(),
+        }
+    }
 }
 
 impl Inner {
-    fn new(parts: Parts, thread: std::thread::JoinHandle<()>) -> Self {
-        let Parts { own, cluster, pool, registry, commands, name_lost, runtime, release } = parts;
+    fn new(parts: Parts, running: Running) -> Self {
+        let Parts { own, cluster, pool, registry, commands, name_lost, spawner, release } = parts;
         Self {
             own,
             cluster,
             pool,
             registry,
             commands,
-            runtime,
+            spawner,
             name_lost: AsyncMutex::new(Some(name_lost)),
             shutdown: AsyncMutex::new(None),
-            thread: Mutex::new(Some((release, thread))),
+            running: Mutex::new(Some((release, running))),
         }
     }
 }
@@ -384,20 +426,23 @@ impl Cluster {
         tokio::time::timeout(Duration::from_millis(100), ask).await.ok().flatten().unwrap_or_default()
     }
 
-    /// Closes the links and ends the I/O thread.
+    /// Closes the links and ends the loop's thread.
     async fn close_connections(&self, limit: Moment) -> bool {
         let pool = self.0.pool.clone();
         let now = Moment::now();
         let patience = limit.saturating_duration_since(now).saturating_sub(CLOSING_GRACE);
         let limit = limit.max(now + CLOSING_GRACE);
         // On the I/O thread, where the links' tasks are.
-        let closing = self.0.runtime.spawn(async move { pool.close(patience).await });
+        let (closed, closing) = oneshot::channel();
+        self.0.spawner.spawn(Box::pin(async move {
+            // Whoever asked may have stopped waiting; the pool closes all the same.
+            let _ = closed.send(pool.close(patience).await);
+        }));
         let clean = matches!(tokio::time::timeout_at(limit, closing).await, Ok(Ok(true)));
-        let taken = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((release, thread)) = taken else { return clean };
-        // The thread may have ended by itself.
+        let taken = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((release, running)) = taken else { return clean };
+        // The loop may have ended by itself.
         let _ = release.send(());
-        let joined = tokio::task::spawn_blocking(move || thread.join().is_ok());
-        clean & matches!(tokio::time::timeout_at(limit, joined).await, Ok(Ok(true)))
+        clean & tokio::time::timeout_at(limit, running.ended()).await.unwrap_or(false)
     }
 }

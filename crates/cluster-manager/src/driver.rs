@@ -9,14 +9,15 @@ use std::time::Duration;
 use cluster_failure::GapRule;
 use cluster_gossip::swim::FarewellProgress;
 use cluster_gossip::{BroadcastError, PeerInfo, RequestToken, SharedNodeRegistry};
-use cluster_pool::{CloseCode, ConnectionPool, DialError, HelloError, InboundRequest, Link, PoolEvent};
+use cluster_pool::{CloseCode, ConnectionPool, DialError, HelloError, InboundRequest, Link, PoolEvent, Spawner};
 use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
 use cluster_types::{EventKind, Instant, Metadata, NodeId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::clock::{Clock, unix_ms};
+use crate::clock::Clock;
 use crate::engine::{DialFailure, Engine, Output};
+use crate::host::WallClock;
 use crate::join::{JoinReport, Seed};
 
 /// Commands the handle may be ahead. They are rare and short; more wait in the caller.
@@ -82,6 +83,8 @@ pub(crate) enum Ended {
 pub(crate) struct Driver {
     engine: Engine,
     clock: Clock,
+    wall_clock: Arc<dyn WallClock>,
+    spawner: Arc<dyn Spawner>,
     gap: GapRule,
     registry: SharedNodeRegistry,
     pool: ConnectionPool,
@@ -101,7 +104,8 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(
         engine: Engine,
-        clock: Clock,
+        (clock, wall_clock): (Clock, Arc<dyn WallClock>),
+        spawner: Arc<dyn Spawner>,
         registry: SharedNodeRegistry,
         (pool, pool_events): (ConnectionPool, mpsc::Receiver<PoolEvent>),
         commands: mpsc::Receiver<Command>,
@@ -111,6 +115,8 @@ impl Driver {
         Self {
             engine,
             clock,
+            wall_clock,
+            spawner,
             gap: GapRule::new(clock.now()),
             registry,
             pool,
@@ -151,7 +157,7 @@ impl Driver {
                 Input::Command(command) => self.handle_command(now, command),
                 Input::Pool(event) => self.handle_pool(now, event),
                 Input::Answer((token, outcome)) => self.engine.handle_answer(now, token, outcome),
-                Input::Time => self.engine.set_wall_clock(now, unix_ms()),
+                Input::Time => self.engine.set_wall_clock(now, self.wall_clock.unix_ms()),
             }
             // Checked at every turn, so that no flood of inputs can starve the clock.
             if now >= self.engine.next_deadline() {
@@ -309,12 +315,12 @@ impl Driver {
             return drop(self.answer_sender.try_send((token, Err("there is no link".into()))));
         };
         let answers = self.answer_sender.clone();
-        self.tasks.spawn(async move {
+        self.spawner.spawn(Box::pin(self.tasks.track_future(async move {
             let answer = link.request(kind, &body, CONTROL_FRAME_LEN_MAX, REQUEST_PATIENCE).await;
             let outcome = answer.map(|frame| (frame.kind, frame.body)).map_err(|e| e.to_string());
             // The loop is gone only when nobody wants to know.
             let _ = answers.send((token, outcome)).await;
-        });
+        })));
     }
 
     /// Whether everybody has acknowledged the farewell.

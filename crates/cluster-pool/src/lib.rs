@@ -7,6 +7,7 @@ pub mod identity;
 pub mod link;
 pub mod pool;
 pub mod quic;
+pub mod spawn;
 pub mod transport;
 
 pub use hello::{Admission, AdmitAll, Hello, HelloError, Refusal};
@@ -17,6 +18,7 @@ pub use pool::{
     StreamHandler, WeakPool,
 };
 pub use quic::{BindError, QuicConfig, QuicTransport};
+pub use spawn::{RuntimeSpawner, Spawner, Task};
 pub use transport::{
     CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, Incoming, LinkClass, Side, Transport,
 };

@@ -18,7 +18,6 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use cluster_types::NodeId;
-use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,6 +28,7 @@ pub use event::{DialTarget, InboundRequest, NoStreams, PoolEvent, StreamHandler}
 
 use crate::hello::{Admission, AdmitAll, Hello, hear_hello};
 use crate::link::{Link, LinkId};
+use crate::spawn::{RuntimeSpawner, Spawner};
 use crate::transport::{CloseCode, LinkClass, Transport};
 use slots::Slots;
 
@@ -66,7 +66,7 @@ struct Shared {
     complaints: complaints::Complaints,
     stop: CancellationToken,
     tasks: TaskTracker,
-    runtime: Handle,
+    spawner: Arc<dyn Spawner>,
 }
 
 impl Shared {
@@ -87,7 +87,7 @@ impl Shared {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn_on(task, &self.runtime);
+        self.spawner.spawn(Box::pin(self.tasks.track_future(task)));
     }
 }
 
@@ -122,6 +122,18 @@ impl ConnectionPool {
         config: PoolConfig,
         serving: Serving,
     ) -> (Self, mpsc::Receiver<PoolEvent>) {
+        Self::start_on(Arc::new(RuntimeSpawner::current()), transport, hello, config, serving)
+    }
+
+    /// As [`start`](Self::start), with its tasks run by `spawner`.
+    #[must_use]
+    pub fn start_on(
+        spawner: Arc<dyn Spawner>,
+        transport: Arc<dyn Transport>,
+        hello: Hello,
+        config: PoolConfig,
+        serving: Serving,
+    ) -> (Self, mpsc::Receiver<PoolEvent>) {
         let (events, receiver) = mpsc::channel(config.event_queue_len);
         let shared = Arc::new(Shared {
             transport,
@@ -138,7 +150,7 @@ impl ConnectionPool {
             complaints: complaints::Complaints::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            runtime: Handle::current(),
+            spawner,
             config,
         });
         shared.spawn(serve::accept_loop(Arc::clone(&shared)));

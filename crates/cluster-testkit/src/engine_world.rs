@@ -101,7 +101,7 @@ pub struct EngineWorld {
 }
 
 /// Wall clock at the beginning: any day will do.
-const ORIGIN_UNIX_MS: u64 = 1_795_000_000_000;
+pub(crate) const ORIGIN_UNIX_MS: u64 = 1_795_000_000_000;
 
 /// A request to nobody fails after this, as in the driver.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -381,7 +381,7 @@ pub fn name_of(i: usize) -> NodeId {
     NodeId::new(&format!("n{i:03}")).unwrap_or_else(|e| unreachable!("n and digits are a name: {e}"))
 }
 
-fn cluster_name() -> ClusterName {
+pub(crate) fn cluster_name() -> ClusterName {
     ClusterName::new("sim").unwrap_or_else(|e| unreachable!("a name: {e}"))
 }
 
@@ -390,6 +390,6 @@ fn claim_of(i: usize, name: NodeId, boot_ms: u64, seed: Seed) -> Claim {
     Claim::alive(name, life, Incarnation::from_unix_ms(boot_ms), addr_of(i))
 }
 
-fn addr_of(i: usize) -> SocketAddr {
+pub(crate) fn addr_of(i: usize) -> SocketAddr {
     SocketAddr::from(([10, (i >> 16) as u8, (i >> 8) as u8, i as u8], 7_000))
 }

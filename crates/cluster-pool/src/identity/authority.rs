@@ -6,7 +6,7 @@ use std::time::Duration;
 use cluster_types::{ClusterName, NodeId};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ED25519, SanType,
+    KeyUsagePurpose, PKCS_ED25519, SanType, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
@@ -69,6 +69,15 @@ fn authority_params(cluster: &ClusterName, validity: Validity) -> Result<Certifi
     Ok(params)
 }
 
+/// A random serial number of one length: 16 bytes, of which the first is 0x40 to 0x7f. A derived one is a byte shorter now
+/// and then, and packets with it, and so a simulated trace.
+fn serial_number() -> Result<SerialNumber, PkiError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|e| PkiError::Issue { reason: e.to_string() })?;
+    bytes[0] = 0x40 | (bytes[0] & 0x3f);
+    Ok(SerialNumber::from_slice(&bytes))
+}
+
 impl Authority {
     /// A new authority with a fresh key, valid for ten years from `unix_s`.
     ///
@@ -76,7 +85,8 @@ impl Authority {
     /// The system has no randomness, or the time is out of range.
     pub fn generate(cluster: ClusterName, unix_s: u64) -> Result<Self, PkiError> {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(PkiError::issue)?;
-        let params = authority_params(&cluster, Validity::days(unix_s, AUTHORITY_DAYS))?;
+        let mut params = authority_params(&cluster, Validity::days(unix_s, AUTHORITY_DAYS))?;
+        params.serial_number = Some(serial_number()?);
         let certificate = params.self_signed(&key).map_err(PkiError::issue)?.der().clone();
         Ok(Self { cluster, certificate, issuer: Issuer::new(params, key) })
     }
@@ -124,6 +134,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
+        params.serial_number = Some(serial_number()?);
         Ok(params.signed_by(key, &self.issuer).map_err(PkiError::issue)?.der().clone())
     }
 

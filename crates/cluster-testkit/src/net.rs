@@ -1,0 +1,320 @@
+//! The simulated UDP network: real QUIC stacks send real packets over a wire that delays, loses, repeats, reorders, damages
+//! and cuts them, in virtual time.
+//!
+//! A packet asks its path what becomes of it: a list of deliveries, each with its delay. None is loss, two are duplication,
+//! different delays are reordering. Randomness is by counter, one stream a direction, so that one path's packets never move
+//! another's, and taking one fault away leaves the others where they were.
+
+mod model;
+mod rules;
+mod socket;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use cluster_types::Seed;
+use quinn::udp::EcnCodepoint;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+pub use model::{Bandwidth, Burst, Latency, LinkModel};
+pub use rules::{Group, Guard};
+pub use socket::SimSocket;
+
+use crate::trace::Trace;
+use model::PathState;
+use rules::Rules;
+
+/// What a socket holds for a process that does not read, as the system's receive buffer would.
+const INBOX_BYTES: usize = 2 * 1024 * 1024;
+
+/// A packet under way or waiting to be read.
+#[derive(Debug, Clone)]
+struct Packet {
+    from: SocketAddr,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+    ecn: Option<EcnCodepoint>,
+}
+
+/// A bound address.
+#[derive(Debug, Default)]
+struct Port {
+    life: u64,
+    inbox: VecDeque<Packet>,
+    inbox_bytes: usize,
+    reader: Option<Waker>,
+}
+
+/// What has happened to packets so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NetStats {
+    /// Packets given to the network.
+    pub sent: u64,
+    /// Bytes of them, with 28 B of IP and UDP headers each.
+    pub sent_bytes: u64,
+    /// Packets put into an inbox, duplicates too.
+    pub delivered: u64,
+    /// Packets that a path lost.
+    pub lost: u64,
+    /// Packets that a cut stopped.
+    pub cut: u64,
+    /// Packets to an address where nobody is.
+    pub astray: u64,
+    /// Packets that found a full inbox.
+    pub overflowed: u64,
+}
+
+/// IP and UDP headers.
+const HEADERS: u64 = 28;
+
+#[derive(Debug)]
+struct Net {
+    seed: Seed,
+    origin: Instant,
+    hosts: HashMap<SocketAddr, usize>,
+    ports: HashMap<SocketAddr, Port>,
+    paths: HashMap<(usize, usize), PathState>,
+    model: Arc<LinkModel>,
+    rules: Rules,
+    under_way: BTreeMap<(Duration, u64), Packet>,
+    next_packet: u64,
+    stats: NetStats,
+    trace: Trace,
+}
+
+/// A simulated network. Cheap to clone; clones are the same network.
+#[derive(Clone)]
+pub struct SimNet {
+    net: Arc<Mutex<Net>>,
+    /// Something is due earlier than before.
+    earlier: Arc<Notify>,
+}
+
+impl fmt::Debug for SimNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimNet").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl SimNet {
+    /// A network whose paths are all like `model`. Must be made within the runtime of its world.
+    #[must_use]
+    pub fn new(seed: Seed, model: LinkModel, trace: Trace) -> Self {
+        let net = Net {
+            seed,
+            origin: Instant::now(),
+            hosts: HashMap::new(),
+            ports: HashMap::new(),
+            paths: HashMap::new(),
+            model: Arc::new(model),
+            rules: Rules::default(),
+            under_way: BTreeMap::new(),
+            next_packet: 0,
+            stats: NetStats::default(),
+            trace,
+        };
+        Self { net: Arc::new(Mutex::new(net)), earlier: Arc::new(Notify::new()) }
+    }
+
+    /// Held for the handling of one packet; nothing panics meanwhile that would leave half of it.
+    fn lock(&self) -> MutexGuard<'_, Net> {
+        self.net.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Binds an address for host number `host`. A former life's socket is dead from then on.
+    #[must_use]
+    pub fn bind(&self, host: usize, addr: SocketAddr) -> SimSocket {
+        let mut net = self.lock();
+        net.hosts.insert(addr, host);
+        let life = net.ports.get(&addr).map_or(0, |port| port.life) + 1;
+        net.ports.insert(addr, Port { life, ..Port::default() });
+        drop(net);
+        SimSocket::new(self.clone(), host, addr, life)
+    }
+
+    /// Nobody is at an address any more: what is sent from there or arrives there vanishes.
+    pub fn unbind(&self, addr: SocketAddr) {
+        if let Some(port) = self.lock().ports.get_mut(&addr) {
+            // The life stays counted, so that the socket of the dead is not taken for its successor's.
+            *port = Port { life: port.life + 1, ..Port::default() };
+        }
+    }
+
+    /// Makes all paths like `model`, but for those with a rule of their own.
+    pub fn set_model(&self, model: LinkModel) {
+        self.lock().model = Arc::new(model);
+    }
+
+    /// Nothing from `from` reaches `to` until the guard is dropped.
+    pub fn cut_one_way(&self, from: Group, to: Group) -> Guard {
+        self.rule(from, to, None)
+    }
+
+    /// The paths from `from` to `to` are like `model` until the guard is dropped. Of several rules the youngest counts, and
+    /// a cut before all.
+    pub fn degrade(&self, from: Group, to: Group, model: LinkModel) -> Guard {
+        self.rule(from, to, Some(Arc::new(model)))
+    }
+
+    fn rule(&self, from: Group, to: Group, model: Option<Arc<LinkModel>>) -> Guard {
+        let id = self.lock().rules.add(from, to, model);
+        Guard::new(self.clone(), id)
+    }
+
+    fn remove_rule(&self, id: u64) {
+        self.lock().rules.remove(id);
+    }
+
+    /// Takes every rule away: cuts and degraded paths.
+    pub fn heal(&self) {
+        self.lock().rules.clear();
+    }
+
+    /// Whether packets from `from` get to `to` at all.
+    #[must_use]
+    pub fn is_open(&self, from: usize, to: usize) -> bool {
+        !self.lock().rules.is_cut(from, to)
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn stats(&self) -> NetStats {
+        self.lock().stats
+    }
+
+    /// Delivers packets for as long as the world turns. Runs as one task of it.
+    pub(crate) async fn carry(self) {
+        loop {
+            let next = self.deliver_due();
+            let sleep = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.earlier.notified() => {}
+                () = sleep => {}
+            }
+        }
+    }
+
+    /// Puts everything due into its inbox; says when the next is.
+    fn deliver_due(&self) -> Option<Instant> {
+        let mut net = self.lock();
+        let now = net.origin.elapsed();
+        while let Some(entry) = net.under_way.first_entry() {
+            let due = entry.key().0;
+            if due > now {
+                return Some(net.origin + due);
+            }
+            let packet = entry.remove();
+            net.arrive(packet);
+        }
+        None
+    }
+
+    fn send(
+        &self,
+        (host, addr, life): (usize, SocketAddr, u64),
+        to: SocketAddr,
+        bytes: &[u8],
+        ecn: Option<EcnCodepoint>,
+    ) {
+        let mut net = self.lock();
+        if net.ports.get(&addr).is_none_or(|port| port.life != life) {
+            return;
+        }
+        let head = net.under_way.first_key_value().map(|(key, _)| *key);
+        net.send(host, Packet { from: addr, to, bytes: bytes.to_vec(), ecn });
+        let earlier = net.under_way.first_key_value().map(|(key, _)| *key) != head;
+        drop(net);
+        if earlier {
+            self.earlier.notify_one();
+        }
+    }
+
+    fn poll_read(
+        &self,
+        addr: SocketAddr,
+        life: u64,
+        cx: &Context<'_>,
+        mut take: impl FnMut(&Packet) -> bool,
+    ) -> Poll<usize> {
+        let mut net = self.lock();
+        let Some(port) = net.ports.get_mut(&addr).filter(|port| port.life == life) else { return Poll::Pending };
+        let mut taken = 0;
+        while port.inbox.front().is_some_and(&mut take) {
+            if let Some(packet) = port.inbox.pop_front() {
+                port.inbox_bytes -= packet.bytes.len();
+                taken += 1;
+            }
+        }
+        if taken == 0 {
+            port.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(taken)
+    }
+}
+
+impl Net {
+    /// Asks the path what becomes of a packet.
+    fn send(&mut self, from: usize, packet: Packet) {
+        let len = packet.bytes.len();
+        self.stats.sent += 1;
+        self.stats.sent_bytes += len as u64 + HEADERS;
+        let now = self.origin.elapsed();
+        let Some(&to) = self.hosts.get(&packet.to) else {
+            self.stats.astray += 1;
+            return self.trace.note_packet(now, from, usize::MAX, len, None);
+        };
+        if self.rules.is_cut(from, to) {
+            self.stats.cut += 1;
+            return self.trace.note_packet(now, from, to, len, None);
+        }
+        let model = self.rules.model(from, to).unwrap_or(&self.model);
+        let seed = self.seed;
+        let path = self.paths.entry((from, to)).or_insert_with(|| PathState::new(seed, from, to));
+        let deliveries = model.deliver(path, now, len);
+        if deliveries.is_empty() {
+            self.stats.lost += 1;
+            self.trace.note_packet(now, from, to, len, None);
+        }
+        for delivery in deliveries {
+            self.trace.note_packet(now, from, to, len, Some(delivery.at));
+            let mut packet = packet.clone();
+            if let Some(bit) = delivery.damaged_bit
+                && let Some(byte) = packet.bytes.get_mut(bit / 8)
+            {
+                *byte ^= 1 << (bit % 8);
+            }
+            self.under_way.insert((delivery.at, self.next_packet), packet);
+            self.next_packet += 1;
+        }
+    }
+
+    fn arrive(&mut self, packet: Packet) {
+        let Some(port) = self.ports.get_mut(&packet.to) else {
+            self.stats.astray += 1;
+            return;
+        };
+        if port.inbox_bytes + packet.bytes.len() > INBOX_BYTES {
+            self.stats.overflowed += 1;
+            return;
+        }
+        self.stats.delivered += 1;
+        port.inbox_bytes += packet.bytes.len();
+        port.inbox.push_back(packet);
+        if let Some(reader) = port.reader.take() {
+            reader.wake();
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! The stack world: whole nodes, with real quinn and rustls, over the simulated network, in virtual time (fidelity L1).
+//!
+//! One thread, one tokio runtime with a paused clock. When every task waits, time jumps to the next timer, so an hour of a
+//! quiet cluster takes seconds. A node here is what it is in production, from its handle down to the packets; only the
+//! socket under it, the clock and the place where its tasks run are the world's.
+
+mod gate;
+mod host;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cluster_manager::{Authority, Cluster, Delivery, Host, Instant, NodeId, Profile, State};
+use cluster_pool::identity::authority::Validity;
+use cluster_pool::{QuicTransport, Spawner};
+use cluster_types::Seed;
+use tokio::runtime::Runtime;
+use tokio::time::Instant as Moment;
+
+use crate::engine_world::{ORIGIN_UNIX_MS, Reported, addr_of, cluster_name, name_of};
+use crate::net::{Group, LinkModel, NetStats, SimNet};
+use crate::trace::Trace;
+use gate::Gate;
+use host::{Process, SimHost, SimWallClock};
+
+/// What a stack world is like.
+#[derive(Debug, Clone)]
+pub struct StackConfig {
+    /// Settings of every node.
+    pub profile: Profile,
+    /// The paths between them.
+    pub link: LinkModel,
+}
+
+impl Default for StackConfig {
+    fn default() -> Self {
+        Self { profile: Profile::Lan, link: LinkModel::lan() }
+    }
+}
+
+/// How long a node has that is told to stop.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
+
+type Reports = Arc<Mutex<Vec<Reported>>>;
+
+/// A cluster of whole nodes in virtual time. It belongs to the thread it was made on, which must have no other runtime.
+#[derive(Debug)]
+pub struct StackWorld {
+    config: StackConfig,
+    seed: Seed,
+    origin: Moment,
+    authority: Authority,
+    hosts: Vec<SimHost>,
+    net: SimNet,
+    trace: Trace,
+    reports: Reports,
+    /// Last: dropping it drops every task, and what they hold must still be there.
+    runtime: Runtime,
+}
+
+impl StackWorld {
+    /// An empty world. The same seed gives the same trace.
+    ///
+    /// # Panics
+    /// The system has no randomness for keys, or this thread runs within another runtime.
+    #[must_use]
+    pub fn new(config: StackConfig, seed: u64) -> Self {
+        Self::with_trace(config, seed, Trace::default())
+    }
+
+    /// As [`new`](Self::new), with a trace that keeps lines.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn with_trace(config: StackConfig, seed: u64, trace: Trace) -> Self {
+        let seed = Seed::new(seed);
+        // Without an I/O driver: a real socket would fail at once, and idle steps cost no system call.
+        let built = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = built.unwrap_or_else(|e| panic!("a runtime without I/O asks the system for nothing: {e}"));
+        let entered = runtime.enter();
+        let origin = Moment::now();
+        let net = SimNet::new(seed.derive("net", 0), config.link.clone(), trace.clone());
+        drop(entered);
+        // Ends with the runtime, which the world owns.
+        drop(runtime.spawn(net.clone().carry()));
+        let authority = Authority::generate(cluster_name(), ORIGIN_UNIX_MS / 1_000)
+            .unwrap_or_else(|e| panic!("the world needs an authority: {e}"));
+        Self { config, seed, origin, authority, hosts: Vec::new(), net, trace, reports: Reports::default(), runtime }
+    }
+
+    /// Starts `count` nodes; all but the first join through it.
+    pub fn start_cluster(&mut self, count: usize) {
+        for i in 0..count {
+            self.start(i, if i == 0 { &[] } else { &[0] });
+        }
+    }
+
+    /// Starts node `i` (the next number) or, after a crash or a stop, a new process of it, joining through `seeds`.
+    ///
+    /// # Panics
+    /// It runs already, or a number is left out.
+    pub fn start(&mut self, i: usize, seeds: &[usize]) {
+        self.note(&format!("start {i} through {seeds:?}"));
+        if i == self.hosts.len() {
+            self.add_host();
+        }
+        let process = self.boot(i);
+        let seeds: Vec<SocketAddr> = seeds.iter().map(|&seed| addr_of(seed)).collect();
+        if !seeds.is_empty() {
+            let cluster = process.cluster.clone();
+            process.application.spawn_here(async move {
+                // Its events tell of each failed round; an error means that the node has stopped.
+                let _ = cluster.join_patiently(seeds).await;
+            });
+        }
+        self.hosts[i].process = Some(process);
+    }
+
+    fn add_host(&mut self) {
+        let i = self.hosts.len();
+        let name = name_of(i);
+        let credentials = self.authority.issue(&name, Validity::days(ORIGIN_UNIX_MS / 1_000, 30));
+        self.hosts.push(SimHost {
+            name,
+            addr: addr_of(i),
+            credentials: credentials.unwrap_or_else(|e| panic!("the world needs certificates: {e}")),
+            wall_clock: Arc::new(SimWallClock::new(self.origin)),
+            process: None,
+            boots: 0,
+            stopping: false,
+        });
+    }
+
+    fn boot(&mut self, i: usize) -> Process {
+        let _entered = self.runtime.enter();
+        let gate = || Gate::new(self.runtime.handle().clone());
+        let (node, application, observer) = (gate(), gate(), gate());
+        let host = self.hosts.get_mut(i).unwrap_or_else(|| panic!("nodes are numbered from 0 without gaps"));
+        assert!(host.process.is_none(), "node {i} runs already");
+        host.boots += 1;
+        host.stopping = false;
+        let seed = self.seed.derive("node", i as u64).derive("boot", host.boots);
+        let unix_time = host.unix_time();
+        let builder = Cluster::builder(host.credentials.clone(), self.config.profile);
+        let mut quic = cluster_manager::ClusterConfig::new(self.config.profile).quic;
+        quic.rng_seed = Some(quic_seed(seed));
+        quic.unix_time = Some(unix_time);
+        let socket = Arc::new(self.net.bind(i, host.addr));
+        let transport = QuicTransport::over(socket, Arc::new(node.clone()), quic, &host.credentials)
+            .unwrap_or_else(|e| panic!("node {i} got no endpoint: {e}"));
+        let machine = Host {
+            transport: Arc::new(transport),
+            spawner: Arc::new(node.clone()),
+            wall_clock: Arc::clone(&host.wall_clock) as _,
+            seed: seed.draw(0),
+        };
+        let cluster = builder.start_on(machine).unwrap_or_else(|e| panic!("node {i} did not start: {e}"));
+        self.observe(i, &cluster, &observer);
+        Process { cluster, node, application, observer }
+    }
+
+    /// Writes down what a node reports.
+    fn observe(&self, by: usize, cluster: &Cluster, observer: &Gate) {
+        let mut events = cluster.subscribe();
+        let (reports, trace, origin) = (Arc::clone(&self.reports), self.trace.clone(), self.origin);
+        observer.spawn_here(async move {
+            while let Some(delivery) = events.recv().await {
+                let at = origin.elapsed();
+                match delivery {
+                    Delivery::Event { event, .. } => {
+                        trace.note_report(at, by, &event.kind);
+                        let reported = Reported { at: Instant::after_origin(at), by, kind: event.kind.clone() };
+                        reports.lock().unwrap_or_else(PoisonError::into_inner).push(reported);
+                    }
+                    Delivery::Lagged { missed } => trace.note_text(at, &format!("observer of {by} missed {missed}")),
+                    Delivery::Snapshot { .. } => {}
+                }
+            }
+        });
+    }
+
+    fn note(&self, text: &str) {
+        self.trace.note_text(self.origin_elapsed(), text);
+    }
+
+    fn origin_elapsed(&self) -> Duration {
+        let _entered = self.runtime.enter();
+        self.origin.elapsed()
+    }
+
+    /// Kills a node: nothing of it runs any more, nothing it sent last is waited for, no goodbye.
+    pub fn crash(&mut self, i: usize) {
+        self.note(&format!("crash {i}"));
+        self.net.unbind(self.hosts[i].addr);
+        if let Some(process) = self.hosts[i].process.take() {
+            process.kill();
+        }
+    }
+
+    /// Tells a node to leave and to stop, as SIGTERM does.
+    pub fn leave(&mut self, i: usize) {
+        self.note(&format!("leave {i}"));
+        self.hosts[i].stopping = true;
+        if let Some(process) = &self.hosts[i].process {
+            let cluster = process.cluster.clone();
+            process.application.spawn_here(async move {
+                cluster.shutdown(SHUTDOWN_PATIENCE).await;
+            });
+        }
+    }
+
+    /// Lets go of a node that has stopped; says how many of its tasks are left, of which there should be none.
+    ///
+    /// # Panics
+    /// It was not told to stop.
+    pub fn reap(&mut self, i: usize) -> usize {
+        assert!(self.hosts[i].stopping, "node {i} was not told to stop");
+        let Some(process) = self.hosts[i].process.take() else { return 0 };
+        drop(process.cluster);
+        self.run_for(Duration::from_millis(10));
+        let left = process.node.live() + process.application.live();
+        self.net.unbind(self.hosts[i].addr);
+        [process.node, process.application, process.observer].iter().for_each(Gate::kill);
+        left
+    }
+
+    /// Stops a node's process, as SIGSTOP does: none of its tasks and timers runs, what arrives waits in its socket.
+    pub fn pause(&mut self, i: usize) {
+        self.note(&format!("pause {i}"));
+        if let Some(process) = &self.hosts[i].process {
+            process.node.stop();
+            process.application.stop();
+        }
+    }
+
+    /// Lets a stopped process go on: its late timers fire, and it reads what has arrived.
+    pub fn resume(&mut self, i: usize) {
+        self.note(&format!("resume {i}"));
+        if let Some(process) = &self.hosts[i].process {
+            process.node.resume();
+            process.application.resume();
+        }
+    }
+
+    /// Blocks the user's tasks on a node, while the node itself goes on.
+    pub fn block_application(&mut self, i: usize) {
+        self.note(&format!("block the application of {i}"));
+        if let Some(process) = &self.hosts[i].process {
+            process.application.stop();
+        }
+    }
+
+    /// Sets a node's wall clock forward or back.
+    pub fn step_wall_clock(&mut self, i: usize, by_ms: i64) {
+        self.note(&format!("step the wall clock of {i} by {by_ms} ms"));
+        self.hosts[i].wall_clock.step(by_ms);
+    }
+
+    /// Cuts every path between the two groups, both ways.
+    pub fn partition(&mut self, left: &[usize], right: &[usize]) {
+        self.cut_one_way(left, right);
+        self.cut_one_way(right, left);
+    }
+
+    /// Nothing from `from` reaches `to` any more; the other direction stays.
+    pub fn cut_one_way(&mut self, from: &[usize], to: &[usize]) {
+        self.note(&format!("cut {from:?} -> {to:?}"));
+        self.net.cut_one_way(Group::of(from.iter().copied()), Group::of(to.iter().copied())).keep();
+    }
+
+    /// Mends every path.
+    pub fn heal(&mut self) {
+        self.note("heal");
+        self.net.heal();
+    }
+
+    /// Makes all paths like `model`.
+    pub fn set_link(&mut self, model: LinkModel) {
+        self.note(&format!("links {model:?}"));
+        self.net.set_model(model);
+    }
+
+    /// The network, for faults of single paths.
+    #[must_use]
+    pub const fn net(&self) -> &SimNet {
+        &self.net
+    }
+
+    /// Lets virtual time pass.
+    pub fn run_for(&mut self, span: Duration) {
+        self.runtime.block_on(async { tokio::time::sleep(span).await });
+    }
+
+    /// Lets time pass until `state` holds, looked at every 10 ms; says how long it took, `None` after `patience`.
+    pub fn run_until(&mut self, patience: Duration, state: impl Fn(&Self) -> bool) -> Option<Duration> {
+        let began = self.now();
+        while !state(self) {
+            if self.now().since(began) >= patience {
+                return None;
+            }
+            self.run_for(Duration::from_millis(10));
+        }
+        Some(self.now().since(began))
+    }
+
+    /// Runs a future in the world's time, as somebody who stands outside of it: no pause stops him.
+    pub fn block_on<T>(&mut self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Spawns a task of the user on node `i`: it stops and dies with the node's process.
+    ///
+    /// # Panics
+    /// The node does not run.
+    pub fn spawn_on(&mut self, i: usize, task: impl Future<Output = ()> + Send + 'static) {
+        self.process(i).application.spawn_here(task);
+    }
+
+    /// The handle of a node that runs.
+    ///
+    /// # Panics
+    /// It does not run.
+    #[must_use]
+    pub fn cluster(&self, i: usize) -> &Cluster {
+        &self.process(i).cluster
+    }
+
+    fn process(&self, i: usize) -> &Process {
+        self.hosts[i].process.as_ref().unwrap_or_else(|| panic!("node {i} does not run"))
+    }
+
+    /// Virtual time now.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        Instant::after_origin(self.origin_elapsed())
+    }
+
+    /// Everything reported so far, in order.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Reported> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often an event of this kind was reported, by anybody.
+    #[must_use]
+    pub fn count(&self, event: &str) -> usize {
+        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.iter().filter(|reported| reported.kind.as_str() == event).count()
+    }
+
+    /// The trace: its hash, its checkpoints, its lines.
+    #[must_use]
+    pub const fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// What has happened to packets so far.
+    #[must_use]
+    pub fn packets(&self) -> NetStats {
+        self.net.stats()
+    }
+
+    /// What node `i` holds node `j` to be.
+    #[must_use]
+    pub fn state(&self, i: usize, j: usize) -> Option<State> {
+        let process = self.hosts[i].process.as_ref()?;
+        Some(process.cluster.member(self.hosts[j].name.as_str())?.state)
+    }
+
+    /// Whether every running node holds every running node to be alive.
+    #[must_use]
+    pub fn everybody_knows_everybody(&self) -> bool {
+        let running = self.running();
+        running.iter().all(|&i| running.iter().all(|&j| self.state(i, j) == Some(State::Alive)))
+    }
+
+    /// The nodes that run and were not told to stop.
+    #[must_use]
+    pub fn running(&self) -> Vec<usize> {
+        (0..self.hosts.len()).filter(|&i| self.hosts[i].is_running()).collect()
+    }
+
+    /// The name of node `i`.
+    #[must_use]
+    pub fn name(&self, i: usize) -> &NodeId {
+        &self.hosts[i].name
+    }
+}
+
+impl Gate {
+    /// As [`Spawner::spawn`], boxing what it is given.
+    fn spawn_here(&self, task: impl Future<Output = ()> + Send + 'static) {
+        Spawner::spawn(self, Box::pin(task));
+    }
+}
+
+/// quinn wants 32 bytes.
+fn quic_seed(seed: Seed) -> [u8; 32] {
+    let seed = seed.derive("quic", 0);
+    let mut bytes = [0; 32];
+    for (n, chunk) in bytes.chunks_mut(8).enumerate() {
+        chunk.copy_from_slice(&seed.draw(n as u64).to_le_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,200 @@
+//! The tasks of one simulated process: run, stopped, or dead.
+//!
+//! A stopped process is one none of whose tasks is polled: not its timers, not its sockets, not its user's code. What wakes a
+//! task meanwhile is remembered, and happens when the process goes on. This is what SIGSTOP does, and not packet loss.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use cluster_pool::{Spawner, Task};
+use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+const RUNNING: u8 = 0;
+const STOPPED: u8 = 1;
+const DEAD: u8 = 2;
+
+#[derive(Debug)]
+struct Inner {
+    runtime: Handle,
+    mode: AtomicU8,
+    /// Tasks that were to run while stopped, in the order in which they were woken.
+    parked: Mutex<Vec<Waker>>,
+    /// In the order in which they were spawned; those that have ended are dropped when the list has doubled.
+    tasks: Mutex<Vec<AbortHandle>>,
+    live: AtomicUsize,
+}
+
+/// Lets the tasks of one process run, or not. Clones are the same gate.
+#[derive(Debug, Clone)]
+pub(super) struct Gate(Arc<Inner>);
+
+impl Gate {
+    pub(super) fn new(runtime: Handle) -> Self {
+        Self(Arc::new(Inner {
+            runtime,
+            mode: AtomicU8::new(RUNNING),
+            parked: Mutex::default(),
+            tasks: Mutex::default(),
+            live: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Nothing behind it runs until [`resume`](Self::resume).
+    pub(super) fn stop(&self) {
+        // The dead stay dead.
+        let _ = self.0.mode.compare_exchange(RUNNING, STOPPED, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    pub(super) fn resume(&self) {
+        if self.0.mode.compare_exchange(STOPPED, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            let parked = std::mem::take(&mut *self.0.parked.lock().unwrap_or_else(PoisonError::into_inner));
+            parked.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Ends everything behind it; what it held is dropped when the runtime next turns.
+    pub(super) fn kill(&self) {
+        self.0.mode.store(DEAD, Ordering::Release);
+        let tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.iter().for_each(AbortHandle::abort);
+    }
+
+    /// How many tasks have not ended.
+    pub(super) fn live(&self) -> usize {
+        self.0.live.load(Ordering::Acquire)
+    }
+}
+
+impl Spawner for Gate {
+    fn spawn(&self, task: Task) {
+        if self.0.mode.load(Ordering::Acquire) == DEAD {
+            return;
+        }
+        self.0.live.fetch_add(1, Ordering::AcqRel);
+        let handle = self.0.runtime.spawn(Gated { task, gate: self.clone() }).abort_handle();
+        let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if tasks.len() == tasks.capacity() {
+            tasks.retain(|task| !task.is_finished());
+        }
+        tasks.push(handle);
+    }
+}
+
+/// A task behind a gate.
+struct Gated {
+    task: Task,
+    gate: Gate,
+}
+
+impl Future for Gated {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.gate.0.mode.load(Ordering::Acquire) {
+            RUNNING => self.task.as_mut().poll(cx),
+            STOPPED => {
+                let mut parked = self.gate.0.parked.lock().unwrap_or_else(PoisonError::into_inner);
+                // A task that is woken again and again while stopped waits once.
+                if !parked.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    parked.push(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for Gated {
+    fn drop(&mut self) {
+        self.gate.0.live.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// quinn's tasks belong to the process as well.
+impl Runtime for Gate {
+    fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
+        TokioRuntime.new_timer(at)
+    }
+
+    fn spawn(&self, task: Task) {
+        Spawner::spawn(self, task);
+    }
+
+    fn wrap_udp_socket(&self, _socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        Err(io::Error::other("a simulated process has no real sockets"))
+    }
+
+    fn now(&self) -> Instant {
+        TokioRuntime.now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use tokio::time::{Instant as Moment, advance, sleep};
+
+    /// A task that notes when its timer of a second fired, each time.
+    fn ticking(gate: &Gate) -> Arc<Mutex<Vec<Duration>>> {
+        let noted: Arc<Mutex<Vec<Duration>>> = Arc::default();
+        let (notes, began) = (Arc::clone(&noted), Moment::now());
+        Spawner::spawn(
+            gate,
+            Box::pin(async move {
+                loop {
+                    sleep(Duration::from_secs(1)).await;
+                    notes.lock().unwrap().push(began.elapsed());
+                }
+            }),
+        );
+        noted
+    }
+
+    async fn pass(seconds: u64) {
+        for _ in 0..seconds {
+            advance(Duration::from_secs(1)).await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn late_timers_fire_on_resume() {
+        let gate = Gate::new(Handle::current());
+        let noted = ticking(&gate);
+        tokio::task::yield_now().await;
+        pass(2).await;
+        gate.stop();
+        pass(5).await;
+        assert_eq!(noted.lock().unwrap().len(), 2);
+        gate.resume();
+        tokio::task::yield_now().await;
+        assert_eq!(noted.lock().unwrap().len(), 3, "the timer that ran out meanwhile fires once, late");
+        assert_eq!(noted.lock().unwrap()[2], Duration::from_secs(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_dead_run_no_more_and_let_go_of_everything() {
+        let gate = Gate::new(Handle::current());
+        let noted = ticking(&gate);
+        tokio::task::yield_now().await;
+        pass(1).await;
+        assert_eq!((gate.live(), Arc::strong_count(&noted)), (1, 2));
+        gate.kill();
+        pass(1).await;
+        assert_eq!((gate.live(), Arc::strong_count(&noted)), (0, 1));
+        assert_eq!(noted.lock().unwrap().len(), 1);
+        Spawner::spawn(&gate, Box::pin(async {}));
+        gate.resume();
+        assert_eq!(gate.live(), 0, "nothing starts in a dead process");
+    }
+}

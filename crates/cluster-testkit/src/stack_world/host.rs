@@ -1,0 +1,81 @@
+//! One machine of a stack world: its address, its certificate, its wall clock, and the process that runs on it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use cluster_manager::{Cluster, Credentials, NodeId, WallClock};
+use tokio::time::Instant;
+
+use super::gate::Gate;
+use crate::engine_world::ORIGIN_UNIX_MS;
+
+/// A wall clock that follows virtual time, and can be set.
+#[derive(Debug)]
+pub(super) struct SimWallClock {
+    origin: Instant,
+    set_by_ms: AtomicI64,
+}
+
+impl SimWallClock {
+    pub(super) const fn new(origin: Instant) -> Self {
+        Self { origin, set_by_ms: AtomicI64::new(0) }
+    }
+
+    pub(super) fn step(&self, by_ms: i64) {
+        self.set_by_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+}
+
+impl WallClock for SimWallClock {
+    fn unix_ms(&self) -> u64 {
+        let passed = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        (ORIGIN_UNIX_MS + passed).saturating_add_signed(self.set_by_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// A process on a host.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) cluster: Cluster,
+    /// Everything of the node: endpoint, loop, links.
+    pub(super) node: Gate,
+    /// The user's tasks on top of it.
+    pub(super) application: Gate,
+    /// Listens to its events for the world; not part of it.
+    pub(super) observer: Gate,
+}
+
+impl Process {
+    pub(super) fn kill(&self) {
+        [&self.application, &self.node, &self.observer].into_iter().for_each(Gate::kill);
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct SimHost {
+    pub(super) name: NodeId,
+    pub(super) addr: SocketAddr,
+    /// They outlive the process, as files would.
+    pub(super) credentials: Credentials,
+    pub(super) wall_clock: Arc<SimWallClock>,
+    /// `None` before the first and after the last process.
+    pub(super) process: Option<Process>,
+    /// Processes so far.
+    pub(super) boots: u64,
+    /// Whether the process was told to stop.
+    pub(super) stopping: bool,
+}
+
+impl SimHost {
+    /// The wall clock in the form that certificates are judged by.
+    pub(super) fn unix_time(&self) -> cluster_manager::pool::quic::UnixTime {
+        let clock = Arc::clone(&self.wall_clock);
+        Arc::new(move || Duration::from_millis(clock.unix_ms()))
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.process.is_some() && !self.stopping
+    }
+}
