@@ -7,7 +7,10 @@ use std::time::Duration;
 use cluster_gossip::swim::FarewellProgress;
 use cluster_gossip::{BroadcastError, MemberTable, SharedNodeRegistry};
 use cluster_pool::identity::authority::Validity;
-use cluster_pool::{Authority, ConnectionPool, Credentials, Link, LinkClass, PkiError, PoolError, Spawner};
+use cluster_pool::{
+    Authority, CloseCode, ConnectionPool, Credentials, Link, LinkClass, NoStreams, PkiError, PoolError, Spawner,
+    StreamHandler,
+};
 use cluster_types::{Claim, ClusterName, Event, Incarnation, Member, Metadata, NodeId, State, Subscription};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 use tokio::time::Instant as Moment;
@@ -43,9 +46,14 @@ pub struct MemberInfo {
 pub struct ClusterBuilder {
     credentials: Result<Credentials, PkiError>,
     config: ClusterConfig,
+    streams: Arc<dyn StreamHandler>,
 }
 
 impl ClusterBuilder {
+    fn new(credentials: Result<Credentials, PkiError>, profile: Profile) -> Self {
+        Self { credentials, config: ClusterConfig::new(profile), streams: Arc::new(NoStreams) }
+    }
+
     /// The UDP address to bind; port 0 picks a free one.
     #[must_use]
     pub const fn bind(mut self, addr: SocketAddr) -> Self {
@@ -57,6 +65,13 @@ impl ClusterBuilder {
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut ClusterConfig)) -> Self {
         change(&mut self.config);
+        self
+    }
+
+    /// Serves the streams that members open to this node on data links. Without it they are refused.
+    #[must_use]
+    pub fn streams(mut self, handler: Arc<dyn StreamHandler>) -> Self {
+        self.streams = handler;
         self
     }
 
@@ -76,7 +91,9 @@ impl ClusterBuilder {
         let config = ClusterConfig { swim, ..self.config };
         let (started, ready) = oneshot::channel();
         let name = format!("cluster {}", credentials.name());
-        let thread = std::thread::Builder::new().name(name).spawn(move || io_thread(config, &credentials, started));
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || io_thread(config, &credentials, self.streams, started));
         let thread = thread.map_err(StartError::Thread)?;
         match ready.await {
             Ok(Ok(parts)) => Ok(Cluster(Arc::new(Inner::new(parts, Running::Thread(thread))))),
@@ -100,7 +117,7 @@ impl ClusterBuilder {
         let swim = self.config.swim.clone().check()?;
         let config = ClusterConfig { swim, ..self.config };
         let spawner = Arc::clone(&host.spawner);
-        let (node, parts) = assemble(host, config, &credentials)?;
+        let (node, parts) = assemble(host, config, &credentials, self.streams)?;
         let (ended, running) = oneshot::channel();
         spawner.spawn(Box::pin(async move {
             node.run().await;
@@ -179,7 +196,7 @@ impl Cluster {
     /// A node with credentials, and the settings of a profile.
     #[must_use]
     pub fn builder(credentials: Credentials, profile: Profile) -> ClusterBuilder {
-        ClusterBuilder { credentials: Ok(credentials), config: ClusterConfig::new(profile) }
+        ClusterBuilder::new(Ok(credentials), profile)
     }
 
     /// A node for one machine: a free port of 127.0.0.1, quick verdicts, and credentials from an authority in memory.
@@ -188,7 +205,7 @@ impl Cluster {
         let issue = |name: &NodeId| authority.issue(name, Validity::days(unix_ms() / 1_000, 30));
         let credentials =
             NodeId::new(name).map_err(|e| PkiError::Issue { reason: e.to_string() }).and_then(|n| issue(&n));
-        ClusterBuilder { credentials, config: ClusterConfig::new(Profile::Local) }
+        ClusterBuilder::new(credentials, Profile::Local)
     }
 
     /// An authority in memory, for [`Cluster::local`]: it lives as long as the process.
@@ -333,6 +350,14 @@ impl Cluster {
         let member = self.member(node.as_str()).filter(|member| member.state.is_live());
         let member = member.ok_or_else(|| PoolError::NotAMember { node: node.clone() })?;
         self.0.pool.get_or_create(node, member.addr).await
+    }
+
+    /// Closes this node's links to a member; says whether there were any. They are dialled anew where they are needed: for
+    /// tests, and for a fresh start on a path that has changed. What was open on them ends.
+    pub fn close_links(&self, node: &NodeId) -> bool {
+        let links = [LinkClass::Control, LinkClass::Data].map(|class| self.0.pool.current(class, node));
+        links.iter().flatten().for_each(|link| link.close(CloseCode::DONE));
+        links.iter().any(Option::is_some)
     }
 
     /// Waits until another live process turns out to hold this node's name and to have been there first, and says where it

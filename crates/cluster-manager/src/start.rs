@@ -5,7 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cluster_gossip::SharedNodeRegistry;
-use cluster_pool::{ConnectionPool, Credentials, Hello, PoolConfig, QuicTransport, Role, Serving, Spawner};
+use cluster_pool::{
+    ConnectionPool, Credentials, Hello, PoolConfig, QuicTransport, Role, Serving, Spawner, StreamHandler,
+};
 use cluster_types::{Claim, ClusterName, Incarnation, Life, Seed};
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,6 +36,7 @@ pub(crate) struct Parts {
 pub(crate) fn io_thread(
     config: ClusterConfig,
     credentials: &Credentials,
+    streams: Arc<dyn StreamHandler>,
     started: oneshot::Sender<Result<Parts, StartError>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -44,7 +47,7 @@ pub(crate) fn io_thread(
     runtime.block_on(async {
         let bound = QuicTransport::bind(config.bind, config.quic.clone(), credentials).map_err(StartError::from);
         let host = bound.and_then(|transport| Host::system(Arc::new(transport)).map_err(StartError::Thread));
-        match host.and_then(|host| assemble(host, config, credentials)) {
+        match host.and_then(|host| assemble(host, config, credentials, streams)) {
             Ok((node, parts)) => match started.send(Ok(parts)) {
                 Ok(()) => node.run().await,
                 // Whoever started it has gone.
@@ -87,6 +90,7 @@ pub(crate) fn assemble(
     host: Host,
     config: ClusterConfig,
     credentials: &Credentials,
+    streams: Arc<dyn StreamHandler>,
 ) -> Result<(Node, Parts), StartError> {
     let Host { transport, spawner, wall_clock, seed: random } = host;
     let identity = credentials.identity();
@@ -113,7 +117,7 @@ pub(crate) fn assemble(
     });
     let hello =
         Hello { node, cluster: identity.cluster.clone(), life, incarnation: own.incarnation, addr, draining: false };
-    let serving = Serving { admission: Arc::clone(&guard) as _, ..Serving::default() };
+    let serving = Serving { admission: Arc::clone(&guard) as _, streams };
     let (pool, events) =
         ConnectionPool::start_on(Arc::clone(&spawner), transport, hello, PoolConfig::default(), serving);
     // Set once, here.

@@ -315,6 +315,17 @@ impl EngineWorld {
         Some(self.now.since(began))
     }
 
+    /// Changes the share of datagrams that vanish.
+    pub const fn set_loss(&mut self, loss: f64) {
+        self.paths.set_loss(loss);
+    }
+
+    /// Whether node `i` runs.
+    #[must_use]
+    pub fn is_running(&self, i: usize) -> bool {
+        self.nodes.get(i).is_some_and(|node| node.running)
+    }
+
     /// Virtual time now.
     #[must_use]
     pub const fn now(&self) -> Instant {
@@ -379,6 +390,12 @@ impl EngineWorld {
 #[must_use]
 pub fn name_of(i: usize) -> NodeId {
     NodeId::new(&format!("n{i:03}")).unwrap_or_else(|e| unreachable!("n and digits are a name: {e}"))
+}
+
+/// Which node has a name.
+#[must_use]
+pub fn index_of(name: &NodeId) -> Option<usize> {
+    name.as_str().strip_prefix('n')?.parse().ok()
 }
 
 pub(crate) fn cluster_name() -> ClusterName {

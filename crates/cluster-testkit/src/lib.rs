@@ -1,13 +1,20 @@
 //! Tests of whole clusters, repeatable to the last packet.
 #![doc = include_str!("../README.md")]
 
+pub mod assertions;
 pub mod engine_world;
 pub mod measure;
 pub mod net;
+pub mod scenario;
 pub mod stack_world;
 pub mod trace;
 
+/// For the macros.
+#[doc(hidden)]
+pub use inventory as __inventory;
+
 pub use engine_world::{EngineWorld, Reported, WorldConfig};
 pub use net::LinkModel;
+pub use scenario::{Act, Level, Scenario};
 pub use stack_world::{StackConfig, StackWorld};
 pub use trace::Trace;

@@ -26,6 +26,7 @@ pub use rules::{Group, Guard};
 pub use socket::SimSocket;
 
 use crate::trace::Trace;
+use crate::{always, reachable, sometimes};
 use model::PathState;
 use rules::Rules;
 
@@ -278,17 +279,21 @@ impl Net {
         };
         if self.rules.is_cut(from, to) {
             self.stats.cut += 1;
+            reachable!("a cut stops a packet");
             return self.trace.note_packet(now, from, to, len, None);
         }
         let model = self.rules.model(from, to).unwrap_or(&self.model);
         let seed = self.seed;
         let path = self.paths.entry((from, to)).or_insert_with(|| PathState::new(seed, from, to));
         let deliveries = model.deliver(path, now, len);
+        sometimes!(deliveries.is_empty(), "a path loses a packet");
         if deliveries.is_empty() {
             self.stats.lost += 1;
             self.trace.note_packet(now, from, to, len, None);
         }
         for delivery in deliveries {
+            always!(delivery.at >= now, "no packet arrives before it was sent");
+            sometimes!(delivery.damaged_bit.is_some(), "a packet is damaged on its way");
             self.trace.note_packet(now, from, to, len, Some(delivery.at));
             let mut packet = packet.clone();
             if let Some(bit) = delivery.damaged_bit
@@ -310,6 +315,7 @@ impl Net {
             self.stats.overflowed += 1;
             return;
         }
+        sometimes!(port.inbox.len() > 100, "a hundred packets wait for a process that does not read");
         self.stats.delivered += 1;
         port.inbox_bytes += packet.bytes.len();
         port.inbox.push_back(packet);

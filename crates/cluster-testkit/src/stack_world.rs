@@ -6,6 +6,7 @@
 
 mod gate;
 mod host;
+mod transfer;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,7 @@ use crate::net::{Group, LinkModel, NetStats, SimNet};
 use crate::trace::Trace;
 use gate::Gate;
 use host::{Process, SimHost, SimWallClock};
+use transfer::{CountingSink, Transfers};
 
 /// What a stack world is like.
 #[derive(Debug, Clone)]
@@ -55,6 +57,7 @@ pub struct StackWorld {
     net: SimNet,
     trace: Trace,
     reports: Reports,
+    transfers: Transfers,
     /// Last: dropping it drops every task, and what they hold must still be there.
     runtime: Runtime,
 }
@@ -87,7 +90,8 @@ impl StackWorld {
         drop(runtime.spawn(net.clone().carry()));
         let authority = Authority::generate(cluster_name(), ORIGIN_UNIX_MS / 1_000)
             .unwrap_or_else(|e| panic!("the world needs an authority: {e}"));
-        Self { config, seed, origin, authority, hosts: Vec::new(), net, trace, reports: Reports::default(), runtime }
+        let (hosts, reports, transfers) = (Vec::new(), Reports::default(), Transfers::default());
+        Self { config, seed, origin, authority, hosts, net, trace, reports, transfers, runtime }
     }
 
     /// Starts `count` nodes; all but the first join through it.
@@ -105,6 +109,8 @@ impl StackWorld {
         self.note(&format!("start {i} through {seeds:?}"));
         if i == self.hosts.len() {
             self.add_host();
+        } else if self.hosts.get(i).is_some_and(|host| host.stopping) {
+            self.reap(i);
         }
         let process = self.boot(i);
         let seeds: Vec<SocketAddr> = seeds.iter().map(|&seed| addr_of(seed)).collect();
@@ -143,7 +149,7 @@ impl StackWorld {
         host.stopping = false;
         let seed = self.seed.derive("node", i as u64).derive("boot", host.boots);
         let unix_time = host.unix_time();
-        let builder = Cluster::builder(host.credentials.clone(), self.config.profile);
+        let builder = Cluster::builder(host.credentials.clone(), self.config.profile).streams(Arc::new(CountingSink));
         let mut quic = cluster_manager::ClusterConfig::new(self.config.profile).quic;
         quic.rng_seed = Some(quic_seed(seed));
         quic.unix_time = Some(unix_time);
@@ -252,6 +258,49 @@ impl StackWorld {
         }
     }
 
+    /// Closes a node's links to another, as a path that changed would; they are dialled anew where they are needed.
+    pub fn close_links(&mut self, i: usize, to: usize) {
+        self.note(&format!("close links of {i} to {to}"));
+        if let Some(process) = &self.hosts[i].process {
+            process.cluster.close_links(&self.hosts[to].name);
+        }
+    }
+
+    /// Lets a node send another so many bytes on a stream of its users.
+    pub fn transfer(&mut self, from: usize, to: usize, bytes: u64) {
+        self.note(&format!("transfer {bytes} B {from} -> {to}"));
+        if let Some(process) = &self.hosts[from].process {
+            let (cluster, to) = (process.cluster.clone(), self.hosts[to].name.clone());
+            process.application.spawn_here(self.transfers.clone().run(cluster, to, bytes));
+        }
+    }
+
+    /// Ends the world in order: everybody leaves at once on a network without faults. Says in words what is left that should
+    /// not be: tasks of nodes that have stopped, transfers without an end.
+    pub fn stop_all(&mut self) -> Vec<String> {
+        self.heal();
+        self.set_link(LinkModel::lan());
+        let mut left = Vec::new();
+        if self.transfers.unfinished() > 0 {
+            left.push(format!("{} transfers did not end", self.transfers.unfinished()));
+        }
+        let there: Vec<usize> = (0..self.hosts.len()).filter(|&i| self.hosts[i].process.is_some()).collect();
+        for &i in &there {
+            self.resume(i);
+            if !self.hosts[i].stopping {
+                self.leave(i);
+            }
+        }
+        self.run_for(SHUTDOWN_PATIENCE + Duration::from_secs(1));
+        for i in there {
+            let tasks = self.reap(i);
+            if tasks > 0 {
+                left.push(format!("node {i} has stopped and left {tasks} tasks"));
+            }
+        }
+        left
+    }
+
     /// Sets a node's wall clock forward or back.
     pub fn step_wall_clock(&mut self, i: usize, by_ms: i64) {
         self.note(&format!("step the wall clock of {i} by {by_ms} ms"));
@@ -337,6 +386,12 @@ impl StackWorld {
         Instant::after_origin(self.origin_elapsed())
     }
 
+    /// Whether node `i` runs and was not told to stop.
+    #[must_use]
+    pub fn is_running(&self, i: usize) -> bool {
+        self.hosts.get(i).is_some_and(SimHost::is_running)
+    }
+
     /// Everything reported so far, in order.
     #[must_use]
     pub fn reports(&self) -> Vec<Reported> {
@@ -379,7 +434,7 @@ impl StackWorld {
     /// The nodes that run and were not told to stop.
     #[must_use]
     pub fn running(&self) -> Vec<usize> {
-        (0..self.hosts.len()).filter(|&i| self.hosts[i].is_running()).collect()
+        (0..self.hosts.len()).filter(|&i| self.is_running(i)).collect()
     }
 
     /// The name of node `i`.

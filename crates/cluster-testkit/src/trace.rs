@@ -45,6 +45,7 @@ struct Inner {
     checkpoints: Vec<u128>,
     window: Range<u64>,
     lines: Vec<String>,
+    last_at: Duration,
 }
 
 /// The trace of one world. Cheap to clone; clones are the same trace.
@@ -61,7 +62,14 @@ impl Trace {
     /// A trace that keeps the lines of these events, counted from 0. `0..u64::MAX` keeps all: a hundred bytes an event.
     #[must_use]
     pub fn with_lines(window: Range<u64>) -> Self {
-        let inner = Inner { hash: Rolling::BASIS, events: 0, checkpoints: Vec::new(), window, lines: Vec::new() };
+        let inner = Inner {
+            hash: Rolling::BASIS,
+            events: 0,
+            checkpoints: Vec::new(),
+            window,
+            lines: Vec::new(),
+            last_at: Duration::ZERO,
+        };
         Self(Arc::new(Mutex::new(inner)))
     }
 
@@ -72,6 +80,7 @@ impl Trace {
     /// A packet was given to the network; it arrives at `arrival`, or never.
     pub(crate) fn note_packet(&self, at: Duration, from: usize, to: usize, len: usize, arrival: Option<Duration>) {
         let mut inner = self.lock();
+        inner.last_at = at;
         inner.hash.add(nanos(at));
         inner.hash.add(((from as u64) << 32) ^ to as u64);
         inner.hash.add(len as u64);
@@ -90,6 +99,7 @@ impl Trace {
     /// Something was done to the world.
     pub(crate) fn note_text(&self, at: Duration, text: &str) {
         let mut inner = self.lock();
+        inner.last_at = at;
         inner.hash.add(nanos(at));
         inner.hash.add_text(text);
         inner.end_event(|| format!("{at:?} {text}"));
@@ -105,6 +115,12 @@ impl Trace {
     #[must_use]
     pub fn events(&self) -> u64 {
         self.lock().events
+    }
+
+    /// When the last one was, since the world's origin.
+    #[must_use]
+    pub fn last_at(&self) -> Duration {
+        self.lock().last_at
     }
 
     /// The hash after each thousand events.

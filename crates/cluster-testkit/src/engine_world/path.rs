@@ -20,6 +20,10 @@ impl Paths {
         Self { seed, latency, loss, cuts: BTreeSet::new(), drawn: BTreeMap::new() }
     }
 
+    pub(super) const fn set_loss(&mut self, loss: f64) {
+        self.loss = loss;
+    }
+
     pub(super) fn cut(&mut self, left: &[usize], right: &[usize]) {
         self.cut_one_way(left, right);
         self.cut_one_way(right, left);

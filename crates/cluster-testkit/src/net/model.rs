@@ -5,6 +5,8 @@ use std::time::Duration;
 use cluster_types::Seed;
 use serde::{Deserialize, Serialize};
 
+use crate::{reachable, sometimes};
+
 /// How long a packet is under way, one way. Whole milliseconds: the runtime's timers know nothing finer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Latency {
@@ -125,6 +127,7 @@ impl LinkModel {
         let Some(departure) = path.depart(self.bandwidth, now, len) else { return Deliveries::default() };
         let mut at = departure + self.latency.draw(path, draws.fraction(2));
         if draws.fraction(3) < self.reorder {
+            reachable!("a packet is held back and overtaken");
             at += HELD_BACK.mul_f64(draws.fraction(4));
         } else {
             at = at.max(path.last_arrival);
@@ -133,6 +136,7 @@ impl LinkModel {
         let bit = draws.below(5, (len * 8).max(1) as u64);
         let damaged_bit = (draws.fraction(6) < self.damage).then_some(bit as usize);
         let again = draws.fraction(7) < self.duplicate;
+        sometimes!(again, "a packet arrives twice");
         let twin = again.then(|| Delivery { at: at + ms(1), damaged_bit: None });
         Deliveries([Some(Delivery { at, damaged_bit }), twin])
     }
@@ -235,6 +239,7 @@ impl PathState {
         let rate = bytes_per_s.max(1) as f64;
         let begin = self.free_at.max(now);
         if (begin - now).as_secs_f64() * rate + len as f64 > queue_bytes as f64 {
+            reachable!("the queue of a thin link is full");
             return None;
         }
         self.free_at = begin + Duration::from_secs_f64(len as f64 / rate);

@@ -16,6 +16,8 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use crate::sometimes;
+
 const RUNNING: u8 = 0;
 const STOPPED: u8 = 1;
 const DEAD: u8 = 2;
@@ -55,6 +57,7 @@ impl Gate {
     pub(super) fn resume(&self) {
         if self.0.mode.compare_exchange(STOPPED, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             let parked = std::mem::take(&mut *self.0.parked.lock().unwrap_or_else(PoisonError::into_inner));
+            sometimes!(!parked.is_empty(), "a stopped process has been woken meanwhile");
             parked.into_iter().for_each(Waker::wake);
         }
     }

@@ -21,7 +21,6 @@ fn met(n: usize, seed: u64) -> StackWorld {
 #[test]
 fn a_cluster_meets_loses_one_and_forgives_a_pause() {
     let mut world = met(5, 1);
-    eprintln!("{:?} {:?}", world.packets(), world.now());
     world.pause(2);
     world.run_for(secs(5));
     world.resume(2);
@@ -36,5 +35,4 @@ fn a_cluster_meets_loses_one_and_forgives_a_pause() {
         let took = reported.at.since(at);
         assert!(took > secs(5) && took < secs(7), "{took:?}");
     }
-    eprintln!("{:?} {:?} {:x}", world.packets(), world.now(), world.trace().hash());
 }

@@ -1,74 +1,24 @@
-//! Runs simulations by name and prints what came of them. `cargo xtask sim` calls it.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
-#![expect(clippy::disallowed_methods, reason = "it tells how long its work took; nothing is decided by it")]
+//! Membership in figures: the tables of docs/membership.md.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::{Parser, Subcommand};
 use cluster_failure::{PauseBudget, VoteRule};
 use cluster_gossip::{PlanKind, SwimConfig};
 use cluster_testkit::measure::{Conditions, Outcome, html, markdown, measure};
 use cluster_testkit::{EngineWorld, WorldConfig};
 
-#[derive(Debug, Parser)]
-#[command(about = "Simulated clusters: measurements and scenarios")]
-struct Cli {
-    /// Worlds run at once. The largest run alone, whatever is said here: ten thousand nodes take 11 GB.
-    #[arg(long, global = true, default_value_t = 2)]
-    jobs: usize,
-    /// Seed of every world.
-    #[arg(long, global = true, default_value_t = 1)]
-    seed: u64,
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// Detection, dissemination, mistakes and cost by size and loss; ten to twenty minutes up to 10,000 nodes.
-    Membership {
-        /// The largest cluster.
-        #[arg(long, default_value_t = 10_000)]
-        nodes_max: usize,
-        /// Writes the plots and the table to this file.
-        #[arg(long)]
-        html: Option<PathBuf>,
-    },
-    /// Which settings are the defaults, and why: observers, probe rate, pause budget and votes against each other.
-    Decide,
-    /// Bytes a known member costs, facts that all share aside: the slope of resident memory between two sizes; and how much
-    /// faster than real time a large cluster runs.
-    Memory,
-    /// No healthy node is declared failed: a hundred virtual hours of a hundred nodes at 0 to 15 % loss.
-    Quiet {
-        /// Virtual hours in all.
-        #[arg(long, default_value_t = 100)]
-        hours: u64,
-    },
-}
-
-fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let began = Instant::now();
-    let good = match &cli.what {
-        What::Membership { nodes_max, html } => membership(&cli, *nodes_max, html.as_ref()),
-        What::Decide => decide(&cli),
-        What::Memory => memory(),
-        What::Quiet { hours } => quiet(&cli, *hours),
-    };
-    eprintln!("took {:.0} s", began.elapsed().as_secs_f64());
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
 /// From here on a world runs alone.
 const LARGE: usize = 5_000;
 
 /// Runs every measurement, several at once, the large ones first and alone; in the order given.
-fn run_all(cli: &Cli, all: &[Conditions], rest: impl Fn(&Conditions) -> Duration + Sync) -> Vec<(Conditions, Outcome)> {
+fn run_all(
+    jobs: usize,
+    all: &[Conditions],
+    rest: impl Fn(&Conditions) -> Duration + Sync,
+) -> Vec<(Conditions, Outcome)> {
     let mut order: Vec<usize> = (0..all.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(all[i].nodes));
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -94,7 +44,7 @@ fn run_all(cli: &Cli, all: &[Conditions], rest: impl Fn(&Conditions) -> Duration
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..cli.jobs.max(1) {
+        for _ in 0..jobs.max(1) {
             scope.spawn(work);
         }
     });
@@ -102,11 +52,11 @@ fn run_all(cli: &Cli, all: &[Conditions], rest: impl Fn(&Conditions) -> Duration
     all.iter().cloned().zip(outcomes).filter_map(|(conditions, outcome)| Some((conditions, outcome?))).collect()
 }
 
-fn membership(cli: &Cli, nodes_max: usize, page: Option<&PathBuf>) -> bool {
+pub(crate) fn membership(jobs: usize, seed: u64, nodes_max: usize, page: Option<&PathBuf>) -> bool {
     let mut all = Vec::new();
     for nodes in [10, 30, 100, 300, 1_000, 3_000, 10_000].into_iter().filter(|nodes| *nodes <= nodes_max) {
         let swim = SwimConfig::lan();
-        let row = |loss, pauses| Conditions { nodes, loss, pauses, swim: swim.clone(), seed: cli.seed };
+        let row = |loss, pauses| Conditions { nodes, loss, pauses, swim: swim.clone(), seed };
         if nodes >= LARGE {
             all.extend([0.0, 0.15].map(|loss| row(loss, false)));
         } else {
@@ -115,7 +65,7 @@ fn membership(cli: &Cli, nodes_max: usize, page: Option<&PathBuf>) -> bool {
         }
     }
     let rest = |c: &Conditions| Duration::from_secs(if c.nodes >= LARGE { 10 } else { 60 });
-    let rows = run_all(cli, &all, rest);
+    let rows = run_all(jobs, &all, rest);
     println!("{}", markdown(&rows));
     if let Some(path) = page {
         if let Err(error) = std::fs::write(path, html(&rows)) {
@@ -128,7 +78,7 @@ fn membership(cli: &Cli, nodes_max: usize, page: Option<&PathBuf>) -> bool {
     rows.len() == all.len() && rows.iter().all(|(c, outcome)| c.loss > 0.2 || outcome.false_failed == 0)
 }
 
-fn decide(cli: &Cli) -> bool {
+pub(crate) fn decide(jobs: usize, seed: u64) -> bool {
     let ms = Duration::from_millis;
     let lan = SwimConfig::lan();
     let budget = |pause, period, votes| {
@@ -167,12 +117,12 @@ fn decide(cli: &Cli) -> bool {
             // A thousand show the cost and the reach; what they get wrong, three hundred show as well.
             let all = [(0.0, false), (0.15, false), (0.0, true)];
             for (loss, pauses) in all.into_iter().take(if nodes < 1_000 { 3 } else { 1 }) {
-                rows.push((*name, Conditions { nodes, loss, pauses, swim: swim.clone(), seed: cli.seed }));
+                rows.push((*name, Conditions { nodes, loss, pauses, swim: swim.clone(), seed }));
             }
         }
     }
     let all: Vec<Conditions> = rows.iter().map(|(_, conditions)| conditions.clone()).collect();
-    let outcomes = run_all(cli, &all, |_| Duration::from_secs(60));
+    let outcomes = run_all(jobs, &all, |_| Duration::from_secs(60));
     for (name, _) in &variants {
         let these: Vec<_> =
             rows.iter().zip(&outcomes).filter(|((n, _), _)| n == name).map(|(_, row)| row.clone()).collect();
@@ -188,7 +138,7 @@ fn resident() -> u64 {
     pages.unwrap_or(0) * 4_096
 }
 
-fn memory() -> bool {
+pub(crate) fn memory() -> bool {
     let mut worlds = Vec::new();
     let mut points = Vec::new();
     for nodes in [1_000usize, 2_000] {
@@ -209,14 +159,14 @@ fn memory() -> bool {
     per_member > 0.0
 }
 
-fn quiet(cli: &Cli, hours: u64) -> bool {
+pub(crate) fn quiet(jobs: usize, seed: u64, hours: u64) -> bool {
     let losses = [0.0, 0.05, 0.10, 0.15];
     let mut all = Vec::new();
     for hour in 0..hours {
         let loss = losses[(hour % 4) as usize];
-        all.push(Conditions { nodes: 100, loss, pauses: false, swim: SwimConfig::lan(), seed: cli.seed + hour });
+        all.push(Conditions { nodes: 100, loss, pauses: false, swim: SwimConfig::lan(), seed: seed + hour });
     }
-    let rows = run_all(cli, &all, |_| Duration::from_secs(3_600));
+    let rows = run_all(jobs, &all, |_| Duration::from_secs(3_600));
     for loss in losses {
         let these: Vec<&(Conditions, Outcome)> = rows.iter().filter(|(c, _)| c.loss.total_cmp(&loss).is_eq()).collect();
         let watched: f64 = these.iter().map(|(_, outcome)| outcome.watched.as_secs_f64() / 3_600.0).sum();

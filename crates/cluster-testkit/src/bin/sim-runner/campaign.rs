@@ -1,0 +1,245 @@
+//! Many seeds of many scenarios, each in a worker process; what they found, what they covered, how fast.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use cluster_testkit::Level;
+use cluster_testkit::scenario::{CATALOGUE, Entry, entry};
+
+use super::coverage::Coverage;
+use super::worker::{Job, Told};
+use super::{bundle, verify};
+
+/// What to run.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// One scenario; all of them if none is named.
+    name: Option<String>,
+    /// So many seeds, spread over the scenarios.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// Exactly this seed.
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// All at this level: L0, the pure engine, or L1, the whole stack.
+    #[arg(long, value_parser = super::parse_level)]
+    level: Option<Level>,
+    /// Runs each seed twice, in two processes, and compares the traces.
+    #[arg(long)]
+    verify: bool,
+    /// Where to write what belongs to a failure.
+    #[arg(long, default_value = "target/sim")]
+    bundles: PathBuf,
+}
+
+/// A run over at least so many seeds of all scenarios fails when a site was never hit.
+const COVERAGE_FROM: usize = 200;
+
+/// The names, and what they are about.
+pub(crate) fn list() {
+    for Entry { name, about, .. } in CATALOGUE {
+        println!("{name:<20} {about}");
+    }
+}
+
+/// Runs them; says whether all was well.
+pub(crate) fn run(options: &Options, workers: usize) -> bool {
+    let chosen: Vec<&Entry> = match &options.name {
+        None => CATALOGUE.iter().collect(),
+        Some(name) => match entry(name) {
+            Some(entry) => vec![entry],
+            None => {
+                eprintln!("error: there is no scenario {name:?}; these there are:");
+                list();
+                return false;
+            }
+        },
+    };
+    let jobs = jobs(options, &chosen);
+    if jobs.is_empty() {
+        eprintln!("error: nothing to run: {:?} has nothing to show at that level", options.name);
+        return false;
+    }
+    let began = Instant::now();
+    let told = work_through(&jobs, workers, options.verify);
+    let results: Vec<(&Job, &Told)> = jobs.iter().zip(&told).collect();
+    summary(&results, began.elapsed());
+    let failed: Vec<&(&Job, &Told)> = results.iter().filter(|(_, told)| !told.findings.is_empty()).collect();
+    for (job, told) in &failed {
+        println!("\n{} seed {} at {} broke a promise:", job.scenario, job.seed, job.level);
+        told.findings.iter().for_each(|finding| println!("  {finding}"));
+        println!("  again: cargo xtask sim {} --seed {} --level {}", job.scenario, job.seed, job.level);
+        match bundle::write(&options.bundles, job) {
+            Ok(path) => println!("  schedule, trace and report: {}", path.display()),
+            Err(error) => println!("  the bundle cannot be written to {}: {error}", options.bundles.display()),
+        }
+    }
+    let all_covered = options.name.is_some() || covered(&results);
+    if failed.is_empty() && all_covered {
+        println!("\nall {} runs kept every promise", results.len());
+    }
+    failed.is_empty() && all_covered
+}
+
+/// Prints the table; says whether it may pass.
+fn covered(results: &[(&Job, &Told)]) -> bool {
+    let mut coverage = Coverage::default();
+    for (job, told) in results {
+        coverage.add(job, &told.sites);
+    }
+    println!("\n{coverage}");
+    let many = results.len() >= COVERAGE_FROM;
+    if !many {
+        println!("missed sites fail a run of {COVERAGE_FROM} seeds and more");
+    }
+    !many || coverage.missed() == 0
+}
+
+/// The seeds of each scenario, in turn, until there are enough.
+fn jobs(options: &Options, chosen: &[&Entry]) -> Vec<Job> {
+    let job = |entry: &Entry, seed: u64, n: u64| {
+        let level = options.level.unwrap_or_else(|| entry.level(n));
+        let scenario = entry.name.to_owned();
+        (level == Level::L1 || entry.at_l0).then_some(Job { scenario, seed, level, lines_from: 0, lines_to: 0 })
+    };
+    if let Some(seed) = options.seed {
+        return chosen.iter().filter_map(|entry| job(entry, seed, 0)).collect();
+    }
+    let mut jobs = Vec::new();
+    // What is capped leaves its share to the others.
+    for n in 0.. {
+        let before = jobs.len();
+        for entry in chosen.iter().filter(|entry| n < entry.runs_max) {
+            if (jobs.len() as u64) < options.seeds {
+                jobs.extend(job(entry, n + 1, n));
+            }
+        }
+        if jobs.len() == before {
+            break;
+        }
+    }
+    jobs
+}
+
+fn work_through(jobs: &[Job], workers: usize, twice: bool) -> Vec<Told> {
+    // The longest first, so that none is left alone at the end.
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(entry(&jobs[i].scenario).map(|e| (e.runs_max < u64::MAX, e.large))));
+    let (next, progress) = (AtomicUsize::new(0), Progress::new(jobs.len()));
+    let results: Mutex<Vec<Told>> = Mutex::new(vec![Told::default(); jobs.len()]);
+    std::thread::scope(|scope| {
+        for _ in 0..workers.max(1) {
+            scope.spawn(|| {
+                while let Some(&i) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let told = if twice { verify::run_twice(&jobs[i]) } else { run_one(&jobs[i]) };
+                    progress.note(&told);
+                    results.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[i] = told;
+                }
+            });
+        }
+    });
+    progress.end();
+    results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Runs a job in a process of its own. Whatever becomes of the process is a finding.
+pub(crate) fn run_one(job: &Job) -> Told {
+    run_one_with(job, "off")
+}
+
+pub(crate) fn run_one_with(job: &Job, log: &str) -> Told {
+    let failed = |what: String| Told { findings: vec![what], ..Told::default() };
+    let exe = match std::env::current_exe() {
+        Ok(exe) => exe,
+        Err(error) => return failed(format!("this program does not find itself: {error}")),
+    };
+    let output = Command::new(exe).args(job.args()).env("RUST_LOG", log).stdin(Stdio::null()).output();
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => return failed(format!("the worker did not start: {error}")),
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.lines().last().map(serde_json::from_str) {
+        Some(Ok(told)) => told,
+        _ => failed(format!("the worker ended with {}: {}", output.status, tail(&output.stderr))),
+    }
+}
+
+/// The last lines of what a worker said.
+fn tail(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(6)..].join(" | ")
+}
+
+/// The live line.
+struct Progress {
+    all: usize,
+    began: Instant,
+    /// Done, failed, virtual milliseconds.
+    so_far: Mutex<(usize, usize, u64)>,
+}
+
+impl Progress {
+    fn new(all: usize) -> Self {
+        Self { all, began: Instant::now(), so_far: Mutex::new((0, 0, 0)) }
+    }
+
+    fn note(&self, told: &Told) {
+        let mut so_far = self.so_far.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        so_far.0 += 1;
+        so_far.1 += usize::from(!told.findings.is_empty());
+        so_far.2 += told.span_ms;
+        let (done, failed, span) = *so_far;
+        let took = self.began.elapsed().as_secs_f64().max(0.001);
+        let line = format!(
+            "{done} of {} seeds, {failed} failed, {:.1} seeds/s, {:.0} times real time",
+            self.all,
+            done as f64 / took,
+            span as f64 / 1_000.0 / took
+        );
+        // Where nobody watches, a line now and then.
+        if std::io::stderr().is_terminal() {
+            eprint!("\r{line}  ");
+            // A terminal that is gone wants no progress.
+            let _ = std::io::stderr().flush();
+        } else if done.is_multiple_of(100) {
+            eprintln!("{line}");
+        }
+    }
+
+    fn end(&self) {
+        if std::io::stderr().is_terminal() {
+            eprintln!();
+        }
+    }
+}
+
+fn summary(results: &[(&Job, &Told)], took: Duration) {
+    let mut rows: BTreeMap<(&str, Level), (usize, usize, u64, u64)> = BTreeMap::new();
+    for (job, told) in results {
+        let row = rows.entry((&job.scenario, job.level)).or_default();
+        row.0 += 1;
+        row.1 += usize::from(!told.findings.is_empty());
+        row.2 += told.span_ms;
+        row.3 += told.events;
+    }
+    println!("| scenario | level | seeds | failed | virtual time | events |\n|---|---|---|---|---|---|");
+    for ((name, level), (seeds, failed, span, events)) in &rows {
+        println!("| {name} | {level} | {seeds} | {failed} | {:.0} s | {events} |", *span as f64 / 1_000.0);
+    }
+    for level in [Level::L0, Level::L1] {
+        let these = rows.iter().filter(|((_, l), _)| *l == level).map(|(_, row)| row);
+        let (seeds, span) = these.fold((0, 0), |(seeds, span), row| (seeds + row.0, span + row.2));
+        if seeds > 0 {
+            println!("{level}: {seeds} seeds, {:.1} virtual hours", span as f64 / 3_600_000.0);
+        }
+    }
+    println!("{} runs in {:.0} s", results.len(), took.as_secs_f64());
+}

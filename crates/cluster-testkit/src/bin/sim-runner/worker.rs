@@ -1,0 +1,135 @@
+//! One seed of one scenario in a process of its own: nothing that an earlier seed left behind can touch it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use cluster_testkit::assertions::{Seen, catalogue};
+use cluster_testkit::scenario::{Outcome, entry, run_traced};
+use cluster_testkit::{Level, Scenario, Trace};
+use serde::{Deserialize, Serialize};
+
+/// What one process does.
+#[derive(Debug, Clone, Args, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Job {
+    /// The scenario.
+    pub(crate) scenario: String,
+    /// The seed.
+    #[arg(long)]
+    pub(crate) seed: u64,
+    /// How much of the real thing runs.
+    #[arg(long, value_parser = super::parse_level)]
+    pub(crate) level: Level,
+    /// Keep the lines of the trace from this event on.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) lines_from: u64,
+    /// And up to before this one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) lines_to: u64,
+}
+
+impl Job {
+    /// The job on the command line of a worker.
+    pub(crate) fn args(&self) -> Vec<String> {
+        let Self { scenario, seed, level, lines_from, lines_to } = self;
+        let pairs = [("--seed", seed.to_string()), ("--level", level.to_string())];
+        let window = [("--lines-from", lines_from.to_string()), ("--lines-to", lines_to.to_string())];
+        let rest = pairs.into_iter().chain(window).flat_map(|(flag, value)| [flag.to_owned(), value]);
+        ["one".to_owned(), scenario.clone()].into_iter().chain(rest).collect()
+    }
+
+    pub(crate) fn window(mut self, window: Range<u64>) -> Self {
+        (self.lines_from, self.lines_to) = (window.start, window.end);
+        self
+    }
+}
+
+/// What a worker tells.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) findings: Vec<String>,
+    pub(crate) hash: String,
+    pub(crate) events: u64,
+    pub(crate) span_ms: u64,
+    pub(crate) left_out: usize,
+    pub(crate) checkpoints: Vec<String>,
+    pub(crate) sites: Vec<Seen>,
+    pub(crate) reported: BTreeMap<String, usize>,
+    pub(crate) lines: Vec<String>,
+}
+
+/// Plays the job and prints what came of it.
+pub(crate) fn work(job: &Job) -> ExitCode {
+    let Some(entry) = entry(&job.scenario) else {
+        eprintln!("error: there is no scenario {:?}; `sim-runner list` names them", job.scenario);
+        return ExitCode::from(2);
+    };
+    let trace = Trace::with_lines(job.lines_from..job.lines_to);
+    watch(trace.clone());
+    let told = play(&entry.scenario(job.seed), job.level, job.seed, &trace);
+    match serde_json::to_string(&told) {
+        Ok(line) => println!("{line}"),
+        Err(error) => {
+            eprintln!("error: the outcome cannot be written: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Plays a scenario with everything watched.
+pub(crate) fn play(scenario: &Scenario, level: Level, seed: u64, trace: &Trace) -> Told {
+    let Outcome { findings, hash, events, reports, span, left_out } = run_traced(scenario, level, seed, trace.clone());
+    let mut findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    let sites = catalogue();
+    let broken = sites.iter().filter(|seen| seen.is_broken());
+    findings.extend(broken.map(|seen| format!("always: {} ({}), {} times not", seen.name, seen.place, seen.misses)));
+    let mut reported = BTreeMap::new();
+    for report in &reports {
+        *reported.entry(report.kind.as_str().to_owned()).or_default() += 1;
+    }
+    let mut lines = trace.lines();
+    if lines.is_empty() && trace.events() == 0 {
+        // The engine's world keeps no packets: its reports are its trace.
+        lines =
+            reports.iter().map(|r| format!("{:?} node {} reports {:?}", r.at.since_origin(), r.by, r.kind)).collect();
+    }
+    Told {
+        findings,
+        hash: format!("{hash:032x}"),
+        events,
+        span_ms: u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
+        left_out,
+        checkpoints: trace.checkpoints().iter().map(|hash| format!("{hash:032x}")).collect(),
+        sites,
+        reported,
+        lines,
+    }
+}
+
+/// Nothing has happened for so long in real time: somebody spins and lets no virtual time pass.
+const LIVELOCK: Duration = Duration::from_secs(30);
+
+/// Ends the process when the world no longer moves.
+fn watch(trace: Trace) {
+    std::thread::spawn(move || {
+        let mut last = (0, 0);
+        loop {
+            std::thread::sleep(LIVELOCK);
+            let now = (trace.events(), trace.last_at().as_millis());
+            // A world of the engine alone has no trace, and no tasks that could spin.
+            if now == last && now.0 > 0 {
+                let what =
+                    format!("livelock: nothing has happened for {LIVELOCK:?} since {} ms of virtual time", now.1);
+                let told = Told { findings: vec![what], events: now.0, ..Told::default() };
+                if let Ok(line) = serde_json::to_string(&told) {
+                    println!("{line}");
+                }
+                std::process::exit(0);
+            }
+            last = now;
+        }
+    });
+}

@@ -1,0 +1,208 @@
+//! A scenario: a cluster, what is done to it and when, and what must hold. It is plain data, so that it can be printed, kept,
+//! cut down and run again, on the pure engine (L0) and on the whole stack (L1) alike.
+//!
+//! A seed expands to a schedule; the schedule, not the seed, is what a saved regression keeps, since a seed means another
+//! schedule after the next change of the code.
+
+mod catalogue;
+mod checks;
+mod run;
+mod stage;
+mod truth;
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use catalogue::{CATALOGUE, Entry, entry};
+pub use checks::Finding;
+pub use run::{Outcome, run, run_traced};
+pub use stage::Stage;
+
+use crate::net::LinkModel;
+
+/// How much of the real thing runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Level {
+    /// The pure engine on an event heap.
+    L0,
+    /// The whole stack over the simulated network.
+    L1,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::L0 => "L0",
+            Self::L1 => "L1",
+        })
+    }
+}
+
+/// One thing that is done to a world.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Act {
+    /// A process starts, for the first time or after its end, and joins through these nodes. Numbers where nobody is are
+    /// seeds that never answer.
+    Start {
+        /// Which node.
+        node: usize,
+        /// Through whom.
+        seeds: Vec<usize>,
+    },
+    /// A process dies at once.
+    Crash(usize),
+    /// A process is told to leave and to stop.
+    Leave(usize),
+    /// A process is stopped, as by SIGSTOP.
+    Pause(usize),
+    /// It goes on.
+    Resume(usize),
+    /// The user's tasks on a node block; the node itself goes on.
+    BlockApplication(usize),
+    /// Nothing from the first gets to the second.
+    Cut {
+        /// Senders.
+        from: Vec<usize>,
+        /// Receivers.
+        to: Vec<usize>,
+    },
+    /// Nothing passes between the two groups.
+    Split(Vec<usize>, Vec<usize>),
+    /// All paths are open again, and as [`Act::Links`] said last.
+    Heal,
+    /// All paths are like this from now on.
+    Links(LinkModel),
+    /// A wall clock is set by so many milliseconds.
+    StepWallClock {
+        /// Whose.
+        node: usize,
+        /// Forward, or back.
+        by_ms: i64,
+    },
+    /// A node closes its links to another; they are dialled anew where they are needed.
+    CloseLinks {
+        /// Who closes.
+        node: usize,
+        /// To whom.
+        to: usize,
+    },
+    /// A node sends another so many bytes on a stream of the users.
+    Transfer {
+        /// Who sends.
+        from: usize,
+        /// To whom.
+        to: usize,
+        /// How much.
+        bytes: u64,
+    },
+}
+
+/// An act and its time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Milliseconds since the beginning.
+    pub at_ms: u64,
+    /// What is done.
+    pub act: Act,
+}
+
+/// What must hold beside what must always hold: legal orders of states, incarnations that only rise, no verdict on a member
+/// that is alive and reachable, none earlier than five seconds after what caused it, agreement of all at the end, nothing left
+/// of a process that was told to stop.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Expect {
+    /// Nobody is suspected, let alone declared failed.
+    pub calm: bool,
+    /// Nobody is declared failed.
+    pub no_failures: bool,
+    /// Each crash is known to all by then.
+    pub crash_known_within_ms: Option<u64>,
+    /// Each farewell is known to all by then.
+    pub leave_known_within_ms: Option<u64>,
+    /// After the last start, all know all by then.
+    pub met_within_ms: Option<u64>,
+    /// Bytes a node and second, on the wire, over the whole run.
+    pub bytes_per_s_max: Option<f64>,
+}
+
+/// A cluster, what is done to it, and what must hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// Its name in the catalogue.
+    pub name: String,
+    /// The paths at the beginning.
+    pub links: LinkModel,
+    /// What is done, in order of time.
+    pub steps: Vec<Step>,
+    /// When it ends. The last part should be quiet, for agreement is expected then.
+    pub until_ms: u64,
+    /// What must hold.
+    pub expect: Expect,
+}
+
+impl Scenario {
+    /// A scenario on a faultless local network in which nothing happens yet.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let name = name.to_owned();
+        Self { name, links: LinkModel::lan(), steps: Vec::new(), until_ms: 0, expect: Expect::default() }
+    }
+
+    /// Does something at a time. It lasts at least that long, then.
+    #[must_use]
+    pub fn at(mut self, at: Duration, act: Act) -> Self {
+        let at_ms = millis(at);
+        let place = self.steps.partition_point(|step| step.at_ms <= at_ms);
+        self.steps.insert(place, Step { at_ms, act });
+        self.until_ms = self.until_ms.max(at_ms);
+        self
+    }
+
+    /// Starts `count` nodes at the beginning, joining through the first.
+    #[must_use]
+    pub fn cluster(mut self, count: usize) -> Self {
+        for node in 0..count {
+            let seeds = if node == 0 { vec![] } else { vec![0] };
+            self = self.at(Duration::ZERO, Act::Start { node, seeds });
+        }
+        self
+    }
+
+    /// Lets so much time pass after the last act.
+    #[must_use]
+    pub const fn then_quiet(mut self, span: Duration) -> Self {
+        self.until_ms += millis(span);
+        self
+    }
+
+    /// Says what must hold.
+    #[must_use]
+    pub fn expecting(mut self, change: impl FnOnce(&mut Expect)) -> Self {
+        change(&mut self.expect);
+        self
+    }
+
+    /// The paths from the beginning on.
+    #[must_use]
+    pub fn over(mut self, links: LinkModel) -> Self {
+        self.links = links;
+        self
+    }
+
+    /// How many nodes there ever are.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        let started = self.steps.iter().filter_map(|step| match step.act {
+            Act::Start { node, .. } => Some(node + 1),
+            _ => None,
+        });
+        started.max().unwrap_or(0)
+    }
+}
+
+const fn millis(span: Duration) -> u64 {
+    span.as_secs() * 1_000 + span.subsec_millis() as u64
+}

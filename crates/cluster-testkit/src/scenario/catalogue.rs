@@ -1,0 +1,183 @@
+//! The scenarios by name. Each expands a seed to a schedule: who, when and for how long is drawn, what must hold is not.
+
+mod ends;
+mod network;
+mod processes;
+mod starts;
+
+use std::time::Duration;
+
+use cluster_types::Seed;
+use cluster_types::seed::Draws;
+
+use super::{Level, Scenario};
+
+/// A scenario by name.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// Its name, as on the command line.
+    pub name: &'static str,
+    /// What happens, in one line.
+    pub about: &'static str,
+    /// Whether a run at L1 costs seconds rather than a fraction of one: most seeds of it are run at L0.
+    pub large: bool,
+    /// More seeds than this show nothing new.
+    pub runs_max: u64,
+    l1_runs_max: u64,
+    /// Whether the engine alone (L0) can show anything of it.
+    pub at_l0: bool,
+    expand: fn(&mut Draws) -> Scenario,
+}
+
+impl Entry {
+    /// The schedule of a seed.
+    #[must_use]
+    pub fn scenario(&self, seed: u64) -> Scenario {
+        let mut draws = Seed::new(seed).derive(self.name, 0).stream();
+        let mut scenario = (self.expand)(&mut draws);
+        self.name.clone_into(&mut scenario.name);
+        scenario
+    }
+
+    /// The level at which the `n`-th seed of many is run: the whole stack, but for most seeds of what is large.
+    #[must_use]
+    pub const fn level(&self, n: u64) -> Level {
+        if self.at_l0 && n >= self.l1_runs_max { Level::L0 } else { Level::L1 }
+    }
+}
+
+const fn small(name: &'static str, about: &'static str, expand: fn(&mut Draws) -> Scenario) -> Entry {
+    Entry { name, about, large: false, at_l0: true, runs_max: u64::MAX, l1_runs_max: u64::MAX, expand }
+}
+
+const fn large(name: &'static str, about: &'static str, expand: fn(&mut Draws) -> Scenario) -> Entry {
+    Entry { large: true, l1_runs_max: 10, ..small(name, about, expand) }
+}
+
+const fn stack_only(name: &'static str, about: &'static str, expand: fn(&mut Draws) -> Scenario) -> Entry {
+    Entry { at_l0: false, ..small(name, about, expand) }
+}
+
+/// All of them.
+pub const CATALOGUE: &[Entry] = &[
+    small("cold-start-3", "three nodes start within half a second", |d| starts::cold(d, 3)),
+    large("cold-start-30", "thirty nodes start within half a second", |d| starts::cold(d, 30)),
+    large("cold-start-100", "a hundred nodes start within half a second", |d| starts::cold(d, 100)),
+    large("mass-join", "two hundred nodes join one seed within a second", starts::mass_join),
+    small("dead-seeds", "a node joins through twenty seeds of which nineteen are dead", starts::dead_seeds),
+    small("late-seed", "the only seed starts after the others", starts::late_seed),
+    small("crash-one", "one of a few dies", ends::crash_one),
+    large("crash-tenth", "a tenth of fifty die at once", ends::crash_tenth),
+    small("quick-restart", "a node dies and is back after 200 ms", ends::quick_restart),
+    small("slow-restart", "a node dies and is back after it was declared failed", ends::slow_restart),
+    small("rolling-restart", "one after the other leaves and comes back", ends::rolling_restart),
+    small("all-leave", "a whole cluster leaves at the same moment but for one", ends::all_leave),
+    small("halves", "two halves do not hear each other for a minute", network::halves),
+    small("isolate-short", "one is cut off for less than P", network::isolate_short),
+    small("isolate-long", "one is cut off for longer than P", network::isolate_long),
+    small("bridge", "two halves hear each other only through one node", network::bridge),
+    small("deaf", "one hears nothing for a while, and is heard", network::deaf),
+    small("mute", "one is not heard for a while, and hears", network::mute),
+    small("flip-flop", "one is cut off and back, again and again", network::flip_flop),
+    small("loss-5", "5 % of the packets are lost", |d| network::lossy(d, 0.05)),
+    small("loss-15", "15 % of the packets are lost", |d| network::lossy(d, 0.15)),
+    small("loss-30", "30 % of the packets are lost", |d| network::lossy(d, 0.30)),
+    stack_only("bursts", "losses come in bursts, as by radio", network::bursts),
+    stack_only("bimodal", "one packet in ten takes 60 ms", network::bimodal),
+    stack_only("disorder", "packets come twice, and in another order", network::disorder),
+    stack_only("damaged", "one packet in a hundred has a bit flipped", network::damaged),
+    small("swizzle", "nodes are clogged one by one, and unclogged in another order", network::swizzle),
+    stack_only("thin-link", "a megabyte goes over 256 kbit/s while everybody is watched", network::thin_link),
+    stack_only("wide", "a wide network, and one of them dies", network::wide),
+    small("pauses", "nodes are stopped for 1 to 5 seconds, one or two at a time", processes::pauses),
+    small("long-pause", "a node is stopped for half a minute", processes::long_pause),
+    stack_only("starved", "a node gets a tenth of its time", processes::starved),
+    stack_only("clock-steps", "wall clocks are set by up to five minutes", processes::clock_steps),
+    stack_only("closed-links", "links are closed at random", processes::closed_links),
+    stack_only(
+        "blocked-application",
+        "an application blocks its runtime for 20 seconds",
+        processes::blocked_application,
+    ),
+    stack_only("everything", "everything at once, then quiet", processes::everything),
+    Entry {
+        runs_max: 10,
+        l1_runs_max: 1,
+        ..large("quiet-week", "seven days in which nothing happens", processes::quiet_week)
+    },
+];
+
+/// The scenario of a name.
+#[must_use]
+pub fn entry(name: &str) -> Option<&'static Entry> {
+    CATALOGUE.iter().find(|entry| entry.name == name)
+}
+
+const fn secs(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Five to twelve.
+const fn few(draws: &mut Draws) -> usize {
+    5 + draws.below(8) as usize
+}
+
+/// Anywhere between two probes, some time after a start at the beginning.
+const fn settled(draws: &mut Draws) -> Duration {
+    ms(10_000 + draws.below(2_000))
+}
+
+/// `count` different nodes of `n`.
+fn some_of(draws: &mut Draws, n: usize, count: usize) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..n).collect();
+    draws.shuffle(&mut all);
+    all.truncate(count);
+    all.sort_unstable();
+    all
+}
+
+/// One node.
+const fn one_of(draws: &mut Draws, n: usize) -> usize {
+    draws.below(n as u64) as usize
+}
+
+/// Everybody but these.
+fn others(n: usize, but: &[usize]) -> Vec<usize> {
+    (0..n).filter(|i| !but.contains(i)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_told_apart_and_schedules_are_in_order_and_data() {
+        let names: BTreeSet<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), CATALOGUE.len());
+        for entry in CATALOGUE {
+            let scenario = entry.scenario(7);
+            assert!(scenario.steps.is_sorted_by_key(|step| step.at_ms), "{}", entry.name);
+            assert!(
+                scenario.steps.last().is_some_and(|step| step.at_ms < scenario.until_ms),
+                "{} ends quiet",
+                entry.name
+            );
+            let text = serde_json::to_string(&scenario).unwrap();
+            assert_eq!(serde_json::from_str::<Scenario>(&text).unwrap(), scenario, "{}", entry.name);
+            assert_eq!(entry.scenario(7), scenario, "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn seeds_draw_different_schedules() {
+        let few = ["crash-one", "halves", "pauses", "everything"].map(|name| entry(name).unwrap());
+        for entry in few {
+            assert_ne!(entry.scenario(1), entry.scenario(2), "{}", entry.name);
+        }
+    }
+}

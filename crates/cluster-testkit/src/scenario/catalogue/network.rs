@@ -1,0 +1,190 @@
+//! What networks do.
+
+use std::time::Duration;
+
+use cluster_types::seed::Draws;
+
+use super::super::{Act, Scenario};
+use super::{few, ms, one_of, others, secs, settled, some_of};
+use crate::net::{Bandwidth, Burst, Latency, LinkModel};
+
+/// After a heal, all see all within this.
+const REUNITED: Duration = secs(45);
+
+/// A node and all the others.
+fn one_against_all(draws: &mut Draws, nodes: usize) -> (Vec<usize>, Vec<usize>) {
+    let one = vec![one_of(draws, nodes)];
+    let rest = others(nodes, &one);
+    (one, rest)
+}
+
+pub(super) fn halves(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let at = settled(draws);
+    let left = some_of(draws, nodes, nodes / 2);
+    let right = others(nodes, &left);
+    Scenario::new("").cluster(nodes).at(at, Act::Split(left, right)).at(at + secs(60), Act::Heal).then_quiet(REUNITED)
+}
+
+pub(super) fn isolate_short(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let at = settled(draws);
+    let (one, rest) = one_against_all(draws, nodes);
+    let span = ms(500 + draws.below(4_300));
+    Scenario::new("")
+        .cluster(nodes)
+        .at(at, Act::Split(one, rest))
+        .at(at + span, Act::Heal)
+        .then_quiet(secs(30))
+        .expecting(|e| e.no_failures = true)
+}
+
+pub(super) fn isolate_long(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let at = settled(draws);
+    let (one, rest) = one_against_all(draws, nodes);
+    let span = ms(9_000 + draws.below(30_000));
+    Scenario::new("").cluster(nodes).at(at, Act::Split(one, rest)).at(at + span, Act::Heal).then_quiet(REUNITED)
+}
+
+pub(super) fn bridge(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws).max(7);
+    let at = settled(draws);
+    let bridge = one_of(draws, nodes);
+    let rest = others(nodes, &[bridge]);
+    let (left, right) = rest.split_at(rest.len() / 2);
+    Scenario::new("")
+        .cluster(nodes)
+        .at(at, Act::Split(left.to_vec(), right.to_vec()))
+        .at(at + ms(20_000 + draws.below(20_000)), Act::Heal)
+        .then_quiet(REUNITED)
+}
+
+pub(super) fn deaf(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let at = settled(draws);
+    let (one, rest) = one_against_all(draws, nodes);
+    let span = ms(1_000 + draws.below(20_000));
+    Scenario::new("")
+        .cluster(nodes)
+        .at(at, Act::Cut { from: rest, to: one })
+        .at(at + span, Act::Heal)
+        .then_quiet(REUNITED)
+}
+
+pub(super) fn mute(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let at = settled(draws);
+    let (one, rest) = one_against_all(draws, nodes);
+    let span = ms(1_000 + draws.below(20_000));
+    Scenario::new("")
+        .cluster(nodes)
+        .at(at, Act::Cut { from: one, to: rest })
+        .at(at + span, Act::Heal)
+        .then_quiet(REUNITED)
+}
+
+pub(super) fn flip_flop(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut at = settled(draws);
+    let (one, rest) = one_against_all(draws, nodes);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    for _ in 0..6 {
+        scenario = scenario.at(at, Act::Split(one.clone(), rest.clone()));
+        at += ms(500 + draws.below(3_500));
+        scenario = scenario.at(at, Act::Heal);
+        at += ms(1_000 + draws.below(5_000));
+    }
+    scenario.then_quiet(REUNITED).expecting(|e| e.no_failures = true)
+}
+
+/// A minute of loss in which one dies, and then a clean network.
+pub(super) fn lossy(draws: &mut Draws, loss: f64) -> Scenario {
+    let nodes = few(draws);
+    let crash = Act::Crash(one_of(draws, nodes));
+    let at = settled(draws) + secs(20);
+    // At 15 % a verdict is as prompt as ever; at 30 % it may take a second longer.
+    let within = if loss > 0.2 { 9_000 } else { 7_500 };
+    Scenario::new("")
+        .cluster(nodes)
+        .over(LinkModel::lan().with_loss(loss))
+        .at(at, crash)
+        .at(at + secs(20), Act::Links(LinkModel::lan()))
+        .then_quiet(REUNITED)
+        .expecting(|e| e.crash_known_within_ms = Some(within))
+}
+
+/// A minute over such links, and then a clean network: nobody is declared failed.
+fn minute_over(draws: &mut Draws, links: LinkModel) -> Scenario {
+    let nodes = few(draws);
+    Scenario::new("")
+        .cluster(nodes)
+        .over(links)
+        .at(secs(60), Act::Links(LinkModel::lan()))
+        .then_quiet(secs(30))
+        .expecting(|e| e.no_failures = true)
+}
+
+pub(super) fn bursts(draws: &mut Draws) -> Scenario {
+    let burst = Burst { begin: 0.01, end: 0.15, loss: 0.8 };
+    minute_over(draws, LinkModel { burst: Some(burst), ..LinkModel::lan() })
+}
+
+pub(super) fn bimodal(draws: &mut Draws) -> Scenario {
+    minute_over(draws, LinkModel::lan().with_latency(Latency::Bimodal(ms(1), ms(60), 0.1)))
+}
+
+pub(super) fn disorder(draws: &mut Draws) -> Scenario {
+    minute_over(draws, LinkModel { duplicate: 0.1, reorder: 0.1, ..LinkModel::lan() })
+}
+
+pub(super) fn damaged(draws: &mut Draws) -> Scenario {
+    minute_over(draws, LinkModel { damage: 0.01, ..LinkModel::lan() })
+}
+
+pub(super) fn swizzle(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let clogged = some_of(draws, nodes, nodes / 2);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let mut at = settled(draws);
+    for &node in &clogged {
+        scenario = scenario.at(at, Act::Split(vec![node], others(nodes, &[node])));
+        at += ms(draws.below(1_000));
+    }
+    let mut order = clogged;
+    draws.shuffle(&mut order);
+    // Whoever is unclogged is so towards those who are not clogged themselves.
+    for done in 1..=order.len() {
+        at += ms(500 + draws.below(2_000));
+        scenario = scenario.at(at, Act::Heal);
+        for &node in &order[done..] {
+            scenario = scenario.at(at, Act::Split(vec![node], others(nodes, &[node])));
+        }
+    }
+    scenario.then_quiet(REUNITED)
+}
+
+pub(super) fn thin_link(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    // 32 kB/s, and half a second of queue.
+    let bandwidth = Some(Bandwidth { bytes_per_s: 32_000, queue_bytes: 16_000 });
+    let from = one_of(draws, nodes);
+    let to = (from + 1 + draws.below(nodes as u64 - 1) as usize) % nodes;
+    Scenario::new("")
+        .cluster(nodes)
+        .over(LinkModel { bandwidth, ..LinkModel::lan().with_latency(Latency::Constant(ms(10))) })
+        .at(settled(draws), Act::Transfer { from, to, bytes: 1_000_000 })
+        .then_quiet(secs(60))
+        .expecting(|e| e.no_failures = true)
+}
+
+pub(super) fn wide(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let crash = Act::Crash(one_of(draws, nodes));
+    Scenario::new("")
+        .cluster(nodes)
+        .over(LinkModel::wan())
+        .at(settled(draws), crash)
+        .then_quiet(secs(30))
+        .expecting(|e| e.crash_known_within_ms = Some(7_500))
+}

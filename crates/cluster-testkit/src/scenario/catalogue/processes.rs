@@ -1,0 +1,132 @@
+//! What happens to processes that go on living: pauses, starved processors, clocks that are set; and everything at once.
+
+use std::time::Duration;
+
+use cluster_types::seed::Draws;
+
+use super::super::{Act, Scenario};
+use super::{few, ms, one_of, others, secs, settled, some_of};
+use crate::net::LinkModel;
+
+pub(super) fn pauses(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let mut at = settled(draws);
+    for _ in 0..5 {
+        let count = 1 + draws.below(2) as usize;
+        let span = ms(1_000 + draws.below(4_001));
+        for node in some_of(draws, nodes, count) {
+            scenario = scenario.at(at, Act::Pause(node)).at(at + span, Act::Resume(node));
+        }
+        at += span + ms(3_000 + draws.below(5_000));
+    }
+    scenario.then_quiet(secs(30)).expecting(|e| e.no_failures = true)
+}
+
+pub(super) fn long_pause(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let (at, node) = (settled(draws), one_of(draws, nodes));
+    let span = ms(10_000 + draws.below(50_000));
+    Scenario::new("").cluster(nodes).at(at, Act::Pause(node)).at(at + span, Act::Resume(node)).then_quiet(secs(45))
+}
+
+/// Runs a tenth of the time, in slices.
+pub(super) fn starved(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let node = one_of(draws, nodes);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let mut at = settled(draws);
+    let end = at + secs(15);
+    while at < end {
+        let stopped = ms(20 + draws.below(500));
+        scenario = scenario.at(at, Act::Pause(node)).at(at + stopped, Act::Resume(node));
+        at += stopped + stopped / 10 + ms(1);
+    }
+    scenario.then_quiet(secs(30)).expecting(|e| e.no_failures = true)
+}
+
+pub(super) fn clock_steps(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let mut at = settled(draws);
+    for _ in 0..10 {
+        let node = one_of(draws, nodes);
+        let by_ms = draws.below(600_001) as i64 - 300_000;
+        scenario = scenario.at(at, Act::StepWallClock { node, by_ms });
+        at += ms(draws.below(5_000));
+    }
+    scenario.then_quiet(secs(30)).expecting(|e| e.calm = true)
+}
+
+pub(super) fn closed_links(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let mut at = settled(draws);
+    for _ in 0..30 {
+        let node = one_of(draws, nodes);
+        let to = (node + 1 + draws.below(nodes as u64 - 1) as usize) % nodes;
+        scenario = scenario.at(at, Act::CloseLinks { node, to });
+        at += ms(draws.below(1_500));
+    }
+    scenario.then_quiet(secs(30)).expecting(|e| e.no_failures = true)
+}
+
+pub(super) fn blocked_application(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let at = settled(draws);
+    let node = one_of(draws, nodes);
+    // Blocked to the end but for the farewell; nobody notices.
+    Scenario::new("")
+        .cluster(nodes)
+        .at(at, Act::BlockApplication(node))
+        .at(at + secs(20), Act::Resume(node))
+        .then_quiet(secs(10))
+        .expecting(|e| e.calm = true)
+}
+
+/// A subset of all kinds of faults is chosen, and then each at any time.
+pub(super) fn everything(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let kinds: Vec<u64> = (0..6).filter(|_| draws.below(2) == 0).collect();
+    let links = LinkModel {
+        loss: draws.fraction() * 0.15,
+        duplicate: draws.fraction() * 0.05,
+        reorder: draws.fraction() * 0.05,
+        damage: draws.fraction() * 0.01,
+        ..LinkModel::lan()
+    };
+    scenario = scenario.over(links);
+    let begin = settled(draws);
+    // One after the other, so that each has an end; the network's faults overlap with all of them.
+    let mut at = begin;
+    for _ in 0..8 {
+        let Some(kind) = kinds.get(draws.below(kinds.len() as u64) as usize) else { break };
+        let node = one_of(draws, nodes);
+        let span = ms(200 + draws.below(9_000));
+        scenario = one_fault(scenario, *kind, (nodes, node), at, span);
+        at += span + ms(500 + draws.below(3_000));
+    }
+    scenario.at(at, Act::Heal).at(at, Act::Links(LinkModel::lan())).then_quiet(secs(60))
+}
+
+fn one_fault(scenario: Scenario, kind: u64, (nodes, node): (usize, usize), at: Duration, span: Duration) -> Scenario {
+    let (one, rest) = (vec![node], others(nodes, &[node]));
+    let seeds = vec![(node + 1) % nodes];
+    match kind {
+        0 => scenario.at(at, Act::Crash(node)).at(at + span, Act::Start { node, seeds }),
+        1 => scenario.at(at, Act::Pause(node)).at(at + span, Act::Resume(node)),
+        2 => scenario.at(at, Act::Split(one, rest)).at(at + span, Act::Heal),
+        3 => scenario.at(at, Act::Cut { from: one, to: rest }).at(at + span, Act::Heal),
+        4 => scenario.at(at, Act::CloseLinks { node, to: (node + 1) % nodes }),
+        _ => scenario.at(at, Act::StepWallClock { node, by_ms: 1_000 * span.as_millis() as i64 - 200_000 }),
+    }
+}
+
+pub(super) fn quiet_week(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    Scenario::new("").cluster(nodes).then_quiet(secs(7 * 24 * 3_600)).expecting(|e| {
+        e.calm = true;
+        e.bytes_per_s_max = Some(600.0);
+    })
+}

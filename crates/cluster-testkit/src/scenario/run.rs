@@ -1,0 +1,109 @@
+//! Playing a scenario.
+
+use std::time::Duration;
+
+use super::checks::{Finding, check_all};
+use cluster_types::{Accusation, EventKind};
+
+use super::{Level, Scenario, Stage};
+use crate::engine_world::{EngineWorld, Reported, WorldConfig};
+use crate::net::Latency;
+use crate::stack_world::{StackConfig, StackWorld};
+use crate::{Trace, reachable, sometimes};
+
+/// What came of a scenario.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Promises that were broken; none is good.
+    pub findings: Vec<Finding>,
+    /// Hash of the trace.
+    pub hash: u128,
+    /// Events in the trace.
+    pub events: u64,
+    /// Everything that was reported.
+    pub reports: Vec<Reported>,
+    /// How much time passed in the world.
+    pub span: Duration,
+    /// Acts that this level cannot do, and left out.
+    pub left_out: usize,
+}
+
+/// Plays a scenario at a level and checks everything.
+#[must_use]
+pub fn run(scenario: &Scenario, level: Level, seed: u64) -> Outcome {
+    run_traced(scenario, level, seed, Trace::default())
+}
+
+/// As [`run`], with a trace of the caller (of the packets, too, at L1).
+#[must_use]
+pub fn run_traced(scenario: &Scenario, level: Level, seed: u64, trace: Trace) -> Outcome {
+    match level {
+        Level::L0 => play(scenario, EngineWorld::new(engine_config(scenario), seed)),
+        Level::L1 => {
+            let config = StackConfig { link: scenario.links.clone(), ..StackConfig::default() };
+            play(scenario, StackWorld::with_trace(config, seed, trace))
+        }
+    }
+}
+
+/// The engine's world knows latency and loss only.
+fn engine_config(scenario: &Scenario) -> WorldConfig {
+    let latency = match scenario.links.latency {
+        Latency::Constant(latency) => (latency, latency),
+        Latency::Uniform(low, high) | Latency::PerPair(low, high) => (low, high),
+        Latency::Exponential(least, mean) => (least, least + mean * 2),
+        Latency::Bimodal(usual, slow, _) => (usual, slow),
+    };
+    WorldConfig { latency, loss: scenario.links.loss, ..WorldConfig::default() }
+}
+
+/// What seeds should show between them.
+fn note_sites(reports: &[Reported]) {
+    let mut suspected = std::collections::BTreeSet::new();
+    for Reported { by, kind, .. } in reports {
+        let about = kind.node().map(|node| (*by, node.clone()));
+        match kind {
+            EventKind::Suspected(_, evidence) => {
+                sometimes!(
+                    evidence.accusation == Accusation::ProbeUnanswered,
+                    "a node suspects another after a probe of its own"
+                );
+                sometimes!(evidence.accusation == Accusation::Gossip, "a suspicion is heard from another");
+                suspected.insert(about);
+            }
+            EventKind::Failed(..) => {
+                suspected.remove(&about);
+                reachable!("a member is declared failed");
+            }
+            EventKind::Alive(_) => {
+                let refuted = suspected.remove(&about);
+                sometimes!(refuted, "a suspicion is refuted");
+                sometimes!(!refuted, "a member that had failed or left is back");
+            }
+            EventKind::Left(_) => reachable!("a member leaves"),
+            EventKind::Merged { members } => sometimes!(*members > 1, "several members are back together"),
+            EventKind::HealthCheckFailed { .. } => reachable!("a member is overdue"),
+            EventKind::LinkDown { .. } => reachable!("a control link goes down"),
+            EventKind::JoinFailed { .. } => reachable!("a seed cannot be joined through"),
+            _ => {}
+        }
+    }
+}
+
+fn play(scenario: &Scenario, mut stage: impl Stage) -> Outcome {
+    let mut left_out = 0;
+    for step in &scenario.steps {
+        let at = Duration::from_millis(step.at_ms);
+        stage.run_for(at.saturating_sub(stage.now().since_origin()));
+        left_out += usize::from(!stage.act(&step.act));
+    }
+    let until = Duration::from_millis(scenario.until_ms);
+    stage.run_for(until.saturating_sub(stage.now().since_origin()));
+    let mut findings = check_all(scenario, &stage);
+    let reports = stage.reports();
+    note_sites(&reports);
+    let left = stage.finish();
+    findings.extend(left.into_iter().map(|what| Finding { check: "nothing is left", what }));
+    let (hash, events) = stage.trace_hash();
+    Outcome { findings, hash, events, reports, span: stage.now().since_origin(), left_out }
+}

@@ -1,0 +1,74 @@
+//! Users' traffic in a stack world: bytes on a stream, counted on the other side.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use cluster_manager::Cluster;
+use cluster_pool::link::LinkStream;
+use cluster_pool::{Link, StreamHandler};
+use cluster_types::NodeId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::reachable;
+
+const CHUNK: usize = 16 * 1024;
+
+/// Reads a stream to its end, and answers how many bytes there were.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CountingSink;
+
+#[async_trait]
+impl StreamHandler for CountingSink {
+    async fn handle(&self, _link: &Link, mut stream: LinkStream) {
+        let mut count = 0u64;
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match stream.recv.read(&mut chunk).await {
+                Ok(0) => break,
+                Ok(len) => count += len as u64,
+                // Reset by the sender: dropping the other half tells it that nothing was acknowledged.
+                Err(_) => return,
+            }
+        }
+        if stream.send.write_all(&count.to_le_bytes()).await.is_ok() {
+            stream.send.finish();
+        }
+    }
+}
+
+/// Transfers begun and acknowledged in full.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Transfers(Arc<(AtomicU64, AtomicU64)>);
+
+impl Transfers {
+    /// Sends so many bytes and waits until the other side has counted them.
+    pub(super) async fn run(self, cluster: Cluster, to: NodeId, bytes: u64) {
+        self.0.0.fetch_add(1, Ordering::AcqRel);
+        if send(&cluster, &to, bytes).await == Some(bytes) {
+            reachable!("a transfer is acknowledged in full");
+            self.0.1.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// How many were not acknowledged in full.
+    pub(super) fn unfinished(&self) -> u64 {
+        self.0.0.load(Ordering::Acquire) - self.0.1.load(Ordering::Acquire)
+    }
+}
+
+async fn send(cluster: &Cluster, to: &NodeId, bytes: u64) -> Option<u64> {
+    let link = cluster.link(to).await.ok()?;
+    let mut stream = link.open_bi().await.ok()?;
+    let chunk = [7; CHUNK];
+    let mut left = bytes;
+    while left > 0 {
+        let len = left.min(CHUNK as u64);
+        stream.send.write_all(&chunk[..len as usize]).await.ok()?;
+        left -= len;
+    }
+    stream.send.finish();
+    let mut counted = [0; 8];
+    stream.recv.read_exact(&mut counted).await.ok()?;
+    Some(u64::from_le_bytes(counted))
+}
