@@ -16,8 +16,11 @@ Usage: cargo xtask TASK
   integration [TEST]  whole clusters of real processes
   bench [layer1 | membership | peers]
                       benchmarks, each against a baseline in the same run; peers: other people's crates
+  sim [SCENARIO] [--seeds N | --seed S] [--jobs J] [--level L0|L1] [--verify]
+                      scenarios in the simulated world, 100 seeds of all if nothing is said; sim list: their names;
+                      sim replay FILE: a saved schedule
   sim membership      the membership table by size and loss, with plots; ten to twenty minutes
-  sim decide          the settings against each other; sim quiet: a hundred virtual hours
+  sim decide          the settings against each other; sim quiet: a hundred virtual hours; sim memory
   coverage            line coverage with cargo-llvm-cov, if it is installed
   mutants -p CRATE    mutation tests with cargo-mutants, if it is installed
   tidy [--table]      dependency rule, file headers, file sizes, promises; --table shows the sizes

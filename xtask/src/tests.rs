@@ -40,11 +40,18 @@ pub(crate) fn bench(root: &Path, args: &[String]) -> Outcome {
     }
 }
 
+/// What the runner does beside scenarios.
+const RUNNER_WORDS: [&str; 9] =
+    ["membership", "decide", "memory", "quiet", "list", "replay", "scenarios", "help", "--help"];
+
 /// Simulated clusters: the testkit's own runner, optimised.
 pub(crate) fn sim(root: &Path, args: &[String]) -> Outcome {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let base = ["run", "--quiet", "--release", "--package", "cluster-testkit", "--bin", "sim-runner", "--"];
-    run(root, "cargo", &[&base[..], if args.is_empty() { &["--help"] } else { &args }].concat())
+    // Whatever is not a word of the runner's own is a scenario, or an option of a run over scenarios.
+    let own = args.first().is_some_and(|first| RUNNER_WORDS.contains(first));
+    let what: &[&str] = if own { &[] } else { &["scenarios"] };
+    run(root, "cargo", &[&base[..], what, &args].concat())
 }
 
 /// Line coverage of the whole workspace, processes of the agent included.

@@ -1,5 +1,7 @@
 //! The handle: one node of a cluster in the hands of its owner.
 
+mod builder;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,22 +9,20 @@ use std::time::Duration;
 use cluster_gossip::swim::FarewellProgress;
 use cluster_gossip::{BroadcastError, MemberTable, SharedNodeRegistry};
 use cluster_pool::identity::authority::Validity;
-use cluster_pool::{
-    Authority, CloseCode, ConnectionPool, Credentials, Link, LinkClass, NoStreams, PkiError, PoolError, Spawner,
-    StreamHandler,
-};
-use cluster_types::{Claim, ClusterName, Event, Incarnation, Member, Metadata, NodeId, State, Subscription};
+use cluster_pool::{Authority, CloseCode, ConnectionPool, Credentials, Link, LinkClass, PkiError, PoolError, Spawner};
+use cluster_types::{Claim, ClusterName, Event, Incarnation, Life, Member, Metadata, NodeId, State, Subscription};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 use tokio::time::Instant as Moment;
 
 use crate::clock::unix_ms;
-use crate::config::{ClusterConfig, Profile};
+use crate::config::Profile;
 use crate::driver::Command;
-use crate::error::{JoinError, StartError};
-use crate::host::Host;
+use crate::error::JoinError;
 use crate::join::{JoinReport, Seed as JoinSeed};
 use crate::shutdown::{Phase, PhaseReport, ShutdownReport};
-use crate::start::{Parts, assemble, io_thread};
+use crate::start::Parts;
+
+pub use builder::ClusterBuilder;
 
 /// One member, as the handle sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,93 +39,6 @@ pub struct MemberInfo {
     pub rtt: Option<Duration>,
     /// What it says about itself.
     pub metadata: Metadata,
-}
-
-/// Collects what a node needs to start.
-#[derive(Debug)]
-pub struct ClusterBuilder {
-    credentials: Result<Credentials, PkiError>,
-    config: ClusterConfig,
-    streams: Arc<dyn StreamHandler>,
-}
-
-impl ClusterBuilder {
-    fn new(credentials: Result<Credentials, PkiError>, profile: Profile) -> Self {
-        Self { credentials, config: ClusterConfig::new(profile), streams: Arc::new(NoStreams) }
-    }
-
-    /// The UDP address to bind; port 0 picks a free one.
-    #[must_use]
-    pub const fn bind(mut self, addr: SocketAddr) -> Self {
-        self.config.bind = addr;
-        self
-    }
-
-    /// Changes any setting.
-    #[must_use]
-    pub fn configure(mut self, change: impl FnOnce(&mut ClusterConfig)) -> Self {
-        change(&mut self.config);
-        self
-    }
-
-    /// Serves the streams that members open to this node on data links. Without it they are refused.
-    #[must_use]
-    pub fn streams(mut self, handler: Arc<dyn StreamHandler>) -> Self {
-        self.streams = handler;
-        self
-    }
-
-    /// Starts the node: binds, and begins to accept members. It is alone until it joins.
-    ///
-    /// The endpoint and the membership loop run on a thread of their own, so that a blocked application stops no
-    /// acknowledgement.
-    ///
-    /// # Errors
-    /// See [`StartError`]; nothing is left behind.
-    ///
-    /// # Cancel safety
-    /// Safe: a start that is dropped ends the node.
-    pub async fn start(self) -> Result<Cluster, StartError> {
-        let credentials = self.credentials?;
-        let swim = self.config.swim.clone().check()?;
-        let config = ClusterConfig { swim, ..self.config };
-        let (started, ready) = oneshot::channel();
-        let name = format!("cluster {}", credentials.name());
-        let thread = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || io_thread(config, &credentials, self.streams, started));
-        let thread = thread.map_err(StartError::Thread)?;
-        match ready.await {
-            Ok(Ok(parts)) => Ok(Cluster(Arc::new(Inner::new(parts, Running::Thread(thread))))),
-            Ok(Err(error)) => {
-                // It has nothing left to do; a thread that panicked has said so.
-                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-                Err(error)
-            }
-            Err(_dropped) => Err(StartError::Thread(std::io::Error::other("the I/O thread ended at once"))),
-        }
-    }
-
-    /// Starts the node on a host that is passed in, over its transport and with its tasks: how a simulated world, or an
-    /// owner with an endpoint of his own, starts nodes. `bind` counts for nothing here. Must be called within a tokio
-    /// runtime, whose clock is the node's.
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    pub fn start_on(self, host: Host) -> Result<Cluster, StartError> {
-        let credentials = self.credentials?;
-        let swim = self.config.swim.clone().check()?;
-        let config = ClusterConfig { swim, ..self.config };
-        let spawner = Arc::clone(&host.spawner);
-        let (node, parts) = assemble(host, config, &credentials, self.streams)?;
-        let (ended, running) = oneshot::channel();
-        spawner.spawn(Box::pin(async move {
-            node.run().await;
-            // Nobody may be waiting for the end.
-            let _ = ended.send(());
-        }));
-        Ok(Cluster(Arc::new(Inner::new(parts, Running::Task(running)))))
-    }
 }
 
 /// What closing takes beside waiting for open streams. It is granted even where no time is left: cut short, the peers would
@@ -221,6 +134,12 @@ impl Cluster {
     #[must_use]
     pub fn node(&self) -> &NodeId {
         &self.0.own.node
+    }
+
+    /// This process's life, which tells it from other processes of the same name.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        self.0.own.life
     }
 
     /// The cluster's name.
@@ -350,6 +269,18 @@ impl Cluster {
         let member = self.member(node.as_str()).filter(|member| member.state.is_live());
         let member = member.ok_or_else(|| PoolError::NotAMember { node: node.clone() })?;
         self.0.pool.get_or_create(node, member.addr).await
+    }
+
+    /// The current links of a class, by member.
+    #[must_use]
+    pub fn links(&self, class: LinkClass) -> Vec<Link> {
+        self.0.pool.links(class)
+    }
+
+    /// How many links of a class have not ended; see [`ConnectionPool::open_links`].
+    #[must_use]
+    pub fn open_links(&self, class: LinkClass) -> usize {
+        self.0.pool.open_links(class)
     }
 
     /// Closes this node's links to a member; says whether there were any. They are dialled anew where they are needed: for

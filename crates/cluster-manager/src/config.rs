@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use cluster_gossip::SwimConfig;
-use cluster_pool::QuicConfig;
+use cluster_pool::{PoolConfig, QuicConfig};
 use cluster_types::{Metadata, MetadataError};
 
 /// Which network the cluster lives in: a bundle of defaults.
@@ -75,8 +75,13 @@ pub struct ClusterConfig {
     pub swim: SwimConfig,
     /// Settings of the transport.
     pub quic: QuicConfig,
+    /// Settings of the pool.
+    pub pool: PoolConfig,
     /// What this node says about itself.
     pub metadata: Metadata,
+    /// A mistake to plant.
+    #[cfg(feature = "planted")]
+    pub bug: Option<crate::planted::Bug>,
 }
 
 impl ClusterConfig {
@@ -88,7 +93,10 @@ impl ClusterConfig {
             advertise: None,
             swim: profile.swim(),
             quic: profile.quic(),
+            pool: PoolConfig::default(),
             metadata: Metadata::default(),
+            #[cfg(feature = "planted")]
+            bug: None,
         }
     }
 

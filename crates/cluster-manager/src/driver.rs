@@ -9,7 +9,9 @@ use std::time::Duration;
 use cluster_failure::GapRule;
 use cluster_gossip::swim::FarewellProgress;
 use cluster_gossip::{BroadcastError, PeerInfo, RequestToken, SharedNodeRegistry};
-use cluster_pool::{CloseCode, ConnectionPool, DialError, HelloError, InboundRequest, Link, PoolEvent, Spawner};
+use cluster_pool::{
+    CloseCode, ConnectionPool, DialError, DialTarget, HelloError, InboundRequest, Link, PoolEvent, Spawner,
+};
 use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
 use cluster_types::{EventKind, Instant, Metadata, NodeId};
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +21,7 @@ use crate::clock::Clock;
 use crate::engine::{DialFailure, Engine, Output};
 use crate::host::WallClock;
 use crate::join::{JoinReport, Seed};
+use crate::planted::Bug;
 
 /// Commands the handle may be ahead. They are rare and short; more wait in the caller.
 pub(crate) const COMMANDS_MAX: usize = 64;
@@ -82,6 +85,8 @@ pub(crate) enum Ended {
 
 pub(crate) struct Driver {
     engine: Engine,
+    /// A planted mistake.
+    bug: Option<Bug>,
     clock: Clock,
     wall_clock: Arc<dyn WallClock>,
     spawner: Arc<dyn Spawner>,
@@ -103,7 +108,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(
-        engine: Engine,
+        (engine, bug): (Engine, Option<Bug>),
         (clock, wall_clock): (Clock, Arc<dyn WallClock>),
         spawner: Arc<dyn Spawner>,
         registry: SharedNodeRegistry,
@@ -114,6 +119,7 @@ impl Driver {
         let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
         Self {
             engine,
+            bug,
             clock,
             wall_clock,
             spawner,
@@ -156,6 +162,7 @@ impl Driver {
                 Input::PoolEnded => break Ended::Stopped,
                 Input::Command(command) => self.handle_command(now, command),
                 Input::Pool(event) => self.handle_pool(now, event),
+                Input::Answer(_) if self.has(Bug::LoseAnswers) => {}
                 Input::Answer((token, outcome)) => self.engine.handle_answer(now, token, outcome),
                 Input::Time => self.engine.set_wall_clock(now, self.wall_clock.unix_ms()),
             }
@@ -197,6 +204,8 @@ impl Driver {
                 let _ = done.send(self.engine.broadcast(now, &payload));
             }
             Command::SetHealth(well) => self.engine.set_application_health(well),
+            // Whoever asked may have stopped waiting.
+            Command::Leave { done } if self.has(Bug::SkipFarewell) => drop(done.send(FarewellProgress::default())),
             Command::Leave { done } => {
                 self.leaving = Some(done);
                 self.engine.leave(now);
@@ -221,7 +230,9 @@ impl Driver {
                     now,
                     EventKind::LinkDown { node: link.node().clone(), incarnation: link.remote().incarnation, reason },
                 );
-                self.engine.handle_link_down(now, link.node(), link.life());
+                if !self.has(Bug::ForgetLinkDown) {
+                    self.engine.handle_link_down(now, link.node(), link.life());
+                }
             }
             PoolEvent::Dialled { target, outcome } => {
                 if let Ok(link) = &outcome
@@ -243,6 +254,16 @@ impl Driver {
             PoolEvent::Request(request) => self.handle_request(now, request),
             _ => tracing::debug!("an event of the pool that this driver does not know"),
         }
+    }
+
+    fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// For the planted mistake alone.
+    fn is_forgotten(&self, target: &DialTarget) -> bool {
+        let held = target.node.as_ref().and_then(|node| self.engine.swim().member(node));
+        self.has(Bug::NeverReconnect) && held.is_some_and(|member| !member.state().is_live())
     }
 
     fn handle_link_up(&mut self, now: Instant, link: Link) {
@@ -286,6 +307,7 @@ impl Driver {
                         link.close(CloseCode::DONE);
                     }
                 }
+                Output::Dial(target) if self.is_forgotten(&target) => {}
                 Output::Dial(target) => self.pool.dial_control(target),
                 Output::Publish(statement) => self.registry.apply(now, statement).iter().for_each(log),
                 Output::Event(kind) => self.note(now, kind),

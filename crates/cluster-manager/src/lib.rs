@@ -11,6 +11,8 @@ pub mod host;
 mod join;
 mod link_plan;
 mod name_guard;
+#[cfg_attr(not(feature = "planted"), doc(hidden))]
+pub mod planted;
 pub mod shutdown;
 mod start;
 pub mod state_file;

@@ -5,9 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cluster_gossip::SharedNodeRegistry;
-use cluster_pool::{
-    ConnectionPool, Credentials, Hello, PoolConfig, QuicTransport, Role, Serving, Spawner, StreamHandler,
-};
+use cluster_pool::{ConnectionPool, Credentials, Hello, QuicTransport, Role, Serving, Spawner, StreamHandler};
 use cluster_types::{Claim, ClusterName, Incarnation, Life, Seed};
 use tokio::sync::{mpsc, oneshot};
 
@@ -118,17 +116,17 @@ pub(crate) fn assemble(
     let hello =
         Hello { node, cluster: identity.cluster.clone(), life, incarnation: own.incarnation, addr, draining: false };
     let serving = Serving { admission: Arc::clone(&guard) as _, streams };
-    let (pool, events) =
-        ConnectionPool::start_on(Arc::clone(&spawner), transport, hello, PoolConfig::default(), serving);
+    let (pool, events) = ConnectionPool::start_on(Arc::clone(&spawner), transport, hello, config.pool.clone(), serving);
     // Set once, here.
     let _ = guard.pool.set(pool.downgrade());
 
     let cluster = identity.cluster.clone();
+    let bug = config.planted();
     let engine = Engine::new(config.swim, &cluster, own.clone(), config.metadata, boot, Seed::new(random), clock.now());
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
     let (name_lost_sender, name_lost) = oneshot::channel();
     let driver = Driver::new(
-        engine,
+        (engine, bug),
         (clock, wall_clock),
         Arc::clone(&spawner),
         registry.clone(),

@@ -5,6 +5,8 @@ pub mod frame;
 pub mod hello;
 pub mod identity;
 pub mod link;
+#[cfg_attr(not(feature = "planted"), doc(hidden))]
+pub mod planted;
 pub mod pool;
 pub mod quic;
 pub mod spawn;

@@ -219,6 +219,19 @@ impl ConnectionPool {
         self.len(class) == 0
     }
 
+    /// Every current link of a class, by peer.
+    #[must_use]
+    pub fn links(&self, class: LinkClass) -> Vec<Link> {
+        self.0.slots(class).all()
+    }
+
+    /// Links of a class that have not ended: beside the current ones those that lost against another and finish what they
+    /// have, for ten seconds at most.
+    #[must_use]
+    pub fn open_links(&self, class: LinkClass) -> usize {
+        self.0.slots(class).open()
+    }
+
     /// Datagrams that were dropped because the owner did not read its events fast enough.
     #[must_use]
     pub fn dropped_datagrams(&self) -> u64 {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use catalogue::{CATALOGUE, Entry, entry};
 pub use checks::Finding;
-pub use run::{Outcome, run, run_traced};
+pub use run::{Outcome, play, run, run_traced, stack_config};
 pub use stage::Stage;
 
 use crate::net::LinkModel;

@@ -6,13 +6,15 @@
 
 mod gate;
 mod host;
+mod look;
 mod transfer;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cluster_manager::{Authority, Cluster, Delivery, Host, Instant, NodeId, Profile, State};
+use cluster_manager::{Authority, Cluster, ClusterConfig, Delivery, Host, Instant, Profile};
 use cluster_pool::identity::authority::Validity;
 use cluster_pool::{QuicTransport, Spawner};
 use cluster_types::Seed;
@@ -20,24 +22,35 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant as Moment;
 
 use crate::engine_world::{ORIGIN_UNIX_MS, Reported, addr_of, cluster_name, name_of};
-use crate::net::{Group, LinkModel, NetStats, SimNet};
+use crate::net::{Group, LinkModel, SimNet};
 use crate::trace::Trace;
 use gate::Gate;
 use host::{Process, SimHost, SimWallClock};
 use transfer::{CountingSink, Transfers};
 
+/// Changes the settings of a node.
+pub type Configure = Arc<dyn Fn(&mut ClusterConfig) + Send + Sync>;
+
 /// What a stack world is like.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StackConfig {
     /// Settings of every node.
     pub profile: Profile,
     /// The paths between them.
     pub link: LinkModel,
+    /// Changes the settings of every node that starts.
+    pub configure: Option<Configure>,
+}
+
+impl fmt::Debug for StackConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StackConfig").field("profile", &self.profile).field("link", &self.link).finish_non_exhaustive()
+    }
 }
 
 impl Default for StackConfig {
     fn default() -> Self {
-        Self { profile: Profile::Lan, link: LinkModel::lan() }
+        Self { profile: Profile::Lan, link: LinkModel::lan(), configure: None }
     }
 }
 
@@ -150,7 +163,9 @@ impl StackWorld {
         let seed = self.seed.derive("node", i as u64).derive("boot", host.boots);
         let unix_time = host.unix_time();
         let builder = Cluster::builder(host.credentials.clone(), self.config.profile).streams(Arc::new(CountingSink));
-        let mut quic = cluster_manager::ClusterConfig::new(self.config.profile).quic;
+        let configure = self.config.configure.clone();
+        let builder = builder.configure(|config| configure.iter().for_each(|change| change(config)));
+        let mut quic = ClusterConfig::new(self.config.profile).quic;
         quic.rng_seed = Some(quic_seed(seed));
         quic.unix_time = Some(unix_time);
         let socket = Arc::new(self.net.bind(i, host.addr));
@@ -365,82 +380,6 @@ impl StackWorld {
     /// The node does not run.
     pub fn spawn_on(&mut self, i: usize, task: impl Future<Output = ()> + Send + 'static) {
         self.process(i).application.spawn_here(task);
-    }
-
-    /// The handle of a node that runs.
-    ///
-    /// # Panics
-    /// It does not run.
-    #[must_use]
-    pub fn cluster(&self, i: usize) -> &Cluster {
-        &self.process(i).cluster
-    }
-
-    fn process(&self, i: usize) -> &Process {
-        self.hosts[i].process.as_ref().unwrap_or_else(|| panic!("node {i} does not run"))
-    }
-
-    /// Virtual time now.
-    #[must_use]
-    pub fn now(&self) -> Instant {
-        Instant::after_origin(self.origin_elapsed())
-    }
-
-    /// Whether node `i` runs and was not told to stop.
-    #[must_use]
-    pub fn is_running(&self, i: usize) -> bool {
-        self.hosts.get(i).is_some_and(SimHost::is_running)
-    }
-
-    /// Everything reported so far, in order.
-    #[must_use]
-    pub fn reports(&self) -> Vec<Reported> {
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// How often an event of this kind was reported, by anybody.
-    #[must_use]
-    pub fn count(&self, event: &str) -> usize {
-        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        reports.iter().filter(|reported| reported.kind.as_str() == event).count()
-    }
-
-    /// The trace: its hash, its checkpoints, its lines.
-    #[must_use]
-    pub const fn trace(&self) -> &Trace {
-        &self.trace
-    }
-
-    /// What has happened to packets so far.
-    #[must_use]
-    pub fn packets(&self) -> NetStats {
-        self.net.stats()
-    }
-
-    /// What node `i` holds node `j` to be.
-    #[must_use]
-    pub fn state(&self, i: usize, j: usize) -> Option<State> {
-        let process = self.hosts[i].process.as_ref()?;
-        Some(process.cluster.member(self.hosts[j].name.as_str())?.state)
-    }
-
-    /// Whether every running node holds every running node to be alive.
-    #[must_use]
-    pub fn everybody_knows_everybody(&self) -> bool {
-        let running = self.running();
-        running.iter().all(|&i| running.iter().all(|&j| self.state(i, j) == Some(State::Alive)))
-    }
-
-    /// The nodes that run and were not told to stop.
-    #[must_use]
-    pub fn running(&self) -> Vec<usize> {
-        (0..self.hosts.len()).filter(|&i| self.is_running(i)).collect()
-    }
-
-    /// The name of node `i`.
-    #[must_use]
-    pub fn name(&self, i: usize) -> &NodeId {
-        &self.hosts[i].name
     }
 }
 

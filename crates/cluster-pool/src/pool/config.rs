@@ -19,6 +19,9 @@ pub struct PoolConfig {
     pub event_queue_len: usize,
     /// How long a peer's stream may stay without its first whole frame. Default 3 s.
     pub first_frame_timeout: Duration,
+    /// A mistake to plant.
+    #[cfg(feature = "planted")]
+    pub bug: Option<crate::planted::Bug>,
 }
 
 impl Default for PoolConfig {
@@ -30,6 +33,8 @@ impl Default for PoolConfig {
             streams_served_max: 128,
             event_queue_len: 4_096,
             first_frame_timeout: Duration::from_secs(3),
+            #[cfg(feature = "planted")]
+            bug: None,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{Shared, dial};
 use crate::frame::{read_frame, write_frame};
 use crate::hello::{Admission, Hello, Refusal, greet_as_server};
 use crate::link::{Link, LinkStream};
+use crate::planted::Bug;
 use crate::quic::DATA_STREAMS;
 use crate::transport::{CloseCode, ConnectionError, Incoming, LinkClass};
 
@@ -95,6 +96,12 @@ pub(super) fn code_of_loser(winner: &Link, loser: &Link) -> CloseCode {
 
 /// Lets a link that lost finish what it has, then closes it.
 pub(super) async fn retire(shared: Arc<Shared>, loser: Link, code: CloseCode) {
+    if shared.config.has(Bug::KeepLoser) {
+        return;
+    }
+    if shared.config.has(Bug::DropLoserStreams) {
+        return loser.close(code);
+    }
     let drained = async {
         loop {
             loser.wait_idle().await;
@@ -116,6 +123,7 @@ pub(super) async fn retire(shared: Arc<Shared>, loser: Link, code: CloseCode) {
 /// Reads everything that comes on a link until it ends, then takes it out of the pool and says so.
 pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
     let serving = Arc::new(Semaphore::new(shared.config.streams_served_max));
+    let _open = shared.slots(link.class()).count_open();
     let ended = loop {
         let step = tokio::select! {
             biased;
@@ -133,7 +141,7 @@ pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
             break link.note_dead(error);
         }
     };
-    let was_current = shared.slots(link.class()).remove(&link);
+    let was_current = shared.slots(link.class()).remove(&link, shared.config.has(Bug::EndHitsSuccessor));
     tracing::debug!(?link, reason = %ended, "link ended");
     if was_current && link.class() == LinkClass::Control {
         let farewell = ended == ConnectionError::ClosedByPeer { code: CloseCode::SHUTDOWN };

@@ -4,6 +4,7 @@
 //! dialled, so both decide alike without a word: the newer life wins; between the same lives the dial of the smaller name;
 //! between two dials of the same side the later one (the earlier is dead on the other side, or it would not have dialled).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use cluster_types::NodeId;
@@ -68,27 +69,52 @@ pub(super) enum Installed {
 
 /// All slots of one class. No shard is ever locked across an await.
 #[derive(Debug, Default)]
-pub(super) struct Slots(DashMap<NodeId, Slot>);
+pub(super) struct Slots {
+    slots: DashMap<NodeId, Slot>,
+    /// Links that have not ended, those that lost against another too.
+    open: Arc<AtomicUsize>,
+}
+
+/// Counts one open link until it is dropped.
+#[derive(Debug)]
+pub(super) struct OpenGuard(Arc<AtomicUsize>);
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 impl Slots {
     pub(super) fn current(&self, node: &NodeId) -> Option<Link> {
-        self.0.get(node)?.current.as_ref().filter(|link| !link.is_dead()).cloned()
+        self.slots.get(node)?.current.as_ref().filter(|link| !link.is_dead()).cloned()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.iter().filter(|slot| slot.current.as_ref().is_some_and(|link| !link.is_dead())).count()
+        self.slots.iter().filter(|slot| slot.current.as_ref().is_some_and(|link| !link.is_dead())).count()
+    }
+
+    /// Counts a link as open.
+    pub(super) fn count_open(&self) -> OpenGuard {
+        self.open.fetch_add(1, Ordering::AcqRel);
+        OpenGuard(Arc::clone(&self.open))
+    }
+
+    /// How many links have not ended.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
     }
 
     /// Every current link, by peer.
     pub(super) fn all(&self) -> Vec<Link> {
-        let mut links: Vec<Link> = self.0.iter().filter_map(|slot| slot.current.clone()).collect();
+        let mut links: Vec<Link> = self.slots.iter().filter_map(|slot| slot.current.clone()).collect();
         links.sort_by(|a, b| a.node().cmp(b.node()));
         links
     }
 
     /// The dial under way to a peer; where there is none, a new one, which `start` must run.
     pub(super) fn dial_or_join(&self, node: &NodeId, start: impl FnOnce(Arc<Dial>)) -> Arc<Dial> {
-        let mut slot = self.0.entry(node.clone()).or_default();
+        let mut slot = self.slots.entry(node.clone()).or_default();
         if let Some(link) = slot.current.as_ref().filter(|link| !link.is_dead()) {
             // It came up between the caller's look and now.
             let dial = Dial::default();
@@ -107,17 +133,17 @@ impl Slots {
 
     /// Takes the dial out of its slot, so that the next caller begins a new one.
     pub(super) fn end_dial(&self, node: &NodeId, dial: &Arc<Dial>) {
-        if let Some(mut slot) = self.0.get_mut(node)
+        if let Some(mut slot) = self.slots.get_mut(node)
             && slot.dial.as_ref().is_some_and(|d| Arc::ptr_eq(d, dial))
         {
             slot.dial = None;
         }
-        self.0.remove_if(node, |_, slot| slot.is_empty());
+        self.slots.remove_if(node, |_, slot| slot.is_empty());
     }
 
     /// Offers a link that has come up. Whoever waits for a dial to that peer gets the winner at once.
     pub(super) fn install(&self, own: &NodeId, link: &Link) -> Installed {
-        let mut slot = self.0.entry(link.node().clone()).or_default();
+        let mut slot = self.slots.entry(link.node().clone()).or_default();
         let installed = match slot.current.take() {
             Some(current) if !current.is_dead() && !beats(own, link, &current) => {
                 slot.current = Some(current.clone());
@@ -137,16 +163,16 @@ impl Slots {
         installed
     }
 
-    /// Takes a link out, if it is still the current one.
-    pub(super) fn remove(&self, link: &Link) -> bool {
+    /// Takes a link out, if it is still the current one, or, for the planted mistake alone, whichever is.
+    pub(super) fn remove(&self, link: &Link, whichever: bool) -> bool {
         let mut removed = false;
-        if let Some(mut slot) = self.0.get_mut(link.node())
-            && slot.current.as_ref().is_some_and(|current| current.id() == link.id())
+        if let Some(mut slot) = self.slots.get_mut(link.node())
+            && slot.current.as_ref().is_some_and(|current| whichever || current.id() == link.id())
         {
             slot.current = None;
             removed = true;
         }
-        self.0.remove_if(link.node(), |_, slot| slot.is_empty());
+        self.slots.remove_if(link.node(), |_, slot| slot.is_empty());
         removed
     }
 }

@@ -88,6 +88,7 @@ pub const CATALOGUE: &[Entry] = &[
     stack_only("damaged", "one packet in a hundred has a bit flipped", network::damaged),
     small("swizzle", "nodes are clogged one by one, and unclogged in another order", network::swizzle),
     stack_only("thin-link", "a megabyte goes over 256 kbit/s while everybody is watched", network::thin_link),
+    stack_only("simultaneous", "all open streams to all at the same moment", network::simultaneous),
     stack_only("wide", "a wide network, and one of them dies", network::wide),
     small("pauses", "nodes are stopped for 1 to 5 seconds, one or two at a time", processes::pauses),
     small("long-pause", "a node is stopped for half a minute", processes::long_pause),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use cluster_types::{EventKind, Incarnation, State};
+use cluster_types::{Accusation, EventKind, Incarnation, State};
 
 use super::truth::{Span, Truth};
-use super::{Expect, Scenario, Stage};
+use super::{Act, Expect, Scenario, Stage};
 use crate::engine_world::{Reported, index_of};
 
 /// A promise that was broken.
@@ -40,6 +40,8 @@ pub(super) fn check_all(scenario: &Scenario, stage: &impl Stage) -> Vec<Finding>
     findings.verdicts_have_a_cause(&truth, &reports);
     findings.states_follow_in_order(&truth, &reports);
     findings.all_agree(&truth, stage);
+    findings.waking_accuses_nobody(scenario, &truth, &reports);
+    stage.loose_ends().into_iter().for_each(|what| findings.add("one live link a pair", what));
     if calm {
         findings.never(&reports, "nobody is suspected", &["suspected", "failed"]);
     }
@@ -152,10 +154,32 @@ impl Findings {
                 );
                 self.add("incarnations never fall", what);
             }
+            // A member that is learnt as suspect is told of in two events; the first says that it is there.
+            let state = match reported.kind {
+                EventKind::Joined(_) | EventKind::Alive(_) => State::Alive,
+                _ => member.state(),
+            };
             if matches!(reported.kind, EventKind::Reaped(_)) {
                 held.remove(&key);
             } else {
-                held.insert(key, (member.state(), member.claim.incarnation));
+                held.insert(key, (state, member.claim.incarnation));
+            }
+        }
+    }
+
+    /// A node that was stopped blames nobody for it when it wakes.
+    fn waking_accuses_nobody(&mut self, scenario: &Scenario, truth: &Truth, reports: &[Reported]) {
+        for step in &scenario.steps {
+            let Act::Resume(woken) = step.act else { continue };
+            let soon = step.at_ms..step.at_ms + 1_000;
+            for reported in reports.iter().filter(|r| r.by == woken && soon.contains(&ms(r))) {
+                let (EventKind::Suspected(_, evidence), Some(accused)) = (&reported.kind, subject(reported)) else {
+                    continue;
+                };
+                let well = truth.is_well_between(accused, step.at_ms.saturating_sub(10_000), ms(reported));
+                if well && evidence.accusation != Accusation::Gossip {
+                    self.add("who wakes accuses nobody", format!("{woken} woke at {soon:?} and accuses {accused}"));
+                }
             }
         }
     }

@@ -39,11 +39,14 @@ pub fn run(scenario: &Scenario, level: Level, seed: u64) -> Outcome {
 pub fn run_traced(scenario: &Scenario, level: Level, seed: u64, trace: Trace) -> Outcome {
     match level {
         Level::L0 => play(scenario, EngineWorld::new(engine_config(scenario), seed)),
-        Level::L1 => {
-            let config = StackConfig { link: scenario.links.clone(), ..StackConfig::default() };
-            play(scenario, StackWorld::with_trace(config, seed, trace))
-        }
+        Level::L1 => play(scenario, StackWorld::with_trace(stack_config(scenario), seed, trace)),
     }
+}
+
+/// A whole stack on the scenario's links.
+#[must_use]
+pub fn stack_config(scenario: &Scenario) -> StackConfig {
+    StackConfig { link: scenario.links.clone(), ..StackConfig::default() }
 }
 
 /// The engine's world knows latency and loss only.
@@ -90,7 +93,9 @@ fn note_sites(reports: &[Reported]) {
     }
 }
 
-fn play(scenario: &Scenario, mut stage: impl Stage) -> Outcome {
+/// Plays a scenario on a world of the caller's making, which must be empty, and checks everything.
+#[must_use]
+pub fn play(scenario: &Scenario, mut stage: impl Stage) -> Outcome {
     let mut left_out = 0;
     for step in &scenario.steps {
         let at = Duration::from_millis(step.at_ms);

@@ -23,6 +23,8 @@ pub trait Stage {
     fn state(&self, i: usize, j: usize) -> Option<State>;
     /// Bytes on the wire sent by all so far.
     fn bytes_sent(&self) -> u64;
+    /// What is wrong with a world that has come to rest, beside what the nodes report, in words.
+    fn loose_ends(&self) -> Vec<String>;
     /// Ends every process in order; says what is left that should not be, in words.
     fn finish(&mut self) -> Vec<String>;
     /// A hash of everything that has happened, and how many events it is over.
@@ -66,6 +68,10 @@ impl Stage for EngineWorld {
 
     fn bytes_sent(&self) -> u64 {
         self.sent().wire
+    }
+
+    fn loose_ends(&self) -> Vec<String> {
+        Vec::new()
     }
 
     fn finish(&mut self) -> Vec<String> {
@@ -120,6 +126,10 @@ impl Stage for StackWorld {
 
     fn bytes_sent(&self) -> u64 {
         self.packets().sent_bytes
+    }
+
+    fn loose_ends(&self) -> Vec<String> {
+        Self::loose_ends(self)
     }
 
     fn finish(&mut self) -> Vec<String> {

@@ -1,5 +1,8 @@
 //! Whole clusters in simulated worlds.
 
 mod engine;
+mod levels;
 mod planted;
+mod planted_stack;
+mod runner;
 mod stack;

@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// Runs each seed twice, in two processes, and compares the traces.
     #[arg(long)]
     verify: bool,
+    /// Makes each process differ, to see that a comparison finds it.
+    #[arg(long, hide = true)]
+    disturb: bool,
     /// Where to write what belongs to a failure.
     #[arg(long, default_value = "target/sim")]
     bundles: PathBuf,
@@ -106,7 +109,14 @@ fn jobs(options: &Options, chosen: &[&Entry]) -> Vec<Job> {
     let job = |entry: &Entry, seed: u64, n: u64| {
         let level = options.level.unwrap_or_else(|| entry.level(n));
         let scenario = entry.name.to_owned();
-        (level == Level::L1 || entry.at_l0).then_some(Job { scenario, seed, level, lines_from: 0, lines_to: 0 })
+        (level == Level::L1 || entry.at_l0).then_some(Job {
+            scenario,
+            seed,
+            level,
+            lines_from: 0,
+            lines_to: 0,
+            disturb: options.disturb,
+        })
     };
     if let Some(seed) = options.seed {
         return chosen.iter().filter_map(|entry| job(entry, seed, 0)).collect();

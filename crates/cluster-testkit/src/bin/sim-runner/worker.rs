@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use cluster_testkit::assertions::{Seen, catalogue};
 use cluster_testkit::scenario::{Outcome, entry, run_traced};
-use cluster_testkit::{Level, Scenario, Trace};
+use cluster_testkit::{Act, Level, Scenario, Trace};
 use serde::{Deserialize, Serialize};
 
 /// What one process does.
@@ -28,16 +28,20 @@ pub(crate) struct Job {
     /// And up to before this one.
     #[arg(long, default_value_t = 0)]
     pub(crate) lines_to: u64,
+    /// Does something at five seconds that differs from process to process: to see that a comparison finds it.
+    #[arg(long, hide = true)]
+    pub(crate) disturb: bool,
 }
 
 impl Job {
     /// The job on the command line of a worker.
     pub(crate) fn args(&self) -> Vec<String> {
-        let Self { scenario, seed, level, lines_from, lines_to } = self;
+        let Self { scenario, seed, level, lines_from, lines_to, disturb } = self;
         let pairs = [("--seed", seed.to_string()), ("--level", level.to_string())];
         let window = [("--lines-from", lines_from.to_string()), ("--lines-to", lines_to.to_string())];
         let rest = pairs.into_iter().chain(window).flat_map(|(flag, value)| [flag.to_owned(), value]);
-        ["one".to_owned(), scenario.clone()].into_iter().chain(rest).collect()
+        let disturb = disturb.then(|| "--disturb".to_owned());
+        ["one".to_owned(), scenario.clone()].into_iter().chain(rest).chain(disturb).collect()
     }
 
     pub(crate) fn window(mut self, window: Range<u64>) -> Self {
@@ -68,7 +72,12 @@ pub(crate) fn work(job: &Job) -> ExitCode {
     };
     let trace = Trace::with_lines(job.lines_from..job.lines_to);
     watch(trace.clone());
-    let told = play(&entry.scenario(job.seed), job.level, job.seed, &trace);
+    let mut scenario = entry.scenario(job.seed);
+    if job.disturb {
+        let by_ms = i64::from(std::process::id());
+        scenario = scenario.at(Duration::from_secs(5), Act::StepWallClock { node: 0, by_ms });
+    }
+    let told = play(&scenario, job.level, job.seed, &trace);
     match serde_json::to_string(&told) {
         Ok(line) => println!("{line}"),
         Err(error) => {

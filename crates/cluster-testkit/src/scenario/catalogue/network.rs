@@ -178,6 +178,19 @@ pub(super) fn thin_link(draws: &mut Draws) -> Scenario {
         .expecting(|e| e.no_failures = true)
 }
 
+pub(super) fn simultaneous(draws: &mut Draws) -> Scenario {
+    let nodes = 3 + draws.below(4) as usize;
+    let latency = Latency::Constant(ms(5 + draws.below(40)));
+    let mut scenario = Scenario::new("").cluster(nodes).over(LinkModel::lan().with_latency(latency));
+    let at = settled(draws);
+    for from in 0..nodes {
+        for to in (0..nodes).filter(|to| *to != from) {
+            scenario = scenario.at(at + ms(draws.below(3)), Act::Transfer { from, to, bytes: 200_000 });
+        }
+    }
+    scenario.then_quiet(secs(40)).expecting(|e| e.calm = true)
+}
+
 pub(super) fn wide(draws: &mut Draws) -> Scenario {
     let nodes = few(draws);
     let crash = Act::Crash(one_of(draws, nodes));

@@ -16,6 +16,7 @@ struct Told {
     reports: Vec<Reported>,
     states: BTreeMap<(usize, usize), State>,
     bytes: u64,
+    loose: Vec<String>,
 }
 
 impl Stage for Told {
@@ -34,6 +35,9 @@ impl Stage for Told {
     }
     fn bytes_sent(&self) -> u64 {
         self.bytes
+    }
+    fn loose_ends(&self) -> Vec<String> {
+        self.loose.clone()
     }
     fn finish(&mut self) -> Vec<String> {
         Vec::new()

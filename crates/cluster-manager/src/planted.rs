@@ -1,0 +1,36 @@
+//! Mistakes that can be planted into the loop, to see that the simulations find them. Only with feature `planted`; a build
+//! without it holds none of this.
+
+use crate::config::ClusterConfig;
+
+/// A mistake in the assembly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// The membership core is not told that a link is gone.
+    ForgetLinkDown,
+    /// A node that is told to leave stops without a word.
+    SkipFarewell,
+    /// Whoever was declared failed is not dialled any more.
+    NeverReconnect,
+    /// What peers answer to requests never reaches the core.
+    LoseAnswers,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::ForgetLinkDown, Self::SkipFarewell, Self::NeverReconnect, Self::LoseAnswers];
+}
+
+impl ClusterConfig {
+    /// The mistake that is planted.
+    #[cfg(feature = "planted")]
+    pub(crate) const fn planted(&self) -> Option<Bug> {
+        self.bug
+    }
+
+    /// None is.
+    #[cfg(not(feature = "planted"))]
+    pub(crate) const fn planted(&self) -> Option<Bug> {
+        None
+    }
+}
