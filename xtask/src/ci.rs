@@ -9,7 +9,10 @@ use crate::{Outcome, tests, tidy};
 /// A named step.
 type Step = (&'static str, fn(&Path) -> Outcome);
 
-const STEPS: [Step; 7] = [
+/// Two seeds of each scenario; campaigns of thousands are run by hand.
+const SCENARIO_SEEDS: &str = "76";
+
+const STEPS: [Step; 8] = [
     ("format", |root| shell::run(root, "cargo", &["fmt", "--all", "--check"])),
     ("tidy", |root| tidy::run(root, false)),
     ("lints", |root| {
@@ -18,6 +21,7 @@ const STEPS: [Step; 7] = [
     ("licences", licences),
     ("docs", docs),
     ("tests", |root| tests::test(root, &[])),
+    ("scenarios", |root| tests::sim(root, &["--seeds".into(), SCENARIO_SEEDS.into()])),
     ("demo", |root| {
         shell::run(root, "cargo", &["run", "--release", "--quiet", "--", "demo", "--nodes", "16", "--json"])
     }),

@@ -5,15 +5,21 @@ use std::path::Path;
 use crate::Outcome;
 use crate::shell::{has_cargo_command, run};
 
+/// What is tested beside the defaults.
+const FEATURES: [&str; 2] = ["--features", "cluster-testkit/mocks"];
+
 /// Everything that needs no privilege: unit tests, integration tests on loopback, doctests.
 pub(crate) fn test(root: &Path, args: &[String]) -> Outcome {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     if !has_cargo_command("nextest") {
-        return run(root, "cargo", &[&["test", "--workspace", "--quiet"], &args[..]].concat());
+        return run(root, "cargo", &[&["test", "--workspace", "--quiet"], &FEATURES[..], &args[..]].concat());
     }
-    run(root, "cargo", &[&["nextest", "run", "--workspace"], &args[..]].concat())?;
+    run(root, "cargo", &[&["nextest", "run", "--workspace"], &FEATURES[..], &args[..]].concat())?;
     // nextest runs no doctests; with arguments of the caller's, only what was asked for.
-    if args.is_empty() { run(root, "cargo", &["test", "--workspace", "--doc", "--quiet"]) } else { Ok(()) }
+    if !args.is_empty() {
+        return Ok(());
+    }
+    run(root, "cargo", &[&["test", "--workspace", "--doc", "--quiet"], &FEATURES[..]].concat())
 }
 
 /// The tests that start whole clusters of real processes, one at a time, loudly.

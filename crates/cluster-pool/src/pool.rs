@@ -24,6 +24,8 @@ use tokio_util::task::TaskTracker;
 
 pub use config::PoolConfig;
 pub use error::{DialError, PoolError};
+#[cfg(feature = "mock")]
+pub use event::MockStreamHandler;
 pub use event::{DialTarget, InboundRequest, NoStreams, PoolEvent, StreamHandler};
 
 use crate::hello::{Admission, AdmitAll, Hello, hear_hello};

@@ -4,8 +4,11 @@
 pub mod assertions;
 pub mod engine_world;
 pub mod measure;
+#[cfg(feature = "mocks")]
+pub mod mocks;
 pub mod net;
 pub mod scenario;
+pub mod simulation;
 pub mod stack_world;
 pub mod trace;
 
@@ -16,5 +19,6 @@ pub use inventory as __inventory;
 pub use engine_world::{EngineWorld, Reported, WorldConfig};
 pub use net::LinkModel;
 pub use scenario::{Act, Level, Scenario};
+pub use simulation::{SimNode, Simulation};
 pub use stack_world::{StackConfig, StackWorld};
 pub use trace::Trace;

@@ -7,6 +7,7 @@
 mod catalogue;
 mod checks;
 mod run;
+mod saved;
 mod stage;
 mod truth;
 
@@ -17,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 pub use catalogue::{CATALOGUE, Entry, entry};
 pub use checks::Finding;
+pub(crate) use checks::check_all;
 pub use run::{Outcome, play, run, run_traced, stack_config};
+pub use saved::Saved;
 pub use stage::Stage;
 
 use crate::net::LinkModel;

@@ -23,6 +23,7 @@ use tokio::time::Instant as Moment;
 
 use crate::engine_world::{ORIGIN_UNIX_MS, Reported, addr_of, cluster_name, name_of};
 use crate::net::{Group, LinkModel, SimNet};
+use crate::simulation::{SimNode, Workload};
 use crate::trace::Trace;
 use gate::Gate;
 use host::{Process, SimHost, SimWallClock};
@@ -60,7 +61,6 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
 type Reports = Arc<Mutex<Vec<Reported>>>;
 
 /// A cluster of whole nodes in virtual time. It belongs to the thread it was made on, which must have no other runtime.
-#[derive(Debug)]
 pub struct StackWorld {
     config: StackConfig,
     seed: Seed,
@@ -71,8 +71,16 @@ pub struct StackWorld {
     trace: Trace,
     reports: Reports,
     transfers: Transfers,
+    workload: Option<Workload>,
+    workload_errors: Arc<Mutex<Vec<String>>>,
     /// Last: dropping it drops every task, and what they hold must still be there.
     runtime: Runtime,
+}
+
+impl fmt::Debug for StackWorld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StackWorld").field("config", &self.config).field("net", &self.net).finish_non_exhaustive()
+    }
 }
 
 impl StackWorld {
@@ -104,7 +112,20 @@ impl StackWorld {
         let authority = Authority::generate(cluster_name(), ORIGIN_UNIX_MS / 1_000)
             .unwrap_or_else(|e| panic!("the world needs an authority: {e}"));
         let (hosts, reports, transfers) = (Vec::new(), Reports::default(), Transfers::default());
-        Self { config, seed, origin, authority, hosts, net, trace, reports, transfers, runtime }
+        Self {
+            config,
+            seed,
+            origin,
+            authority,
+            hosts,
+            net,
+            trace,
+            reports,
+            transfers,
+            workload: None,
+            workload_errors: Arc::default(),
+            runtime,
+        }
     }
 
     /// Starts `count` nodes; all but the first join through it.
@@ -127,14 +148,35 @@ impl StackWorld {
         }
         let process = self.boot(i);
         let seeds: Vec<SocketAddr> = seeds.iter().map(|&seed| addr_of(seed)).collect();
-        if !seeds.is_empty() {
-            let cluster = process.cluster.clone();
-            process.application.spawn_here(async move {
+        let node = self.node_of(i, &process);
+        let (work, errors) = (self.workload.clone(), Arc::clone(&self.workload_errors));
+        process.application.spawn_here(async move {
+            if !seeds.is_empty() {
                 // Its events tell of each failed round; an error means that the node has stopped.
-                let _ = cluster.join_patiently(seeds).await;
-            });
-        }
+                let _ = node.cluster().join_patiently(seeds).await;
+            }
+            if let Some(work) = work
+                && let Some(error) = work(node).await
+            {
+                errors.lock().unwrap_or_else(PoisonError::into_inner).push(format!("of node {i}: {error}"));
+            }
+        });
         self.hosts[i].process = Some(process);
+    }
+
+    /// Gives every node that starts from now on something to do, once it has joined.
+    pub(crate) fn set_workload(&mut self, workload: Workload) {
+        self.workload = Some(workload);
+    }
+
+    /// What went wrong in the nodes' workloads, in words.
+    pub(crate) fn workload_errors(&self) -> Vec<String> {
+        self.workload_errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn node_of(&self, i: usize, process: &Process) -> SimNode {
+        let seed = self.seed.derive("workload", i as u64).derive("boot", self.hosts[i].boots);
+        SimNode { index: i, cluster: process.cluster.clone(), seed }
     }
 
     fn add_host(&mut self) {
@@ -232,18 +274,20 @@ impl StackWorld {
         }
     }
 
-    /// Lets go of a node that has stopped; says how many of its tasks are left, of which there should be none.
+    /// Lets go of a node that has stopped, and ends what its users still run on it; says how many tasks of the node itself are
+    /// left, of which there should be none.
     ///
     /// # Panics
     /// It was not told to stop.
     pub fn reap(&mut self, i: usize) -> usize {
         assert!(self.hosts[i].stopping, "node {i} was not told to stop");
         let Some(process) = self.hosts[i].process.take() else { return 0 };
+        process.application.kill();
         drop(process.cluster);
         self.run_for(Duration::from_millis(10));
-        let left = process.node.live() + process.application.live();
+        let left = process.node.live();
         self.net.unbind(self.hosts[i].addr);
-        [process.node, process.application, process.observer].iter().for_each(Gate::kill);
+        [process.node, process.observer].iter().for_each(Gate::kill);
         left
     }
 

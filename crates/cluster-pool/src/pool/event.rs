@@ -75,6 +75,7 @@ impl InboundRequest {
 }
 
 /// Serves the streams that peers open on data links, each in a task of its own that the pool joins at shutdown.
+#[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait StreamHandler: Send + Sync + fmt::Debug {
     /// Serves one stream to its end.

@@ -42,7 +42,9 @@ impl Entry {
     /// The level at which the `n`-th seed of many is run: the whole stack, but for most seeds of what is large.
     #[must_use]
     pub const fn level(&self, n: u64) -> Level {
-        if self.at_l0 && n >= self.l1_runs_max { Level::L0 } else { Level::L1 }
+        // What runs a few times only is long: the whole stack comes last, so that a short campaign does without.
+        let stack = if self.runs_max < u64::MAX { n + self.l1_runs_max >= self.runs_max } else { n < self.l1_runs_max };
+        if self.at_l0 && !stack { Level::L0 } else { Level::L1 }
     }
 }
 

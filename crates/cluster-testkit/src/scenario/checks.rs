@@ -31,7 +31,7 @@ const VERDICT_NOT_BEFORE_MS: u64 = 5_000;
 const NEWS_REACH_MS: u64 = 40_000;
 
 /// Runs every check on a world whose time is over.
-pub(super) fn check_all(scenario: &Scenario, stage: &impl Stage) -> Vec<Finding> {
+pub(crate) fn check_all(scenario: &Scenario, stage: &impl Stage) -> Vec<Finding> {
     let truth = Truth::of(scenario);
     let reports = stage.reports();
     let Expect { calm, no_failures, crash_known_within_ms, leave_known_within_ms, met_within_ms, bytes_per_s_max } =

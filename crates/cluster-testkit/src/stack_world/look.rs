@@ -10,6 +10,7 @@ use super::host::{Process, SimHost};
 use crate::Trace;
 use crate::engine_world::Reported;
 use crate::net::NetStats;
+use crate::simulation::SimNode;
 
 impl StackWorld {
     /// The handle of a node that runs.
@@ -74,6 +75,12 @@ impl StackWorld {
     pub fn everybody_knows_everybody(&self) -> bool {
         let running = self.running();
         running.iter().all(|&i| running.iter().all(|&j| self.state(i, j) == Some(State::Alive)))
+    }
+
+    /// The nodes that run and were not told to stop, as their workloads see them.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<SimNode> {
+        self.running().into_iter().map(|i| self.node_of(i, self.process(i))).collect()
     }
 
     /// The nodes that run and were not told to stop.

@@ -4,5 +4,7 @@ mod engine;
 mod levels;
 mod planted;
 mod planted_stack;
+mod regressions;
 mod runner;
+mod simulation;
 mod stack;

@@ -4,23 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cluster_testkit::scenario::entry;
-use cluster_testkit::{Level, Scenario, Trace};
-use serde::{Deserialize, Serialize};
+use cluster_testkit::Trace;
+use cluster_testkit::scenario::{Saved, entry};
 
 use super::worker::{Job, Told, play};
-
-/// The version of the file's form.
-const VERSION: u32 = 1;
-
-/// A schedule that can be played again after the code that drew it has changed.
-#[derive(Debug, Serialize, Deserialize)]
-struct Saved {
-    version: u32,
-    level: Level,
-    seed: u64,
-    scenario: Scenario,
-}
 
 /// Plays a failed job again with every line kept, and writes everything down.
 pub(crate) fn write(bundles: &Path, job: &Job) -> io::Result<PathBuf> {
@@ -28,8 +15,7 @@ pub(crate) fn write(bundles: &Path, job: &Job) -> io::Result<PathBuf> {
     let scenario = entry(&job.scenario).ok_or_else(missing)?.scenario(job.seed);
     let dir = bundles.join(format!("{}-{}-{}", job.scenario, job.seed, job.level));
     fs::create_dir_all(&dir)?;
-    let saved = Saved { version: VERSION, level: job.level, seed: job.seed, scenario };
-    fs::write(dir.join("schedule.json"), serde_json::to_vec_pretty(&saved)?)?;
+    Saved::new(job.level, job.seed, scenario).save(&dir.join("schedule.json"))?;
     // In a process of its own: it may end badly.
     let Told { findings, lines, reported, hash, .. } = super::campaign::run_one(&job.clone().window(0..u64::MAX));
     fs::write(dir.join("trace.txt"), lines.join("\n") + "\n")?;
@@ -41,20 +27,13 @@ pub(crate) fn write(bundles: &Path, job: &Job) -> io::Result<PathBuf> {
 
 /// Plays a saved schedule.
 pub(crate) fn replay(file: &Path) -> bool {
-    let saved: Saved = match fs::read(file)
-        .map_err(|e| e.to_string())
-        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|e| format!("it is not a saved schedule: {e}")))
-    {
+    let saved = match Saved::load(file) {
         Ok(saved) => saved,
         Err(reason) => {
-            eprintln!("error: {}: {reason}", file.display());
+            eprintln!("error: {reason}");
             return false;
         }
     };
-    if saved.version != VERSION {
-        eprintln!("error: {}: it has version {}, this program reads {VERSION}", file.display(), saved.version);
-        return false;
-    }
     let Saved { level, seed, scenario, .. } = saved;
     println!("{} at {level}, {} steps:", scenario.name, scenario.steps.len());
     for step in &scenario.steps {

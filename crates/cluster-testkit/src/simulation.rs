@@ -1,0 +1,248 @@
+//! A user's own system on simulated nodes: a workload on each, faults at times, invariants, many seeds.
+
+mod workload;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_manager::ClusterConfig;
+
+use crate::net::LinkModel;
+use crate::scenario::{Act, Finding, Scenario, Stage, check_all, stack_config};
+use crate::stack_world::{Configure, StackConfig, StackWorld};
+use crate::trace::Trace;
+
+pub use workload::{SimNode, WorkloadEnd};
+pub(crate) use workload::{Workload, boxed};
+
+/// Set to a number, a simulation runs exactly that seed.
+pub const SEED_VARIABLE: &str = "SIMULATION_SEED";
+
+/// How often invariants are looked at, in virtual time.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+type OfAll = Arc<dyn Fn(&[SimNode]) -> bool + Send + Sync>;
+type OfEach = Arc<dyn Fn(&SimNode) -> bool + Send + Sync>;
+
+/// A test of a system built on the cluster: whole nodes over the simulated network, in virtual time.
+///
+/// Beside the invariants that it is given it holds the cluster to its own promises, as every scenario does: no verdict without
+/// a cause, all agree at the end, nothing is left of a node that has stopped.
+#[derive(Clone)]
+pub struct Simulation {
+    scenario: Scenario,
+    seeds: Vec<u64>,
+    configure: Option<Configure>,
+    workload: Option<Workload>,
+    always: Vec<(String, OfAll)>,
+    finally: Vec<(String, OfEach)>,
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulation")
+            .field("scenario", &self.scenario)
+            .field("seeds", &self.seeds)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Simulation {
+    /// So many nodes on a faultless local network, joining through the first, for a minute and one seed.
+    #[must_use]
+    pub fn new(nodes: usize) -> Self {
+        let scenario = Scenario::new("simulation").cluster(nodes).then_quiet(Duration::from_secs(60));
+        Self { scenario, seeds: vec![0], configure: None, workload: None, always: Vec::new(), finally: Vec::new() }
+    }
+
+    /// Which seeds to run, each a world of its own.
+    #[must_use]
+    pub fn seeds(mut self, seeds: impl IntoIterator<Item = u64>) -> Self {
+        self.seeds = seeds.into_iter().collect();
+        self
+    }
+
+    /// How long the world goes on after the last act.
+    #[must_use]
+    pub fn then_quiet(mut self, span: Duration) -> Self {
+        let last = self.scenario.steps.last().map_or(0, |step| step.at_ms);
+        self.scenario.until_ms = last;
+        self.scenario = self.scenario.then_quiet(span);
+        self
+    }
+
+    /// The paths between the nodes.
+    #[must_use]
+    pub fn over(mut self, links: LinkModel) -> Self {
+        self.scenario.links = links;
+        self
+    }
+
+    /// Changes the settings of every node.
+    #[must_use]
+    pub fn configure(mut self, change: impl Fn(&mut ClusterConfig) + Send + Sync + 'static) -> Self {
+        self.configure = Some(Arc::new(change));
+        self
+    }
+
+    /// What runs on each node, from the moment at which it has joined; anew after a restart. It stops and dies with its node.
+    /// An `Err` or a panic fails the seed.
+    #[must_use]
+    pub fn workload<F, E>(mut self, workload: impl Fn(SimNode) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = E> + Send + 'static,
+        E: WorkloadEnd,
+    {
+        self.workload = Some(boxed(workload));
+        self
+    }
+
+    /// Does something to the world at a time.
+    #[must_use]
+    pub fn at(mut self, at: Duration, act: Act) -> Self {
+        let after = self.scenario.until_ms - self.scenario.steps.last().map_or(0, |step| step.at_ms);
+        self.scenario = self.scenario.at(at, act);
+        self.then_quiet(Duration::from_millis(after))
+    }
+
+    /// Cuts two groups of nodes off from each other for a while. Every cut is mended at its end.
+    #[must_use]
+    pub fn split(
+        self,
+        during: Range<Duration>,
+        left: impl IntoIterator<Item = usize>,
+        right: impl IntoIterator<Item = usize>,
+    ) -> Self {
+        let split = Act::Split(left.into_iter().collect(), right.into_iter().collect());
+        self.at(during.start, split).at(during.end, Act::Heal)
+    }
+
+    /// Stops a node's process for a while.
+    #[must_use]
+    pub fn pause(self, during: Range<Duration>, node: usize) -> Self {
+        self.at(during.start, Act::Pause(node)).at(during.end, Act::Resume(node))
+    }
+
+    /// Kills a node's process, and starts it anew after a while, through the node after it.
+    #[must_use]
+    pub fn restart(self, during: Range<Duration>, node: usize) -> Self {
+        let seeds = vec![(node + 1) % self.scenario.nodes()];
+        self.at(during.start, Act::Crash(node)).at(during.end, Act::Start { node, seeds })
+    }
+
+    /// Must hold at all times, of the nodes that run, looked at every 100 ms.
+    #[must_use]
+    pub fn invariant(mut self, name: &str, holds: impl Fn(&[SimNode]) -> bool + Send + Sync + 'static) -> Self {
+        self.always.push((name.to_owned(), Arc::new(holds)));
+        self
+    }
+
+    /// Must hold at the end, of each node that runs.
+    #[must_use]
+    pub fn finally(mut self, name: &str, holds: impl Fn(&SimNode) -> bool + Send + Sync + 'static) -> Self {
+        self.finally.push((name.to_owned(), Arc::new(holds)));
+        self
+    }
+
+    /// Runs every seed, or the one that the environment variable `SIMULATION_SEED` names.
+    ///
+    /// # Panics
+    /// A seed broke a promise: with all it broke, the schedule, and how to run it again.
+    pub fn run(&self) {
+        if let Err(failure) = self.try_run() {
+            panic!("{failure}");
+        }
+    }
+
+    /// As [`run`](Self::run).
+    ///
+    /// # Errors
+    /// The first seed that broke a promise.
+    ///
+    /// # Panics
+    /// A check of the caller's panicked.
+    pub fn try_run(&self) -> Result<(), Box<Failure>> {
+        let only = std::env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok());
+        let seeds = only.map_or_else(|| self.seeds.clone(), |seed| vec![seed]);
+        for seed in seeds {
+            // A thread of its own: nothing that another seed left in this one's locals can touch it.
+            let findings = std::thread::scope(|scope| scope.spawn(|| self.run_seed(seed)).join());
+            let findings = findings.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            if !findings.is_empty() {
+                return Err(Box::new(Failure { seed, findings, scenario: self.scenario.clone() }));
+            }
+        }
+        Ok(())
+    }
+
+    fn run_seed(&self, seed: u64) -> Vec<Finding> {
+        let config = StackConfig { configure: self.configure.clone(), ..stack_config(&self.scenario) };
+        let mut world = StackWorld::with_trace(config, seed, Trace::default());
+        if let Some(workload) = &self.workload {
+            world.set_workload(Arc::clone(workload));
+        }
+        let mut findings = Vec::new();
+        for step in &self.scenario.steps {
+            self.pass_until(&mut world, step.at_ms, &mut findings);
+            world.act(&step.act);
+        }
+        self.pass_until(&mut world, self.scenario.until_ms, &mut findings);
+        for (name, holds) in &self.finally {
+            for node in world.nodes().iter().filter(|node| !holds(node)) {
+                let what = format!("not of node {}: {name}", node.index());
+                findings.push(Finding { check: "finally", what });
+            }
+        }
+        findings.extend(check_all(&self.scenario, &world));
+        findings.extend(world.stop_all().into_iter().map(|what| Finding { check: "nothing is left", what }));
+        // What went wrong in the workload explains the rest: it goes first.
+        let errors = world.workload_errors().into_iter().map(|what| Finding { check: "the workload", what });
+        errors.chain(findings).collect()
+    }
+
+    /// Lets time pass, looking at the invariants.
+    fn pass_until(&self, world: &mut StackWorld, until_ms: u64, findings: &mut Vec<Finding>) {
+        let until = Duration::from_millis(until_ms);
+        loop {
+            let left = until.saturating_sub(world.now().since_origin());
+            if left.is_zero() {
+                return;
+            }
+            world.run_for(if self.always.is_empty() { left } else { left.min(LOOK_EVERY) });
+            for (name, holds) in &self.always {
+                let known = findings.iter().any(|f| f.check == "invariant" && f.what.ends_with(name.as_str()));
+                if !known && !holds(&world.nodes()) {
+                    let what = format!("at {:?}: {name}", world.now().since_origin());
+                    findings.push(Finding { check: "invariant", what });
+                }
+            }
+        }
+    }
+}
+
+/// A seed that broke a promise.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// Every promise it broke; the workload's own errors first.
+    pub findings: Vec<Finding>,
+    /// What was done when.
+    pub scenario: Scenario,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {} broke {} promises:", self.seed, self.findings.len())?;
+        self.findings.iter().try_for_each(|finding| writeln!(f, "  {finding}"))?;
+        writeln!(f, "what was done:")?;
+        for step in &self.scenario.steps {
+            writeln!(f, "  {:>9.3} s  {:?}", step.at_ms as f64 / 1_000.0, step.act)?;
+        }
+        write!(f, "to run it again: {SEED_VARIABLE}={} cargo test ...", self.seed)
+    }
+}
+
+impl std::error::Error for Failure {}
