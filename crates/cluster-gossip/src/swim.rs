@@ -354,6 +354,15 @@ impl Swim {
         }
     }
 
+    /// The system refused to send to a member: no route, or a firewall. Like silence that is not a verdict, but there is no
+    /// point in waiting for an answer: the others are asked at once.
+    pub fn handle_send_refused(&mut self, now: Instant, node: &NodeId) {
+        if self.view.is_live(node) && self.farewell.is_none() && self.plan.is_neighbour(node) {
+            self.note_send_refused(now, node);
+            self.flush(now);
+        }
+    }
+
     /// A datagram came over the control link from `from`.
     pub fn handle_datagram(&mut self, now: Instant, from: &NodeId, bytes: &[u8]) {
         let Ok(datagram) = Datagram::decode(bytes) else {

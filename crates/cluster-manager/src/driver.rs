@@ -251,6 +251,15 @@ impl Driver {
             PoolEvent::Datagram { link, .. } if self.links.get(link.node()).is_none_or(|l| l.life() != link.life()) => {
             }
             PoolEvent::Datagram { link, bytes } => self.engine.handle_datagram(now, link.node(), &bytes),
+            PoolEvent::SendRefused { addr } => {
+                let there: Vec<NodeId> = self
+                    .links
+                    .values()
+                    .filter(|link| link.remote_addr() == addr)
+                    .map(|link| link.node().clone())
+                    .collect();
+                there.iter().for_each(|node| self.engine.handle_send_refused(now, node));
+            }
             PoolEvent::Request(request) => self.handle_request(now, request),
             _ => tracing::debug!("an event of the pool that this driver does not know"),
         }

@@ -240,6 +240,12 @@ impl Engine {
         self.drain_swim(now);
     }
 
+    /// The system refused to send to a member.
+    pub fn handle_send_refused(&mut self, now: Instant, node: &NodeId) {
+        self.swim.handle_send_refused(now, node);
+        self.drain_swim(now);
+    }
+
     /// A datagram came over a control link.
     pub fn handle_datagram(&mut self, now: Instant, from: &NodeId, bytes: &[u8]) {
         self.swim.handle_datagram(now, from, bytes);

@@ -156,6 +156,7 @@ impl ConnectionPool {
             config,
         });
         shared.spawn(serve::accept_loop(Arc::clone(&shared)));
+        shared.spawn(serve::tell_refused(Arc::clone(&shared)));
         (Self(shared), receiver)
     }
 

@@ -152,6 +152,13 @@ impl Transport for QuicTransport {
         self.endpoint.wait_idle().await;
     }
 
+    async fn send_refused(&self) -> SocketAddr {
+        match &self.socket {
+            Some(socket) => socket.refused().await,
+            None => std::future::pending().await,
+        }
+    }
+
     fn release(&self) {
         if let Some(socket) = &self.socket {
             socket.release();

@@ -329,6 +329,14 @@ pub trait Transport: Send + Sync + fmt::Debug {
     fn close(&self, code: CloseCode);
     /// Waits until every connection has said goodbye, if it can. May take seconds: put a deadline on it.
     async fn wait_idle(&self);
+    /// The next address that the system refused to send to: no route, a firewall, a closed port. For ever pending where the
+    /// transport cannot tell. Several refusals of one address may be told once.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    async fn send_refused(&self) -> SocketAddr {
+        std::future::pending().await
+    }
     /// Lets go of the address, though handles to this transport or its connections may live on.
     fn release(&self);
 }

@@ -53,6 +53,8 @@ pub struct Evidence {
     pub rtt: Option<Duration>,
     /// Local health score of this node, 0 (well) to 8.
     pub local_health: u8,
+    /// Whether the system refused to send to it (no route, a firewall) since it was last heard.
+    pub send_refused: bool,
 }
 
 impl Evidence {
@@ -69,6 +71,7 @@ impl Evidence {
             helpers_agreed: 0,
             rtt: None,
             local_health: 0,
+            send_refused: false,
         }
     }
 }

@@ -100,6 +100,7 @@ fn why(evidence: &Evidence) -> Value {
         "helpers_agreed": evidence.helpers_agreed,
         "rtt_us": evidence.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
         "local_health": evidence.local_health,
+        "send_refused": evidence.send_refused,
     })
 }
 

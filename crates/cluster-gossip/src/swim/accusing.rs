@@ -290,6 +290,7 @@ impl Swim {
             helpers_agreed: helpers.agreed,
             rtt: known.watch().and_then(|watch| watch.rtt.smoothed()),
             local_health: self.health.score(),
+            send_refused: known.watch().is_some_and(|watch| watch.send_refused),
         }
     }
 }

@@ -248,6 +248,7 @@ impl Swim {
             let watch = known.watched();
             watch.last_sign = watch.last_sign.max(now);
             watch.missed_since = None;
+            watch.send_refused = false;
             let news = watch.suspicion.renew(&self.own.node, now);
             if let Some(pulse) = &mut watch.pulse {
                 pulse.sign(now);

@@ -318,6 +318,19 @@ impl Swim {
         }
     }
 
+    /// Begins a round where there is none, and does not wait for an answer to a ping that was not sent.
+    pub(super) fn note_send_refused(&mut self, now: Instant, node: &NodeId) {
+        let Some(known) = self.view.get_mut(node) else { return };
+        known.watched().send_refused = true;
+        self.start_round(now, node);
+        for round in self.rounds.values_mut().filter(|round| round.target == *node) {
+            if let Stage::Direct { deadline, again } = &mut round.stage {
+                (*deadline, *again) = (now, None);
+            }
+        }
+        self.advance_rounds(now);
+    }
+
     fn ask_others(&mut self, now: Instant, seq: u64, round: Round) {
         let target = round.target.clone();
         let mut helpers = self.plan.helpers_for(&target);

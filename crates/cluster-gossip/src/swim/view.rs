@@ -31,6 +31,8 @@ pub(super) struct Watch {
     pub(super) suspicion: Suspicion,
     /// Since when a probe for somebody else stayed unanswered. No accusation by itself: the asker may have heard more.
     pub(super) missed_since: Option<Instant>,
+    /// The system refused to send to it, and nothing was heard since.
+    pub(super) send_refused: bool,
     /// The rhythm of its answers, where this node probes it.
     pub(super) pulse: Option<Pulse>,
     /// It says that its application is not well.
@@ -69,6 +71,7 @@ impl Known {
                 rtt: RttEstimator::default(),
                 suspicion: Suspicion::default(),
                 missed_since: None,
+                send_refused: false,
                 pulse: None,
                 unwell: false,
             })
@@ -89,6 +92,7 @@ impl Watch {
     pub(super) fn shift(&mut self, now: Instant, gap: Duration, own: &NodeId) {
         self.last_sign = (self.last_sign + gap).min(now);
         self.missed_since = None;
+        self.send_refused = false;
         self.suspicion.withdraw(own);
         if let Some(pulse) = &mut self.pulse {
             pulse.excuse(now);

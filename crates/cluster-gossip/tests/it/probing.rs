@@ -33,6 +33,39 @@ fn suspicions(statements: &[Statement]) -> Vec<String> {
 }
 
 #[test]
+fn a_refused_send_asks_the_others_at_once_and_is_part_of_the_evidence() {
+    let names = ["a", "b", "c"];
+    let mut hand = Hand::with(&names);
+    let refused: cluster_types::NodeId = "a".parse().unwrap();
+    hand.swim.handle_send_refused(hand.now, &refused);
+    let asked = of_kind(&hand.sent(), PingReq);
+    assert_eq!(asked, ["b", "c"], "before any time has passed");
+    // A refusal is no vote: nobody is accused while the others have time to answer.
+    let outputs = hand.read();
+    assert!(!outputs.iter().any(|o| matches!(o, Output::Publish(_))), "{outputs:?}");
+    hand.pass(ms(600), &["b", "c"]);
+    let outputs = hand.read();
+    let statement = outputs.iter().find_map(|o| if let Output::Publish(s) = o { Some(s) } else { None }).unwrap();
+    assert!(statement.evidence.as_ref().unwrap().send_refused);
+
+    // Whoever is heard again starts with a clean sheet.
+    let mut hand = Hand::with(&names);
+    hand.swim.handle_send_refused(hand.now, &refused);
+    hand.receive("a", Gossip, 0, None, &[]);
+    let heard = hand.now;
+    while hand.now < heard + ms(5_000) {
+        hand.pass(ms(100), &["b", "c"]);
+        let outputs = hand.read();
+        let suspicion = outputs.iter().find_map(|o| if let Output::Publish(s) = o { Some(s) } else { None });
+        if let Some(statement) = suspicion {
+            assert!(!statement.evidence.as_ref().unwrap().send_refused);
+            return;
+        }
+    }
+    panic!("the silent one was never suspected");
+}
+
+#[test]
 fn an_answered_ping_asks_nobody_else_and_accuses_nobody() {
     let mut hand = Hand::with(&["a", "b", "c"]);
     hand.pass(ms(60_000), &["a", "b", "c"]);

@@ -45,6 +45,11 @@ pub enum PoolEvent {
         /// The link now in use, or why there is none.
         outcome: Result<Link, Arc<DialError>>,
     },
+    /// The system refused to send to an address: no route, a firewall. Told five times a second at most.
+    SendRefused {
+        /// Where to.
+        addr: SocketAddr,
+    },
     /// A datagram on a control link.
     Datagram {
         /// The link it came on.

@@ -45,6 +45,27 @@ pub(super) async fn accept_loop(shared: Arc<Shared>) {
     }
 }
 
+/// A firewall that refuses may refuse every packet: one refusal is told, and the rest of this time's are not.
+const REFUSED_EVERY: Duration = Duration::from_millis(200);
+
+/// Tells the owner of addresses that the system refuses to send to.
+pub(super) async fn tell_refused(shared: Arc<Shared>) {
+    loop {
+        let addr = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            addr = shared.transport.send_refused() => addr,
+        };
+        // A hint: an owner that is behind does without.
+        let _ = shared.events.try_send(PoolEvent::SendRefused { addr });
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(REFUSED_EVERY) => {}
+        }
+    }
+}
+
 async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphorePermit) {
     let from = incoming.remote_addr;
     let patience = shared.config.dial_timeout;

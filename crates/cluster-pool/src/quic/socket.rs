@@ -1,20 +1,25 @@
 //! The UDP socket under the endpoint. A send or receive that fails is counted and forgotten: an unreachable peer, a firewall
 //! or a route that went away is a fact about the path, never the end of the endpoint.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::task::{Context, Poll, ready};
 
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::io::Interest;
+use tokio::sync::Notify;
 
 /// A burst from 200 joining nodes, at 1,200 B each and a few packets a handshake, fits.
 const BUFFER_BYTES: usize = 2 * 1024 * 1024;
+
+/// Addresses that may wait to be told of; a node with more unreachable peers than that has lost its network, and hears of it.
+const REFUSED_MAX: usize = 256;
 
 /// How often sending and receiving failed.
 #[derive(Debug, Default)]
@@ -46,6 +51,9 @@ pub struct NodeSocket {
     local_addr: SocketAddr,
     state: UdpSocketState,
     stats: SocketStats,
+    /// Addresses the system refused to send to, until somebody asks. Held for an insertion, never across a wait.
+    refused: Mutex<BTreeSet<SocketAddr>>,
+    newly_refused: Notify,
 }
 
 impl NodeSocket {
@@ -62,7 +70,8 @@ impl NodeSocket {
         socket.set_nonblocking(true)?;
         let io = tokio::net::UdpSocket::from_std(socket)?;
         let local_addr = io.local_addr()?;
-        Ok(Self { io: RwLock::new(Some(Arc::new(io))), local_addr, state, stats: SocketStats::default() })
+        let (io, stats) = (RwLock::new(Some(Arc::new(io))), SocketStats::default());
+        Ok(Self { io, local_addr, state, stats, refused: Mutex::default(), newly_refused: Notify::new() })
     }
 
     /// The counters.
@@ -74,6 +83,27 @@ impl NodeSocket {
     /// Closes the socket: the port is free.
     pub fn release(&self) {
         *self.io.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The next address that the system refused to send to.
+    pub(super) async fn refused(&self) -> SocketAddr {
+        loop {
+            let mut newly = std::pin::pin!(self.newly_refused.notified());
+            newly.as_mut().enable();
+            if let Some(addr) = self.refused.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
+                return addr;
+            }
+            newly.await;
+        }
+    }
+
+    fn note_refused(&self, addr: SocketAddr) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() < REFUSED_MAX {
+            refused.insert(addr);
+        }
+        drop(refused);
+        self.newly_refused.notify_waiters();
     }
 
     fn io(&self) -> RwLockReadGuard<'_, Option<Arc<tokio::net::UdpSocket>>> {
@@ -92,6 +122,7 @@ impl AsyncUdpSocket for NodeSocket {
         match io.try_io(Interest::WRITABLE, || self.state.try_send((&**io).into(), transmit)) {
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => {
                 self.stats.send_errors.fetch_add(1, Ordering::Relaxed);
+                self.note_refused(transmit.destination);
                 tracing::debug!(to = %transmit.destination, error = %e, "packet not sent");
                 Ok(())
             }
@@ -159,5 +190,39 @@ impl UdpPoller for WritablePoller {
         let result = ready!(waiting.as_mut().poll(cx));
         self.waiting = None;
         Poll::Ready(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn an_address_that_the_system_refuses_is_told_once_and_ends_nothing() {
+        let socket = Arc::new(NodeSocket::bind(([127, 0, 0, 1], 0).into()).unwrap());
+        // Broadcasting needs an option that this socket does not set, and loopback has no such route.
+        let nowhere: SocketAddr = ([255, 255, 255, 255], 9).into();
+        let there = socket.local_addr;
+        let packet =
+            |destination| Transmit { destination, ecn: None, contents: b"x", segment_size: None, src_ip: None };
+        let io = socket.io().clone().unwrap();
+        io.writable().await.unwrap();
+        for _ in 0..3 {
+            socket.try_send(&packet(nowhere)).unwrap();
+        }
+        assert_eq!(socket.stats().send_errors(), 3);
+        let told = tokio::time::timeout(Duration::from_secs(5), socket.refused()).await;
+        assert_eq!(told, Ok(nowhere));
+        assert!(socket.refused.lock().unwrap().is_empty(), "three refusals of one address are one");
+        socket.try_send(&packet(there)).unwrap();
+        assert_eq!(socket.stats().send_errors(), 3, "the socket goes on");
+        // Whoever waits is woken.
+        let waiting = Arc::clone(&socket);
+        let (told, ()) = tokio::join!(async move { waiting.refused().await }, async {
+            tokio::task::yield_now().await;
+            socket.try_send(&packet(nowhere)).unwrap();
+        });
+        assert_eq!(told, nowhere);
     }
 }
