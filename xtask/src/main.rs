@@ -14,7 +14,7 @@ Usage: cargo xtask TASK
 
   test [ARGS]         every test that needs no privilege; ARGS go to the test runner
   integration [TEST]  whole clusters of real processes
-  bench [layer1 | membership | peers]
+  bench [layer1 | membership | sim | peers]
                       benchmarks, each against a baseline in the same run; peers: other people's crates
   sim [SCENARIO] [--seeds N | --seed S] [--jobs J] [--level L0|L1] [--verify]
                       scenarios in the simulated world, 100 seeds of all if nothing is said; sim list: their names;

@@ -40,15 +40,17 @@ pub(crate) fn bench(root: &Path, args: &[String]) -> Outcome {
         Some("peers") => {
             let peers = root.join("bench/peers");
             run(&peers, "cargo", &["run", "--release", "--quiet", "--", "blocked"])?;
-            run(&peers, "cargo", &["run", "--release", "--quiet", "--", "crash"])
+            run(&peers, "cargo", &["run", "--release", "--quiet", "--", "crash"])?;
+            run(&peers, "cargo", &["run", "--release", "--quiet", "--", "ping"])
         }
-        Some(other) => Err(format!("there is no benchmark {other:?}: layer1, membership and peers are there")),
+        Some("sim") => sim(root, &["speed".into()]),
+        Some(other) => Err(format!("there is no benchmark {other:?}: layer1, membership, sim and peers are there")),
     }
 }
 
 /// What the runner does beside scenarios.
-const RUNNER_WORDS: [&str; 9] =
-    ["membership", "decide", "memory", "quiet", "list", "replay", "scenarios", "help", "--help"];
+const RUNNER_WORDS: [&str; 10] =
+    ["speed", "membership", "decide", "memory", "quiet", "list", "replay", "scenarios", "help", "--help"];
 
 /// Simulated clusters: the testkit's own runner, optimised.
 pub(crate) fn sim(root: &Path, args: &[String]) -> Outcome {

@@ -3,6 +3,7 @@
 mod contender;
 mod foca_world;
 mod ours;
+mod ping;
 
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ enum What {
     },
     /// Detection and cost by size and loss.
     Crash,
+    /// Simulated networks: the same UDP pings in turmoil and in ours.
+    Ping,
 }
 
 /// SWIM as published, on our engine: round robin, one accuser is enough, four seconds of suspicion.
@@ -54,6 +57,7 @@ fn main() {
     match Cli::parse().what {
         What::Blocked { process } => print_blocked(if process { Block::Process } else { Block::Io }),
         What::Crash => print_crash(),
+        What::Ping => ping::compare(),
     }
 }
 

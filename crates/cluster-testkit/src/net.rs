@@ -189,8 +189,8 @@ impl SimNet {
         self.lock().stats
     }
 
-    /// Delivers packets for as long as the world turns. Runs as one task of it.
-    pub(crate) async fn carry(self) {
+    /// Delivers packets, for ever: one task of a world of your own runs it. A [`StackWorld`](crate::StackWorld) does so itself.
+    pub async fn carry(self) {
         loop {
             let next = self.deliver_due();
             let sleep = async {

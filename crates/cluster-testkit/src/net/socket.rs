@@ -24,6 +24,33 @@ impl SimSocket {
     pub(super) const fn new(net: SimNet, host: usize, addr: SocketAddr, life: u64) -> Self {
         Self { net, host, addr, life }
     }
+
+    /// Sends a packet; it may be lost, like any.
+    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) {
+        self.net.send((self.host, self.addr, self.life), to, bytes, None);
+    }
+
+    /// The next packet, and where it is from. One task at a time may wait.
+    ///
+    /// # Cancel safety
+    /// Safe: no packet is lost.
+    pub async fn recv_from(&self) -> (Vec<u8>, SocketAddr) {
+        std::future::poll_fn(|cx| {
+            let mut packet = None;
+            let read = self.net.poll_read(self.addr, self.life, cx, |next| {
+                let first = packet.is_none();
+                if first {
+                    packet = Some((next.bytes.clone(), next.from));
+                }
+                first
+            });
+            match (read, packet) {
+                (Poll::Ready(_), Some(packet)) => Poll::Ready(packet),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
 }
 
 impl AsyncUdpSocket for SimSocket {

@@ -6,6 +6,7 @@ mod bundle;
 mod campaign;
 mod coverage;
 mod measurements;
+mod speed;
 mod verify;
 mod worker;
 
@@ -37,6 +38,8 @@ enum What {
         /// The file.
         file: PathBuf,
     },
+    /// How fast the worlds are, against real time.
+    Speed,
     /// One seed of one scenario in this process, for the campaign: prints one line of JSON.
     #[command(hide = true)]
     One(worker::Job),
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         What::Scenarios(options) => campaign::run(options, cli.jobs),
+        What::Speed => speed::speed(),
         What::Replay { file } => bundle::replay(file),
         What::Membership { nodes_max, html, seed } => {
             measurements::membership(cli.jobs, *seed, *nodes_max, html.as_ref())
