@@ -72,13 +72,14 @@ impl Node {
     /// Turns the loop to its end. After it an abandoned node lets go of everything by itself, a stopped one when its shutdown
     /// says so.
     pub(crate) async fn run(self) {
-        match self.driver.run().await {
-            Ended::Abandoned => {
-                self.pool.close(ABANDONED_PATIENCE).await;
-                self.registry.close();
-            }
-            // An error means that the handle is gone, which is as good.
-            Ended::Stopped => drop(self.released.await),
+        let abandoned = match self.driver.run().await {
+            Ended::Abandoned => true,
+            // An error means that the handle is gone, perhaps in the middle of a shutdown.
+            Ended::Stopped => self.released.await.is_err(),
+        };
+        if abandoned {
+            self.pool.close(ABANDONED_PATIENCE).await;
+            self.registry.close();
         }
     }
 }

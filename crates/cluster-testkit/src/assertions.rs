@@ -26,6 +26,7 @@ pub struct Site {
     name: &'static str,
     file: &'static str,
     line: u32,
+    module: &'static str,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -33,8 +34,8 @@ pub struct Site {
 impl Site {
     #[doc(hidden)]
     #[must_use]
-    pub const fn new(kind: Kind, name: &'static str, file: &'static str, line: u32) -> Self {
-        Self { kind, name, file, line, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    pub const fn new(kind: Kind, name: &'static str, (file, line): (&'static str, u32), module: &'static str) -> Self {
+        Self { kind, name, file, line, module, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     #[doc(hidden)]
@@ -60,6 +61,8 @@ pub struct Seen {
     pub name: String,
     /// Where it stands.
     pub place: String,
+    /// The module it stands in.
+    pub module: String,
     /// How often the condition held.
     pub hits: u64,
     /// How often it did not.
@@ -67,6 +70,12 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Whether it is one of the testkit's own, and not of who uses it.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.module.split("::").next() == Some("cluster_testkit")
+    }
+
     /// Whether a run of this process breaks the claim. Only `always!` can be broken by one run.
     #[must_use]
     pub const fn is_broken(&self) -> bool {
@@ -83,6 +92,7 @@ pub fn catalogue() -> Vec<Seen> {
             kind: site.kind,
             name: site.name.to_owned(),
             place: format!("{}:{}", site.file, site.line),
+            module: site.module.to_owned(),
             hits: site.hits.load(Ordering::Relaxed),
             misses: site.misses.load(Ordering::Relaxed),
         })
@@ -96,7 +106,7 @@ pub fn catalogue() -> Vec<Seen> {
 macro_rules! __site {
     ($kind:ident, $held:expr, $name:literal) => {{
         static SITE: $crate::assertions::Site =
-            $crate::assertions::Site::new($crate::assertions::Kind::$kind, $name, file!(), line!());
+            $crate::assertions::Site::new($crate::assertions::Kind::$kind, $name, (file!(), line!()), module_path!());
         $crate::__inventory::submit! { $crate::assertions::Registered(&SITE) }
         SITE.note($held);
     }};

@@ -7,6 +7,7 @@ pub mod measure;
 #[cfg(feature = "mocks")]
 pub mod mocks;
 pub mod net;
+mod panics;
 pub mod scenario;
 pub mod simulation;
 pub mod stack_world;

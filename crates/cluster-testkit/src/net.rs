@@ -45,7 +45,9 @@ struct Packet {
 /// A bound address.
 #[derive(Debug, Default)]
 struct Port {
+    /// Which of the sockets that were ever bound here; nobody is here when it is not bound.
     life: u64,
+    bound: bool,
     inbox: VecDeque<Packet>,
     inbox_bytes: usize,
     reader: Option<Waker>,
@@ -134,7 +136,7 @@ impl SimNet {
         let mut net = self.lock();
         net.hosts.insert(addr, host);
         let life = net.ports.get(&addr).map_or(0, |port| port.life) + 1;
-        net.ports.insert(addr, Port { life, ..Port::default() });
+        net.ports.insert(addr, Port { life, bound: true, ..Port::default() });
         drop(net);
         SimSocket::new(self.clone(), host, addr, life)
     }
@@ -307,7 +309,7 @@ impl Net {
     }
 
     fn arrive(&mut self, packet: Packet) {
-        let Some(port) = self.ports.get_mut(&packet.to) else {
+        let Some(port) = self.ports.get_mut(&packet.to).filter(|port| port.bound) else {
             self.stats.astray += 1;
             return;
         };

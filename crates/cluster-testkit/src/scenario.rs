@@ -10,6 +10,7 @@ mod run;
 mod saved;
 mod stage;
 mod truth;
+mod valid;
 
 use std::fmt;
 use std::time::Duration;
@@ -63,6 +64,8 @@ pub enum Act {
     Pause(usize),
     /// It goes on.
     Resume(usize),
+    /// What a node keeps on its disk is lost: key, certificate and secret. It gets new ones when it next starts.
+    Wipe(usize),
     /// The user's tasks on a node block; the node itself goes on.
     BlockApplication(usize),
     /// Nothing from the first gets to the second.

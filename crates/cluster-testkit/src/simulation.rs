@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_manager::ClusterConfig;
+use cluster_pool::StreamHandler;
 
+use crate::assertions::{Seen, catalogue};
 use crate::net::LinkModel;
 use crate::scenario::{Act, Finding, Scenario, Stage, check_all, stack_config};
-use crate::stack_world::{Configure, StackConfig, StackWorld};
+use crate::stack_world::{Configure, Serve, StackConfig, StackWorld};
 use crate::trace::Trace;
 
 pub use workload::{SimNode, WorkloadEnd};
@@ -22,6 +24,15 @@ pub const SEED_VARIABLE: &str = "SIMULATION_SEED";
 
 /// How often invariants are looked at, in virtual time.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How often the end of a seed is looked for, in real time.
+const LOOK_AT_THREAD: Duration = Duration::from_millis(2);
+
+/// Nothing has happened for so long in real time.
+const LIVELOCK: Duration = Duration::from_secs(30);
+
+/// Between an invariant and when it broke first.
+const BROKEN_AT: &str = ": not at ";
 
 type OfAll = Arc<dyn Fn(&[SimNode]) -> bool + Send + Sync>;
 type OfEach = Arc<dyn Fn(&SimNode) -> bool + Send + Sync>;
@@ -35,7 +46,10 @@ pub struct Simulation {
     scenario: Scenario,
     seeds: Vec<u64>,
     configure: Option<Configure>,
+    serve: Option<Serve>,
     workload: Option<Workload>,
+    covering: bool,
+    watchdog: Duration,
     always: Vec<(String, OfAll)>,
     finally: Vec<(String, OfEach)>,
 }
@@ -54,7 +68,17 @@ impl Simulation {
     #[must_use]
     pub fn new(nodes: usize) -> Self {
         let scenario = Scenario::new("simulation").cluster(nodes).then_quiet(Duration::from_secs(60));
-        Self { scenario, seeds: vec![0], configure: None, workload: None, always: Vec::new(), finally: Vec::new() }
+        Self {
+            scenario,
+            seeds: vec![0],
+            configure: None,
+            serve: None,
+            workload: None,
+            covering: false,
+            watchdog: LIVELOCK,
+            always: Vec::new(),
+            finally: Vec::new(),
+        }
     }
 
     /// Which seeds to run, each a world of its own.
@@ -84,6 +108,29 @@ impl Simulation {
     #[must_use]
     pub fn configure(mut self, change: impl Fn(&mut ClusterConfig) + Send + Sync + 'static) -> Self {
         self.configure = Some(Arc::new(change));
+        self
+    }
+
+    /// What serves the streams that members open to a node, given the node's number.
+    #[must_use]
+    pub fn serve(mut self, make: impl Fn(usize) -> Arc<dyn StreamHandler> + Send + Sync + 'static) -> Self {
+        self.serve = Some(Arc::new(make));
+        self
+    }
+
+    /// Fails when a `sometimes!`, `reachable!` or `always!` of this program was hit by no seed. Sites count for a whole process:
+    /// have one such test a process, as nextest does, or one a test binary.
+    #[must_use]
+    pub const fn covering(mut self) -> Self {
+        self.covering = true;
+        self
+    }
+
+    /// How long, in real time, nothing may happen before a seed has failed: a task that spins lets no virtual time pass. Default
+    /// 30 s. The spinning thread stays until the process ends.
+    #[must_use]
+    pub const fn watchdog(mut self, patience: Duration) -> Self {
+        self.watchdog = patience;
         self
     }
 
@@ -128,7 +175,8 @@ impl Simulation {
     /// Kills a node's process, and starts it anew after a while, through the node after it.
     #[must_use]
     pub fn restart(self, during: Range<Duration>, node: usize) -> Self {
-        let seeds = vec![(node + 1) % self.scenario.nodes()];
+        // Alone, it has nobody to join through.
+        let seeds = (0..self.scenario.nodes()).cycle().skip(node + 1).take(1).filter(|seed| *seed != node).collect();
         self.at(during.start, Act::Crash(node)).at(during.end, Act::Start { node, seeds })
     }
 
@@ -159,27 +207,61 @@ impl Simulation {
     /// As [`run`](Self::run).
     ///
     /// # Errors
-    /// The first seed that broke a promise.
+    /// The first seed that broke a promise; or the schedule cannot be played; or, [`covering`](Self::covering), a site was missed.
     ///
     /// # Panics
-    /// A check of the caller's panicked.
+    /// A check of the caller's panicked, or `SIMULATION_SEED` is no number.
     pub fn try_run(&self) -> Result<(), Box<Failure>> {
-        let only = std::env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok());
+        let only = std::env::var(SEED_VARIABLE).ok();
+        let only =
+            only.map(|text| text.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE} is {text:?}: give a number")));
         let seeds = only.map_or_else(|| self.seeds.clone(), |seed| vec![seed]);
-        for seed in seeds {
-            // A thread of its own: nothing that another seed left in this one's locals can touch it.
-            let findings = std::thread::scope(|scope| scope.spawn(|| self.run_seed(seed)).join());
-            let findings = findings.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let failed = |seed, findings| Err(Box::new(Failure { seed, findings, scenario: self.scenario.clone() }));
+        if seeds.is_empty() {
+            return failed(0, vec![Finding { check: "the schedule can be played", what: "there are no seeds".into() }]);
+        }
+        if let Err(what) = self.scenario.check() {
+            return failed(seeds[0], vec![Finding { check: "the schedule can be played", what }]);
+        }
+        for &seed in &seeds {
+            let findings = self.run_apart(seed);
             if !findings.is_empty() {
-                return Err(Box::new(Failure { seed, findings, scenario: self.scenario.clone() }));
+                return failed(seed, findings);
             }
         }
-        Ok(())
+        let missed = if self.covering && only.is_none() { missed() } else { Vec::new() };
+        if missed.is_empty() { Ok(()) } else { failed(seeds[0], missed) }
     }
 
-    fn run_seed(&self, seed: u64) -> Vec<Finding> {
-        let config = StackConfig { configure: self.configure.clone(), ..stack_config(&self.scenario) };
-        let mut world = StackWorld::with_trace(config, seed, Trace::default());
+    /// Runs a seed on a thread of its own: nothing that another seed left in this one's locals can touch it, and one that spins
+    /// can be told of.
+    fn run_apart(&self, seed: u64) -> Vec<Finding> {
+        let (this, trace) = (self.clone(), Trace::default());
+        let (watched, running) = (trace.clone(), std::thread::spawn(move || this.run_seed(seed, trace)));
+        let mut before = None;
+        let mut still = Duration::ZERO;
+        while !running.is_finished() {
+            // The thread that is joined below unparks nobody: this is the rate at which its end is noticed.
+            std::thread::park_timeout(LOOK_AT_THREAD);
+            let now = (watched.events(), watched.last_at());
+            still = if before == Some(now) { still + LOOK_AT_THREAD } else { Duration::ZERO };
+            before = Some(now);
+            if still >= self.watchdog {
+                let what =
+                    format!("nothing has happened for {still:?} since {:?}: a task spins, or waits outside", now.1);
+                return vec![Finding { check: "livelock", what }];
+            }
+        }
+        running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn run_seed(&self, seed: u64, trace: Trace) -> Vec<Finding> {
+        let before = broken_sites();
+        let (configure, serve) = (self.configure.clone(), self.serve.clone());
+        let config = StackConfig { configure, serve, ..stack_config(&self.scenario) };
+        let mut settings = ClusterConfig::new(config.profile);
+        self.configure.iter().for_each(|change| change(&mut settings));
+        let mut world = StackWorld::with_trace(config, seed, trace);
         if let Some(workload) = &self.workload {
             world.set_workload(Arc::clone(workload));
         }
@@ -189,14 +271,20 @@ impl Simulation {
             world.act(&step.act);
         }
         self.pass_until(&mut world, self.scenario.until_ms, &mut findings);
+        world.end_workloads();
         for (name, holds) in &self.finally {
             for node in world.nodes().iter().filter(|node| !holds(node)) {
                 let what = format!("not of node {}: {name}", node.index());
                 findings.push(Finding { check: "finally", what });
             }
         }
-        findings.extend(check_all(&self.scenario, &world));
+        findings.extend(check_all(&self.scenario, &world, settings.swim.budget.total()));
         findings.extend(world.stop_all().into_iter().map(|what| Finding { check: "nothing is left", what }));
+        let broken = broken_sites().into_iter().filter(|seen| !before.contains(seen));
+        findings.extend(broken.map(|Seen { name, place, misses, .. }| Finding {
+            check: "always",
+            what: format!("{name} ({place}), {misses} times not"),
+        }));
         // What went wrong in the workload explains the rest: it goes first.
         let errors = world.workload_errors().into_iter().map(|what| Finding { check: "the workload", what });
         errors.chain(findings).collect()
@@ -212,14 +300,27 @@ impl Simulation {
             }
             world.run_for(if self.always.is_empty() { left } else { left.min(LOOK_EVERY) });
             for (name, holds) in &self.always {
-                let known = findings.iter().any(|f| f.check == "invariant" && f.what.ends_with(name.as_str()));
-                if !known && !holds(&world.nodes()) {
-                    let what = format!("at {:?}: {name}", world.now().since_origin());
+                let known =
+                    |f: &Finding| f.what.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(BROKEN_AT));
+                if !findings.iter().any(known) && !holds(&world.nodes()) {
+                    let what = format!("{name}{BROKEN_AT}{:?}", world.now().since_origin());
                     findings.push(Finding { check: "invariant", what });
                 }
             }
         }
     }
+}
+
+fn broken_sites() -> Vec<Seen> {
+    catalogue().into_iter().filter(Seen::is_broken).collect()
+}
+
+/// Sites of the caller's own that nothing has hit.
+fn missed() -> Vec<Finding> {
+    let missed = catalogue().into_iter().filter(|seen| !seen.is_ours() && seen.hits == 0);
+    missed
+        .map(|Seen { name, place, .. }| Finding { check: "missed by all seeds", what: format!("{name} ({place})") })
+        .collect()
 }
 
 /// A seed that broke a promise.

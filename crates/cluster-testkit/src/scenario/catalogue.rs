@@ -71,6 +71,7 @@ pub const CATALOGUE: &[Entry] = &[
     small("crash-one", "one of a few dies", ends::crash_one),
     large("crash-tenth", "a tenth of fifty die at once", ends::crash_tenth),
     small("quick-restart", "a node dies and is back after 200 ms", ends::quick_restart),
+    small("lost-state", "a node dies, loses its disk, and is back", ends::lost_state),
     small("slow-restart", "a node dies and is back after it was declared failed", ends::slow_restart),
     small("rolling-restart", "one after the other leaves and comes back", ends::rolling_restart),
     small("all-leave", "a whole cluster leaves at the same moment but for one", ends::all_leave),

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
-use cluster_types::{Accusation, EventKind, Incarnation, State};
+use cluster_types::{Accusation, EventKind, Incarnation, Life, State};
 
 use super::truth::{Span, Truth};
 use super::{Act, Expect, Scenario, Stage};
@@ -24,20 +25,27 @@ impl fmt::Display for Finding {
     }
 }
 
-/// No verdict by silence falls earlier than this after what caused it.
-const VERDICT_NOT_BEFORE_MS: u64 = 5_000;
+/// No verdict by silence falls earlier than P less this after what caused it: the period that a probe may be away, and the time
+/// that a waking process gets.
+const BEFORE_P_MS: u64 = 1_300;
 
-/// So long after its cause is over, a verdict may still be heard of: by those who were cut off meanwhile.
-const NEWS_REACH_MS: u64 = 40_000;
+/// So long after its cause is over a verdict may still be heard of.
+const NEWS_MS: u64 = 2_000;
+
+/// And by somebody who was down, stopped or cut off meanwhile: with the next comparison of views.
+const LATE_NEWS_MS: u64 = 40_000;
 
 /// Runs every check on a world whose time is over.
-pub(crate) fn check_all(scenario: &Scenario, stage: &impl Stage) -> Vec<Finding> {
+///
+/// `pause_budget` is P as the nodes are set.
+pub(crate) fn check_all(scenario: &Scenario, stage: &impl Stage, pause_budget: Duration) -> Vec<Finding> {
     let truth = Truth::of(scenario);
     let reports = stage.reports();
     let Expect { calm, no_failures, crash_known_within_ms, leave_known_within_ms, met_within_ms, bytes_per_s_max } =
         scenario.expect.clone();
     let mut findings = Findings::default();
-    findings.verdicts_have_a_cause(&truth, &reports);
+    let not_before = u64::try_from(pause_budget.as_millis()).unwrap_or(u64::MAX).saturating_sub(BEFORE_P_MS);
+    findings.verdicts_have_a_cause(&truth, &reports, not_before);
     findings.states_follow_in_order(&truth, &reports);
     findings.all_agree(&truth, stage);
     findings.waking_accuses_nobody(scenario, &truth, &reports);
@@ -61,6 +69,29 @@ pub(crate) fn check_all(scenario: &Scenario, stage: &impl Stage) -> Vec<Finding>
         findings.cost_is_bounded(&truth, stage.bytes_sent(), max);
     }
     findings.0
+}
+
+/// Whether `by` may declare `subject` failed at a time: the subject was away for long enough, or cut off for long enough from
+/// somebody whose word reached `by`.
+fn has_cause(truth: &Truth, by: usize, subject: usize, at: u64, not_before: u64) -> bool {
+    let news = |span: &Span| {
+        let was_away = truth.troubles(by).iter().any(|own| own.from < at && span.from < own.to);
+        if was_away { LATE_NEWS_MS } else { NEWS_MS }
+    };
+    let old_enough = |span: &Span| {
+        let lasted = span.to.min(at).saturating_sub(span.from);
+        lasted >= not_before && span.to.saturating_add(news(span)) >= at
+    };
+    if truth.absences(subject).iter().any(old_enough) {
+        return true;
+    }
+    (0..truth.nodes()).filter(|&witness| witness != subject).any(|witness| {
+        let cuts = truth.cuts_between(witness, subject);
+        cuts.iter().filter(|cut| old_enough(cut)).any(|cut| {
+            // Once it is mended, the cut is no cause for a new verdict of those whom its word did not reach.
+            truth.reaches(witness, by, at.min(cut.to.saturating_sub(1)))
+        })
+    })
 }
 
 /// Enough of a kind to see what it is about.
@@ -94,24 +125,20 @@ impl Findings {
         }
     }
 
-    /// Nobody is declared failed who was not in trouble, for at least five seconds.
-    fn verdicts_have_a_cause(&mut self, truth: &Truth, reports: &[Reported]) {
+    /// Nobody is declared failed without a cause that is old enough and that whoever says so could have heard of.
+    fn verdicts_have_a_cause(&mut self, truth: &Truth, reports: &[Reported], not_before: u64) {
         for reported in reports {
             let (EventKind::Failed(..), Some(subject)) = (&reported.kind, subject(reported)) else { continue };
-            let at = ms(reported);
-            let is_cause = |span: &Span| {
-                let lasted = span.to.min(at).saturating_sub(span.from);
-                lasted >= VERDICT_NOT_BEFORE_MS && span.to.saturating_add(NEWS_REACH_MS) >= at
-            };
-            if !truth.troubles(subject).iter().any(is_cause) {
+            let (by, at) = (reported.by, ms(reported));
+            if !has_cause(truth, by, subject, at, not_before) {
                 let what = format!(
-                    "at {:?} node {} declares {subject} failed, in trouble {:?}: {}",
+                    "at {:?} node {by} declares {subject} failed, away in {:?}, cut off from it in {:?}: {}",
                     reported.at.since_origin(),
-                    reported.by,
-                    truth.troubles(subject),
+                    truth.absences(subject),
+                    truth.cuts_between(by, subject),
                     short(&reported.kind)
                 );
-                self.add("a verdict has a cause that is five seconds old", what);
+                self.add("a verdict has a cause that is old enough", what);
             }
         }
     }
@@ -119,15 +146,19 @@ impl Findings {
     /// What one process reports of one member is a legal story, and its incarnation never falls.
     fn states_follow_in_order(&mut self, truth: &Truth, reports: &[Reported]) {
         let mut held: BTreeMap<(usize, usize, usize), (State, Incarnation)> = BTreeMap::new();
+        let mut lives: BTreeMap<(usize, usize, usize), Life> = BTreeMap::new();
         for reported in reports {
             let (Some(member), Some(about)) = (reported.kind.member(), subject(reported)) else { continue };
             let process = truth.processes(reported.by).iter().filter(|p| p.ran.from <= ms(reported)).count();
             let key = (reported.by, process, about);
             let before = held.get(&key).copied();
+            let new_life = lives.insert(key, member.claim.life).is_some_and(|life| life != member.claim.life);
             let legal = match (&reported.kind, before.map(|(state, _)| state)) {
                 (EventKind::Joined(_), before) => before.is_none(),
                 (EventKind::Reaped(_), before) => matches!(before, Some(State::Failed | State::Left)),
                 (EventKind::Suspected(..), before) => before == Some(State::Alive),
+                // Of a newer life nothing is known yet.
+                (EventKind::Failed(..) | EventKind::Left(_), Some(_)) if new_life => true,
                 (EventKind::Failed(..) | EventKind::Left(_), before) => {
                     before.is_some_and(|b| b != member.state() && b != State::Left)
                 }
@@ -240,9 +271,12 @@ impl Findings {
         let well: Vec<usize> = (0..truth.nodes()).filter(|&i| truth.is_well_between(i, last, last + within)).collect();
         for &i in &well {
             for &j in well.iter().filter(|&&j| j != i) {
+                // What a former process said, or was said of, does not count.
+                let began = [i, j].map(|k| truth.processes(k).last().map_or(0, |p| p.ran.from));
+                let since = began[0].max(began[1]);
                 let met = |r: &Reported| {
                     let good = matches!(r.kind, EventKind::Joined(_) | EventKind::Alive(_));
-                    r.by == i && subject(r) == Some(j) && good && ms(r) <= last + within
+                    r.by == i && subject(r) == Some(j) && good && (since..=last + within).contains(&ms(r))
                 };
                 if !reports.iter().any(met) {
                     self.add(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::checks::{Finding, check_all};
+use cluster_gossip::SwimConfig;
 use cluster_types::{Accusation, EventKind};
 
 use super::{Level, Scenario, Stage};
@@ -96,6 +97,11 @@ fn note_sites(reports: &[Reported]) {
 /// Plays a scenario on a world of the caller's making, which must be empty, and checks everything.
 #[must_use]
 pub fn play(scenario: &Scenario, mut stage: impl Stage) -> Outcome {
+    if let Err(what) = scenario.check() {
+        let findings = vec![Finding { check: "the schedule can be played", what }];
+        let (hash, events) = stage.trace_hash();
+        return Outcome { findings, hash, events, reports: Vec::new(), span: Duration::ZERO, left_out: 0 };
+    }
     let mut left_out = 0;
     for step in &scenario.steps {
         let at = Duration::from_millis(step.at_ms);
@@ -104,7 +110,7 @@ pub fn play(scenario: &Scenario, mut stage: impl Stage) -> Outcome {
     }
     let until = Duration::from_millis(scenario.until_ms);
     stage.run_for(until.saturating_sub(stage.now().since_origin()));
-    let mut findings = check_all(scenario, &stage);
+    let mut findings = check_all(scenario, &stage, SwimConfig::lan().budget.total());
     let reports = stage.reports();
     note_sites(&reports);
     let left = stage.finish();

@@ -43,6 +43,7 @@ impl Saved {
         if saved.version != VERSION {
             return Err(failed(format!("it has version {}, this program reads {VERSION}", saved.version)));
         }
+        saved.scenario.check().map_err(failed)?;
         Ok(saved)
     }
 

@@ -43,6 +43,8 @@ impl Stage for EngineWorld {
             Act::Split(left, right) => self.partition(left, right),
             Act::Heal => self.heal(),
             Act::Links(LinkModel { loss, .. }) => self.set_loss(*loss),
+            // The engine has no disk, and draws a new life anyway.
+            Act::Wipe(_) => {}
             Act::BlockApplication(_) | Act::StepWallClock { .. } | Act::CloseLinks { .. } | Act::Transfer { .. } => {
                 return false;
             }
@@ -97,6 +99,7 @@ impl Stage for StackWorld {
             Act::Pause(node) => self.pause(*node),
             Act::Resume(node) => self.resume(*node),
             Act::BlockApplication(node) => self.block_application(*node),
+            Act::Wipe(node) => self.wipe(*node),
             Act::Cut { from, to } => self.cut_one_way(from, to),
             Act::Split(left, right) => self.partition(left, right),
             Act::Heal => self.heal(),

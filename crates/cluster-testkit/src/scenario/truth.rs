@@ -66,6 +66,7 @@ impl Truth {
     fn note(&mut self, at: u64, act: &Act) {
         match act {
             Act::Start { node, .. } => {
+                self.end_pause(*node, at);
                 self.processes[*node].push(Process { ran: Span { from: at, to: NEVER }, left: false });
             }
             Act::Crash(node) | Act::Leave(node) => {
@@ -75,7 +76,8 @@ impl Truth {
                 }
                 self.end_pause(*node, at);
             }
-            Act::Pause(node) => self.pauses[*node].push(Span { from: at, to: NEVER }),
+            Act::Pause(node) if self.runs(*node, at) => self.pauses[*node].push(Span { from: at, to: NEVER }),
+            Act::Pause(_) => {}
             Act::Resume(node) => self.end_pause(*node, at),
             Act::Cut { from, to } => self.cut(at, from, to),
             Act::Split(left, right) => {
@@ -87,14 +89,13 @@ impl Truth {
             | Act::Links(_)
             | Act::StepWallClock { .. }
             | Act::CloseLinks { .. }
+            | Act::Wipe(_)
             | Act::Transfer { .. } => {}
         }
     }
 
     fn end_pause(&mut self, node: usize, at: u64) {
-        if let Some(pause) = self.pauses[node].last_mut() {
-            pause.to = pause.to.min(at);
-        }
+        self.pauses[node].iter_mut().for_each(|pause| pause.to = pause.to.min(at));
     }
 
     fn cut(&mut self, at: u64, from: &[usize], to: &[usize]) {
@@ -122,14 +123,34 @@ impl Truth {
         runs && self.troubles(node).iter().all(|span| !span.overlaps(from, to))
     }
 
-    /// Spans in which a node was down, stopped, or cut off from somebody in either direction.
-    pub(super) fn troubles(&self, node: usize) -> Vec<Span> {
+    /// Spans in which a node was down or stopped.
+    pub(super) fn absences(&self, node: usize) -> Vec<Span> {
         let processes = &self.processes[node];
         let ends = processes.iter().map(|process| process.ran.to).filter(|end| *end != NEVER);
         let mut spans: Vec<Span> = ends
             .map(|from| Span { from, to: processes.iter().map(|p| p.ran.from).find(|at| *at >= from).unwrap_or(NEVER) })
             .collect();
         spans.extend(&self.pauses[node]);
+        joined(spans)
+    }
+
+    /// Spans in which nothing, or only one direction, passed between two nodes.
+    pub(super) fn cuts_between(&self, a: usize, b: usize) -> Vec<Span> {
+        let parts = |cut: &&CutSpan| {
+            (cut.from.contains(&a) && cut.to.contains(&b)) || (cut.from.contains(&b) && cut.to.contains(&a))
+        };
+        joined(self.cuts.iter().filter(parts).map(|cut| cut.span).collect())
+    }
+
+    /// Whether what one node says reaches another.
+    pub(super) fn reaches(&self, from: usize, to: usize, at: u64) -> bool {
+        let stops = |cut: &CutSpan| cut.span.contains(at) && cut.from.contains(&from) && cut.to.contains(&to);
+        from == to || !self.cuts.iter().any(stops)
+    }
+
+    /// Spans in which a node was down, stopped, or cut off from somebody in either direction.
+    pub(super) fn troubles(&self, node: usize) -> Vec<Span> {
+        let mut spans = self.absences(node);
         let touching = self.cuts.iter().filter(|cut| cut.from.contains(&node) || cut.to.contains(&node));
         spans.extend(touching.map(|cut| cut.span));
         joined(spans)
@@ -174,8 +195,27 @@ mod tests {
         assert!(truth.runs(1, 9_999) && !truth.runs(1, 11_000) && truth.runs(1, 12_000));
         assert!(truth.is_well_between(1, 0, 10_000) && !truth.is_well_between(1, 9_000, 13_000));
         assert_eq!(truth.troubles(2), [Span { from: 20_000, to: 25_000 }]);
+        assert_eq!(truth.cuts_between(0, 3), [Span { from: 30_000, to: 40_000 }]);
+        assert!(truth.cuts_between(0, 1).is_empty());
+        assert!(!truth.reaches(3, 0, 31_000) && truth.reaches(0, 3, 31_000) && truth.reaches(3, 0, 40_000));
         assert!(!truth.is_well_between(0, 35_000, 36_000), "deaf to one is not well");
         assert!(truth.is_well_between(0, 40_000, 60_000));
         assert!(truth.processes(3)[0].left && !truth.processes(1)[0].left);
+    }
+
+    #[test]
+    fn a_stop_within_a_stop_ends_with_it_and_the_dead_are_not_stopped() {
+        let scenario = Scenario::new("x")
+            .cluster(2)
+            .at(s(10), Act::Pause(1))
+            .at(s(15), Act::Pause(1))
+            .at(s(18), Act::Resume(1))
+            .at(s(30), Act::Crash(1))
+            .at(s(31), Act::Pause(1))
+            .at(s(32), Act::Start { node: 1, seeds: vec![0] })
+            .then_quiet(s(60));
+        let truth = Truth::of(&scenario);
+        let spans = [Span { from: 10_000, to: 18_000 }, Span { from: 30_000, to: 32_000 }];
+        assert_eq!(truth.absences(1), spans);
     }
 }

@@ -1,16 +1,18 @@
 //! What runs on each node of a simulation, and what it knows of itself.
 
-use std::any::Any;
 use std::fmt::Debug;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cluster_manager::{Cluster, NodeId};
+use cluster_pool::Spawner;
 use cluster_types::Seed;
+
+use crate::panics::poll_catching;
+use crate::stack_world::Gate;
 
 /// A node, as its workload and the invariants see it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -18,6 +20,7 @@ pub struct SimNode {
     pub(crate) index: usize,
     pub(crate) cluster: Cluster,
     pub(crate) seed: Seed,
+    pub(crate) tasks: Gate,
 }
 
 impl SimNode {
@@ -52,6 +55,12 @@ impl SimNode {
         self.seed
     }
 
+    /// Spawns a task that belongs to this node's process: it stops, goes on and dies with it, and a panic in it fails the seed.
+    /// `tokio::spawn` would put it outside of every process, where a crash does not reach it; that is found at the end.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        Spawner::spawn(&self.tasks, Box::pin(task));
+    }
+
     /// Waits in virtual time.
     pub async fn sleep(&self, span: Duration) {
         tokio::time::sleep(span).await;
@@ -84,27 +93,20 @@ where
     F: Future<Output = E> + Send + 'static,
     E: WorkloadEnd,
 {
+    let workload = Arc::new(workload);
     Arc::new(move |node| {
-        let work = workload(node);
-        Box::pin(Caught(Box::pin(async move { work.await.error() })))
+        let workload = Arc::clone(&workload);
+        // Called within, so that a panic before its first await is caught as well.
+        Box::pin(Caught(Box::pin(async move { workload(node).await.error() })))
     })
 }
 
-/// A panic in a task would be told to nobody who asks.
 struct Caught(Pin<Box<dyn Future<Output = Option<String>> + Send>>);
 
 impl Future for Caught {
     type Output = Option<String>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<String>> {
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
-            Ok(polled) => polled,
-            Err(panic) => Poll::Ready(Some(format!("it panicked: {}", words(&*panic)))),
-        }
+        poll_catching(self.0.as_mut(), cx).unwrap_or_else(|words| Poll::Ready(Some(words)))
     }
-}
-
-fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
 }

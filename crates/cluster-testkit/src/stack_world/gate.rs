@@ -16,6 +16,7 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use crate::panics::{Troubles, poll_catching};
 use crate::sometimes;
 
 const RUNNING: u8 = 0;
@@ -31,20 +32,25 @@ struct Inner {
     /// In the order in which they were spawned; those that have ended are dropped when the list has doubled.
     tasks: Mutex<Vec<AbortHandle>>,
     live: AtomicUsize,
+    troubles: Troubles,
+    /// Whose tasks, in words.
+    whose: String,
 }
 
 /// Lets the tasks of one process run, or not. Clones are the same gate.
 #[derive(Debug, Clone)]
-pub(super) struct Gate(Arc<Inner>);
+pub(crate) struct Gate(Arc<Inner>);
 
 impl Gate {
-    pub(super) fn new(runtime: Handle) -> Self {
+    pub(super) fn new(runtime: Handle, whose: String, troubles: Troubles) -> Self {
         Self(Arc::new(Inner {
             runtime,
             mode: AtomicU8::new(RUNNING),
             parked: Mutex::default(),
             tasks: Mutex::default(),
             live: AtomicUsize::new(0),
+            troubles,
+            whose,
         }))
     }
 
@@ -101,7 +107,10 @@ impl Future for Gated {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.gate.0.mode.load(Ordering::Acquire) {
-            RUNNING => self.task.as_mut().poll(cx),
+            RUNNING => poll_catching(self.task.as_mut(), cx).unwrap_or_else(|words| {
+                self.gate.0.troubles.add(format!("a task of {}: {words}", self.gate.0.whose));
+                Poll::Ready(())
+            }),
             STOPPED => {
                 let mut parked = self.gate.0.parked.lock().unwrap_or_else(PoisonError::into_inner);
                 // A task that is woken again and again while stopped waits once.
@@ -172,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn late_timers_fire_on_resume() {
-        let gate = Gate::new(Handle::current());
+        let gate = Gate::new(Handle::current(), "a test".into(), Troubles::default());
         let noted = ticking(&gate);
         tokio::task::yield_now().await;
         pass(2).await;
@@ -187,7 +196,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_dead_run_no_more_and_let_go_of_everything() {
-        let gate = Gate::new(Handle::current());
+        let gate = Gate::new(Handle::current(), "a test".into(), Troubles::default());
         let noted = ticking(&gate);
         tokio::task::yield_now().await;
         pass(1).await;
@@ -199,5 +208,14 @@ mod tests {
         Spawner::spawn(&gate, Box::pin(async {}));
         gate.resume();
         assert_eq!(gate.live(), 0, "nothing starts in a dead process");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_in_a_task_is_told() {
+        let troubles = Troubles::default();
+        let gate = Gate::new(Handle::current(), "node 3".into(), troubles.clone());
+        Spawner::spawn(&gate, Box::pin(async { panic!("nothing is {}", 7) }));
+        tokio::task::yield_now().await;
+        assert_eq!((troubles.all(), gate.live()), (vec!["a task of node 3: it panicked: nothing is 7".to_owned()], 0));
     }
 }

@@ -41,15 +41,17 @@ pub(super) struct Process {
     pub(super) cluster: Cluster,
     /// Everything of the node: endpoint, loop, links.
     pub(super) node: Gate,
-    /// The user's tasks on top of it.
+    /// What the world does on it as its owner: joins it, tells it to stop, sends what is to be transferred.
     pub(super) application: Gate,
+    /// The user's own tasks.
+    pub(super) workload: Gate,
     /// Listens to its events for the world; not part of it.
     pub(super) observer: Gate,
 }
 
 impl Process {
     pub(super) fn kill(&self) {
-        [&self.application, &self.node, &self.observer].into_iter().for_each(Gate::kill);
+        [&self.workload, &self.application, &self.node, &self.observer].into_iter().for_each(Gate::kill);
     }
 }
 
@@ -66,6 +68,8 @@ pub(super) struct SimHost {
     pub(super) boots: u64,
     /// Whether the process was told to stop.
     pub(super) stopping: bool,
+    /// When the last process ended or was told to, since the world's origin.
+    pub(super) ended: Option<Duration>,
 }
 
 impl SimHost {
@@ -76,6 +80,11 @@ impl SimHost {
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.process.is_some() && !self.stopping
+        self.running().is_some()
+    }
+
+    /// The process, if there is one that was not told to stop.
+    pub(super) fn running(&self) -> Option<&Process> {
+        self.process.as_ref().filter(|_| !self.stopping)
     }
 }

@@ -1,6 +1,7 @@
 //! Looking at a stack world from outside.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use cluster_manager::{Cluster, Instant, NodeId, State};
 use cluster_pool::LinkClass;
@@ -11,6 +12,9 @@ use crate::Trace;
 use crate::engine_world::Reported;
 use crate::net::NetStats;
 use crate::simulation::SimNode;
+
+/// The idle time of connections, 30 s, and some.
+const IDLE_AND_SLACK: Duration = Duration::from_secs(35);
 
 impl StackWorld {
     /// The handle of a node that runs.
@@ -95,6 +99,13 @@ impl StackWorld {
         &self.hosts[i].name
     }
 
+    /// Whether a process of a node ended so lately that a connection of the users to it may not have noticed: nothing but the
+    /// idle time ends it.
+    fn ended_lately(&self, node: &NodeId) -> bool {
+        let ended = self.hosts.iter().find(|host| host.name == *node).and_then(|host| host.ended);
+        ended.is_some_and(|at| self.origin_elapsed().saturating_sub(at) < IDLE_AND_SLACK)
+    }
+
     /// What is wrong with the links of a cluster that has come to rest, in words: more than one to a peer, or one to a
     /// process that is gone.
     #[must_use]
@@ -109,7 +120,8 @@ impl StackWorld {
                 }
                 for link in &links {
                     let there = running.iter().find(|(j, _)| self.hosts[*j].name == *link.node());
-                    if there.is_none_or(|(_, peer)| peer.cluster.life() != link.life()) {
+                    let fresh = class == LinkClass::Data && self.ended_lately(link.node());
+                    if !fresh && there.is_none_or(|(_, peer)| peer.cluster.life() != link.life()) {
                         loose.push(format!(
                             "node {i} has a {} link to a life of {} that is gone",
                             class.as_str(),

@@ -1,7 +1,7 @@
 //! Users' traffic in a stack world: bytes on a stream, counted on the other side.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cluster_manager::Cluster;
@@ -37,23 +37,36 @@ impl StreamHandler for CountingSink {
     }
 }
 
-/// Transfers begun and acknowledged in full.
+/// A transfer that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Transfer {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    /// Since the world's origin.
+    pub(super) begun: Duration,
+}
+
+/// Transfers that were not acknowledged in full. Clones are the same list.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Transfers(Arc<(AtomicU64, AtomicU64)>);
+pub(super) struct Transfers(Arc<Mutex<Vec<Transfer>>>);
 
 impl Transfers {
+    fn lock(&self) -> MutexGuard<'_, Vec<Transfer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sends so many bytes and waits until the other side has counted them.
-    pub(super) async fn run(self, cluster: Cluster, to: NodeId, bytes: u64) {
-        self.0.0.fetch_add(1, Ordering::AcqRel);
+    pub(super) async fn run(self, transfer: Transfer, cluster: Cluster, to: NodeId, bytes: u64) {
+        self.lock().push(transfer);
         if send(&cluster, &to, bytes).await == Some(bytes) {
             reachable!("a transfer is acknowledged in full");
-            self.0.1.fetch_add(1, Ordering::AcqRel);
+            self.lock().retain(|other| *other != transfer);
         }
     }
 
-    /// How many were not acknowledged in full.
-    pub(super) fn unfinished(&self) -> u64 {
-        self.0.0.load(Ordering::Acquire) - self.0.1.load(Ordering::Acquire)
+    /// Those that were not acknowledged in full.
+    pub(super) fn unfinished(&self) -> Vec<Transfer> {
+        self.lock().clone()
     }
 }
 

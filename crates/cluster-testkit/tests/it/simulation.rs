@@ -43,6 +43,11 @@ fn the_workloads_own_error_and_its_panic_are_told_first() {
         assert!(node.index() > 5, "index {} is too small", node.index());
     }));
     assert_eq!(panic.findings[0].to_string(), "the workload: of node 0: it panicked: index 0 is too small");
+    let early = broken(&Simulation::new(2).workload(|node| {
+        assert!(node.index() > 5, "no database for {}", node.index());
+        async {}
+    }));
+    assert_eq!(early.findings[0].to_string(), "the workload: of node 0: it panicked: no database for 0");
 }
 
 #[test]
@@ -64,8 +69,9 @@ fn each_seed_is_a_world_of_its_own_and_the_first_that_fails_is_named() {
     // Seeds draw; this one fails where its first draw is odd.
     let simulation = Simulation::new(1)
         .seeds(0..20)
-        .workload(|node| async move { if node.seed().draw(0) % 2 == 1 { Err(node.seed().draw(0)) } else { Ok(()) } });
+        .workload(|node| async move { if node.seed().draw(0) % 8 == 2 { Err(node.seed().draw(0)) } else { Ok(()) } });
     let (first, again) = (broken(&simulation), broken(&simulation));
+    assert!(first.seed > 0, "a seed before it must be good for this test: {}", first.seed);
     assert_eq!((first.seed, &first.findings), (again.seed, &again.findings));
     assert!(simulation.clone().seeds([first.seed]).try_run().is_err());
     assert!(simulation.seeds(0..first.seed).try_run().is_ok());
@@ -91,4 +97,143 @@ fn a_stopped_node_does_nothing_and_goes_on_where_it_was() {
     // About twenty seconds and the nine of the end, but for the four.
     let ticked = ticks.load(Ordering::SeqCst);
     assert!((14..=26).contains(&ticked), "{ticked}");
+}
+
+#[test]
+fn an_endless_workload_with_errors_of_the_end_does_not_fail_a_seed() {
+    let simulation = Simulation::new(3).workload(|node| async move {
+        loop {
+            for peer in node.peers() {
+                node.cluster().link(&peer).await.map_err(|e| e.to_string())?;
+            }
+            node.sleep(S).await;
+            if node.peers().is_empty() {
+                return Ok::<(), String>(());
+            }
+        }
+    });
+    simulation.run();
+}
+
+#[test]
+fn tasks_of_a_node_die_with_it_and_their_panics_fail_the_seed() {
+    let ticks = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&ticks);
+    let simulation = Simulation::new(2)
+        .workload(move |node| {
+            let counted = Arc::clone(&counted);
+            async move {
+                if node.index() == 1 {
+                    node.spawn(async move {
+                        loop {
+                            tokio::time::sleep(S).await;
+                            counted.fetch_add(1, Ordering::SeqCst);
+                        }
+                    });
+                }
+            }
+        })
+        .at(10 * S, Act::Crash(1));
+    simulation.run();
+    assert!((8..=10).contains(&ticks.load(Ordering::SeqCst)), "{ticks:?}");
+
+    let failure = broken(&Simulation::new(1).workload(|node| async move { node.spawn(async { panic!("lost") }) }));
+    assert_eq!(failure.findings[0].to_string(), "nothing is left: a task of the workload of 0: it panicked: lost");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the mistake that is to be found")]
+fn a_task_that_was_spawned_outside_of_every_node_is_found() {
+    let failure = broken(&Simulation::new(1).workload(|_| async {
+        drop(tokio::spawn(std::future::pending::<()>()));
+    }));
+    assert!(failure.findings[0].what.contains("1 tasks belong to no node"), "{failure}");
+}
+
+#[test]
+fn a_task_that_spins_is_told_and_not_waited_for() {
+    let spinning = Simulation::new(1).watchdog(S / 4).workload(|_| async {
+        loop {
+            tokio::task::yield_now().await;
+            if STOP_SPINNING.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    });
+    let failure = broken(&spinning);
+    STOP_SPINNING.store(true, Ordering::Relaxed);
+    assert_eq!(failure.findings[0].check, "livelock");
+}
+
+static STOP_SPINNING: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+#[test]
+fn an_always_that_breaks_fails_the_seed_and_goes_on() {
+    let failure = broken(&Simulation::new(1).workload(|node| async move {
+        for n in 0..5 {
+            node.sleep(S).await;
+            cluster_testkit::always!(n < 3, "a workload counts to three");
+        }
+    }));
+    assert_eq!(failure.findings.len(), 1);
+    let finding = failure.findings[0].to_string();
+    assert!(
+        finding.starts_with("always: a workload counts to three (") && finding.ends_with("2 times not"),
+        "{finding}"
+    );
+}
+
+#[test]
+fn a_site_that_no_seed_hits_fails_a_simulation_that_is_to_cover() {
+    let simulation = Simulation::new(1).seeds(0..2).workload(|node| async move {
+        cluster_testkit::sometimes!(node.index() == 7, "a workload runs on node 7");
+    });
+    simulation.run();
+    let failure = broken(&simulation.covering());
+    let told: Vec<String> = failure.findings.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|f| f.starts_with("missed by all seeds: a workload runs on node 7")), "{told:?}");
+    assert!(!told.iter().any(|f| f.contains("net.rs")), "the testkit's own sites are its own: {told:?}");
+}
+
+#[test]
+fn settings_and_streams_are_the_users() {
+    /// Answers with its node's number.
+    #[derive(Debug)]
+    struct Number(usize);
+
+    #[async_trait::async_trait]
+    impl cluster_pool::StreamHandler for Number {
+        async fn handle(&self, _link: &cluster_pool::Link, mut stream: cluster_pool::link::LinkStream) {
+            let number = [self.0 as u8];
+            if cluster_pool::frame::write_frame(&mut *stream.send, 1_000, &number).await.is_ok() {
+                stream.send.finish();
+            }
+        }
+    }
+
+    let simulation = Simulation::new(3)
+        .configure(|config| config.swim = cluster_gossip::SwimConfig::local())
+        .serve(|index| Arc::new(Number(index)))
+        .workload(|node| async move {
+            let peer: cluster_types::NodeId = "n000".parse().expect("a name");
+            if node.index() == 0 {
+                return Ok(());
+            }
+            let link = node.cluster().link(&peer).await.map_err(|e| e.to_string())?;
+            let answer = link.request(1_000, b"who", 16, 5 * S).await.map_err(|e| e.to_string())?;
+            if answer.body == [0] { Ok(()) } else { Err(format!("{answer:?}")) }
+        })
+        // A verdict after two seconds is right where P is two seconds.
+        .at(20 * S, Act::Crash(2))
+        .invariant("nobody waits for P of a local network", |nodes| nodes.len() < 4);
+    simulation.run();
+}
+
+#[test]
+fn what_cannot_be_played_is_said_and_not_played() {
+    let why = |simulation: Simulation| broken(&simulation).findings[0].to_string();
+    assert_eq!(why(Simulation::new(0)), "the schedule can be played: no node is started");
+    assert!(why(Simulation::new(2).seeds([])).contains("there are no seeds"));
+    assert!(why(Simulation::new(2).at(S, Act::Crash(9))).contains("node 9 was never started"));
+    assert!(why(Simulation::new(2).restart(S..2 * S, 1).restart(S..3 * S, 1)).contains("runs already"));
 }

@@ -14,6 +14,7 @@ pub(crate) fn run_twice(job: &Job) -> Told {
     }
     let what = first_difference(job, &first, &second);
     let mut told = first;
+    told.findings.extend(second.findings);
     told.findings.push(what);
     told
 }

@@ -42,6 +42,24 @@ pub(super) fn quick_restart(draws: &mut Draws) -> Scenario {
     })
 }
 
+/// A new key, a new certificate, a new secret: the others' old connections get no valid reset, and the name is the same.
+pub(super) fn lost_state(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let (at, node) = (settled(draws), one_of(draws, nodes));
+    let seeds = vec![(node + 1) % nodes];
+    let back = at + ms(200 + draws.below(3_000));
+    Scenario::new("")
+        .cluster(nodes)
+        .at(at, Act::Crash(node))
+        .at(at, Act::Wipe(node))
+        .at(back, Act::Start { node, seeds })
+        .then_quiet(secs(60))
+        .expecting(|e| {
+            e.no_failures = true;
+            e.met_within_ms = Some(5_000);
+        })
+}
+
 pub(super) fn slow_restart(draws: &mut Draws) -> Scenario {
     let nodes = few(draws);
     let (at, node) = (settled(draws), one_of(draws, nodes));

@@ -1,0 +1,144 @@
+//! Processes that start: what they stand on, what they are told, who listens to them.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+
+use cluster_manager::{Cluster, ClusterConfig, Delivery, Host, Instant};
+use cluster_pool::QuicTransport;
+use cluster_pool::identity::authority::Validity;
+use cluster_types::Seed;
+
+use super::StackWorld;
+use super::gate::Gate;
+use super::host::{Process, SimHost, SimWallClock};
+use super::transfer::CountingSink;
+use crate::engine_world::{ORIGIN_UNIX_MS, Reported, addr_of, name_of};
+use crate::simulation::{SimNode, Workload};
+
+impl StackWorld {
+    /// Starts node `i` (the next number) or, after a crash or a stop, a new process of it, joining through `seeds`.
+    ///
+    /// # Panics
+    /// It runs already, or a number is left out.
+    pub fn start(&mut self, i: usize, seeds: &[usize]) {
+        self.note(&format!("start {i} through {seeds:?}"));
+        if i == self.hosts.len() {
+            self.add_host();
+        } else if self.hosts.get(i).is_some_and(|host| host.stopping) {
+            let left = self.reap(i);
+            self.note_leak(i, left);
+        }
+        let process = self.boot(i);
+        let seeds: Vec<SocketAddr> = seeds.iter().map(|&seed| addr_of(seed)).collect();
+        let node = self.node_of(i, &process);
+        let (work, errors, workload) = (self.workload.clone(), self.workload_errors.clone(), process.workload.clone());
+        process.application.spawn_here(async move {
+            if !seeds.is_empty() {
+                // Its events tell of each failed round; an error means that the node has stopped.
+                let _ = node.cluster().join_patiently(seeds).await;
+            }
+            let Some(work) = work else { return };
+            workload.spawn_here(async move {
+                if let Some(error) = work(node).await {
+                    errors.add(format!("of node {i}: {error}"));
+                }
+            });
+        });
+        self.hosts[i].process = Some(process);
+    }
+
+    /// Gives every node that starts from now on something to do, once it has joined.
+    pub(crate) fn set_workload(&mut self, workload: Workload) {
+        self.workload = Some(workload);
+    }
+
+    /// What went wrong in the nodes' workloads, in words.
+    pub(crate) fn workload_errors(&self) -> Vec<String> {
+        self.workload_errors.all()
+    }
+
+    pub(super) fn node_of(&self, i: usize, process: &Process) -> SimNode {
+        let seed = self.seed.derive("workload", i as u64).derive("boot", self.hosts[i].boots);
+        SimNode { index: i, cluster: process.cluster.clone(), seed, tasks: process.workload.clone() }
+    }
+
+    fn add_host(&mut self) {
+        let i = self.hosts.len();
+        let name = name_of(i);
+        let credentials = self.authority.issue(&name, Validity::days(ORIGIN_UNIX_MS / 1_000, 30));
+        self.hosts.push(SimHost {
+            name,
+            addr: addr_of(i),
+            credentials: credentials.unwrap_or_else(|e| panic!("the world needs certificates: {e}")),
+            wall_clock: Arc::new(SimWallClock::new(self.origin)),
+            process: None,
+            boots: 0,
+            stopping: false,
+            ended: None,
+        });
+    }
+
+    fn boot(&mut self, i: usize) -> Process {
+        let _entered = self.runtime.enter();
+        let gate = |what: &str| Gate::new(self.runtime.handle().clone(), format!("{what} {i}"), self.troubles.clone());
+        let (node, observer) = (gate("node"), gate("the observer of"));
+        let (application, workload) = (gate("the owner of"), gate("the workload of"));
+        let host = self.hosts.get_mut(i).unwrap_or_else(|| panic!("nodes are numbered from 0 without gaps"));
+        assert!(host.process.is_none(), "node {i} runs already");
+        host.boots += 1;
+        host.stopping = false;
+        let seed = self.seed.derive("node", i as u64).derive("boot", host.boots);
+        let mut config = ClusterConfig::new(self.config.profile);
+        self.config.configure.iter().for_each(|change| change(&mut config));
+        config.quic.rng_seed = Some(quic_seed(seed));
+        config.quic.unix_time = Some(host.unix_time());
+        let quic = config.quic.clone();
+        let streams = self.config.serve.as_ref().map_or_else(|| Arc::new(CountingSink) as _, |serve| serve(i));
+        let builder = Cluster::builder(host.credentials.clone(), self.config.profile);
+        let builder = builder.streams(streams).configure(|settings| *settings = config);
+        let socket = Arc::new(self.net.bind(i, host.addr));
+        let transport = QuicTransport::over(socket, Arc::new(node.clone()), quic, &host.credentials)
+            .unwrap_or_else(|e| panic!("node {i} got no endpoint: {e}"));
+        let machine = Host {
+            transport: Arc::new(transport),
+            spawner: Arc::new(node.clone()),
+            wall_clock: Arc::clone(&host.wall_clock) as _,
+            seed: seed.draw(0),
+        };
+        let cluster = builder.start_on(machine).unwrap_or_else(|e| panic!("node {i} did not start: {e}"));
+        self.observe(i, &cluster, &observer);
+        Process { cluster, node, application, workload, observer }
+    }
+
+    /// Writes down what a node reports.
+    fn observe(&self, by: usize, cluster: &Cluster, observer: &Gate) {
+        let mut events = cluster.subscribe();
+        let (reports, trace, origin) = (Arc::clone(&self.reports), self.trace.clone(), self.origin);
+        let troubles = self.troubles.clone();
+        observer.spawn_here(async move {
+            while let Some(delivery) = events.recv().await {
+                let at = origin.elapsed();
+                match delivery {
+                    Delivery::Event { event, .. } => {
+                        trace.note_report(at, by, &event.kind);
+                        let reported = Reported { at: Instant::after_origin(at), by, kind: event.kind.clone() };
+                        reports.lock().unwrap_or_else(PoisonError::into_inner).push(reported);
+                    }
+                    // What it missed no check can judge.
+                    Delivery::Lagged { missed } => troubles.add(format!("{missed} events of node {by} were missed")),
+                    Delivery::Snapshot { .. } => {}
+                }
+            }
+        });
+    }
+}
+
+/// quinn wants 32 bytes.
+fn quic_seed(seed: Seed) -> [u8; 32] {
+    let seed = seed.derive("quic", 0);
+    let mut bytes = [0; 32];
+    for (n, chunk) in bytes.chunks_mut(8).enumerate() {
+        chunk.copy_from_slice(&seed.draw(n as u64).to_le_bytes());
+    }
+    bytes
+}
