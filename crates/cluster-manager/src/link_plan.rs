@@ -17,8 +17,11 @@ const DIALS_MAX: usize = 32;
 /// Both ends of an edge want the link. The smaller name, whose dial would win, goes first; the other one gives it this long.
 const HEAD_START: Duration = Duration::from_millis(300);
 
-/// How often wanted and actual are compared when nothing happens.
+/// How often wanted and actual are compared while something is missing.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// And while nothing is: whatever changes that asks for a look by itself.
+const QUIET_LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Dials of a node's control links.
 #[derive(Debug)]
@@ -92,7 +95,8 @@ impl LinkPlan {
         wanted: &[(NodeId, SocketAddr)],
         lost: &[(NodeId, SocketAddr)],
     ) -> Vec<DialTarget> {
-        self.next_look = now + LOOK_INTERVAL;
+        let quiet = lost.is_empty() && wanted.iter().all(|(node, _)| self.up.contains(node));
+        self.next_look = now + if quiet { QUIET_LOOK_INTERVAL } else { LOOK_INTERVAL };
         let targets: BTreeSet<&NodeId> = lost.iter().chain(wanted).map(|(node, _)| node).collect();
         self.backoff.retain(|node, _| targets.contains(node));
         let mut dials = Vec::new();
@@ -166,6 +170,18 @@ mod tests {
         plan.note_down(&"y".parse().unwrap());
         assert_eq!(plan.next_look(), Instant::ORIGIN);
         assert_eq!(dialled(&mut plan, 2_000, &["y", "z"], &[]), "y");
+    }
+
+    #[test]
+    fn while_nothing_is_missing_it_looks_seldom() {
+        let mut plan = plan();
+        plan.note_up(&"y".parse().unwrap());
+        dialled(&mut plan, 0, &["y"], &[]);
+        assert_eq!(plan.next_look(), at(10_000));
+        dialled(&mut plan, 0, &["y"], &["z"]);
+        assert_eq!(plan.next_look(), at(1_000), "somebody is lost");
+        plan.note_down(&"y".parse().unwrap());
+        assert_eq!(plan.next_look(), Instant::ORIGIN, "a change is looked at at once");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cluster_types::{EventKind, HealthFault, Instant, NodeId};
 
 use super::accusing::Helpers;
+use super::view::Known;
 use super::{Output, Swim};
 use crate::health::Pulse;
 use crate::wire::{DatagramKind, Request};
@@ -213,13 +214,11 @@ impl Swim {
     /// suspected.
     pub(super) fn check_pulses(&mut self, now: Instant) {
         for subject in self.plan.neighbours() {
-            let scheduled = self.plan.spacing(&subject).is_some();
+            if self.plan.spacing(&subject).is_none() {
+                continue;
+            }
             let Some(known) = self.view.get_mut(&subject) else { continue };
             let member = Arc::clone(&known.member);
-            if let Some(watch) = known.watch_mut().filter(|_| !scheduled) {
-                // Only watched by it any more: no rhythm to fall out of.
-                watch.pulse = None;
-            }
             let pulse = known.watch_mut().and_then(|watch| watch.pulse.as_mut());
             let Some(phi_milli) = pulse.and_then(|pulse| pulse.crossing(now)) else { continue };
             let fault = HealthFault::Overdue { phi_milli };
@@ -242,6 +241,12 @@ impl Swim {
     pub(super) fn settle_plan(&mut self, now: Instant) {
         if self.plan.settle(now) {
             self.emit(Output::LinksChanged);
+            // Who only watches this node has no rhythm to fall out of.
+            for node in self.plan.neighbours().iter().filter(|node| self.plan.spacing(node).is_none()) {
+                if let Some(watch) = self.view.get_mut(node).and_then(Known::watch_mut) {
+                    watch.pulse = None;
+                }
+            }
             let (neighbours, links, rounds) = (self.plan.neighbours(), &self.links, &self.rounds);
             self.view.watch_only(|node| {
                 neighbours.contains(node)
