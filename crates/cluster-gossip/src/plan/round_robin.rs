@@ -138,7 +138,11 @@ mod tests {
         assert_eq!(round, (1..8).map(node).collect::<Vec<_>>());
         let first = turns(&mut plan, 1).remove(0);
         let gone = (1..8).map(node).find(|n| *n != first).unwrap();
+        plan.settle(Instant::ORIGIN);
         plan.remove(Instant::ORIGIN, &gone);
+        assert!(plan.settle(Instant::ORIGIN), "one that goes changes who is linked");
+        plan.remove(Instant::ORIGIN, &node(99));
+        assert!(!plan.settle(Instant::ORIGIN), "a stranger does not");
         let rest = turns(&mut plan, 5);
         assert!(!rest.contains(&gone) && !rest.contains(&first));
     }
@@ -154,6 +158,8 @@ mod tests {
         assert_eq!(plan.neighbours().len(), 7);
         assert_eq!(plan.spacing(&node(3)), Some(Duration::from_secs(7)));
         assert_eq!(plan.spacing(&node(0)), None);
+        assert!(plan.is_neighbour(&node(3)) && !plan.is_neighbour(&node(0)) && !plan.is_neighbour(&node(9)));
+        assert_eq!(plan.turn_of(Instant::ORIGIN, &node(3)), None, "turns are not agreed");
         plan.remove(Instant::ORIGIN, &node(0));
         assert!(plan.observers_of(&node(1)).contains(&node(0)), "a node never leaves its own plan");
     }

@@ -294,3 +294,40 @@ impl Swim {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::after_origin(Duration::from_millis(ms))
+    }
+
+    fn charge(silent: u64, unanswered: u64) -> Charge {
+        Charge { silent_since: at(silent), unanswered_since: at(unanswered), helpers: Helpers::default() }
+    }
+
+    #[test]
+    fn charges_are_entered_once_renewed_withdrawn_and_cleared() {
+        let (a, b): (NodeId, NodeId) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let mut suspicion = Suspicion::default();
+        assert!(!suspicion.accuses(&a));
+        assert!(suspicion.enter(a.clone(), charge(1_000, 2_000)));
+        assert!(!suspicion.enter(a.clone(), charge(1_000, 2_000)), "the same accuser again");
+        assert!(suspicion.enter(b.clone(), charge(1_500, 2_500)));
+        assert!(suspicion.accuses(&a) && suspicion.accuses(&b));
+        let vote = suspicion.vote_of(&b, at(4_000)).unwrap();
+        assert_eq!((vote.silence, vote.unanswered), (Duration::from_millis(2_500), Duration::from_millis(1_500)));
+
+        assert!(!suspicion.renew(&a, at(1_250)), "a quarter of a second is no news");
+        assert!(suspicion.renew(&b, at(4_000)));
+        let renewed = suspicion.vote_of(&b, at(4_100)).unwrap();
+        assert_eq!((renewed.silence, renewed.unanswered), (Duration::from_millis(100), Duration::from_millis(100)));
+        assert!(!suspicion.renew(&"c".parse().unwrap(), at(9_000)), "who accuses nobody has nothing to renew");
+
+        suspicion.withdraw(&a);
+        assert!(!suspicion.accuses(&a) && suspicion.accuses(&b));
+        suspicion.clear();
+        assert!(!suspicion.accuses(&b) && suspicion.vote_of(&b, at(5_000)).is_none());
+    }
+}

@@ -2,6 +2,7 @@
 
 mod accusing;
 mod comparing;
+mod cores;
 mod corpus;
 mod departed;
 mod hand;
@@ -9,3 +10,4 @@ mod own;
 mod probing;
 mod pulse;
 mod rules;
+mod together;
