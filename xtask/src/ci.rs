@@ -16,7 +16,16 @@ const STEPS: [Step; 8] = [
     ("format", |root| shell::run(root, "cargo", &["fmt", "--all", "--check"])),
     ("tidy", |root| tidy::run(root, false)),
     ("lints", |root| {
-        shell::run(root, "cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])
+        shell::run(
+            root,
+            "cargo",
+            &[
+                &["clippy", "--workspace", "--all-targets", "--quiet"],
+                &tests::FEATURES[..],
+                &["--", "--deny", "warnings"],
+            ]
+            .concat(),
+        )
     }),
     ("licences", licences),
     ("docs", docs),

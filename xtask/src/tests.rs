@@ -6,7 +6,7 @@ use crate::Outcome;
 use crate::shell::{has_cargo_command, run};
 
 /// What is tested beside the defaults.
-const FEATURES: [&str; 2] = ["--features", "cluster-testkit/mocks"];
+pub(crate) const FEATURES: [&str; 2] = ["--features", "cluster-testkit/mocks,cluster-testkit/planted"];
 
 /// Everything that needs no privilege: unit tests, integration tests on loopback, doctests.
 pub(crate) fn test(root: &Path, args: &[String]) -> Outcome {
@@ -55,11 +55,13 @@ const RUNNER_WORDS: [&str; 10] =
 /// Simulated clusters: the testkit's own runner, optimised.
 pub(crate) fn sim(root: &Path, args: &[String]) -> Outcome {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let base = ["run", "--quiet", "--release", "--package", "cluster-testkit", "--bin", "sim-runner", "--"];
+    let base = ["run", "--quiet", "--release", "--package", "cluster-testkit", "--bin", "sim-runner"];
+    // Mistakes are not built into what measures and judges, unless one is asked for.
+    let features: &[&str] = if args.contains(&"--plant") { &["--features", "planted", "--"] } else { &["--"] };
     // Whatever is not a word of the runner's own is a scenario, or an option of a run over scenarios.
     let own = args.first().is_some_and(|first| RUNNER_WORDS.contains(first));
     let what: &[&str] = if own { &[] } else { &["scenarios"] };
-    run(root, "cargo", &[&base[..], what, &args].concat())
+    run(root, "cargo", &[&base[..], features, what, &args].concat())
 }
 
 /// Line coverage of the whole workspace, processes of the agent included.

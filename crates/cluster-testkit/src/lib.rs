@@ -8,6 +8,8 @@ pub mod measure;
 pub mod mocks;
 pub mod net;
 mod panics;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod scenario;
 pub mod simulation;
 pub mod stack_world;

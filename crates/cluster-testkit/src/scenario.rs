@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use catalogue::{CATALOGUE, Entry, entry};
 pub use checks::Finding;
 pub(crate) use checks::check_all;
-pub use run::{Outcome, play, run, run_traced, stack_config};
+pub use run::{Outcome, play, run, run_configured, run_traced, stack_config};
 pub use saved::Saved;
 pub use stage::Stage;
 

@@ -67,6 +67,11 @@ pub const CATALOGUE: &[Entry] = &[
     large("cold-start-100", "a hundred nodes start within half a second", |d| starts::cold(d, 100)),
     large("mass-join", "two hundred nodes join one seed within a second", starts::mass_join),
     small("dead-seeds", "a node joins through twenty seeds of which nineteen are dead", starts::dead_seeds),
+    small(
+        "stalled-seed",
+        "a node joins through one that is stopped in the middle of handshakes, and one that is not",
+        starts::stalled_seed,
+    ),
     small("late-seed", "the only seed starts after the others", starts::late_seed),
     small("crash-one", "one of a few dies", ends::crash_one),
     large("crash-tenth", "a tenth of fifty die at once", ends::crash_tenth),

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::checks::{Finding, check_all};
 use cluster_gossip::SwimConfig;
+use cluster_manager::{ClusterConfig, Profile};
 use cluster_types::{Accusation, EventKind};
 
 use super::{Level, Scenario, Stage};
 use crate::engine_world::{EngineWorld, Reported, WorldConfig};
 use crate::net::Latency;
-use crate::stack_world::{StackConfig, StackWorld};
+use crate::stack_world::{Configure, StackConfig, StackWorld};
 use crate::{Trace, reachable, sometimes};
 
 /// What came of a scenario.
@@ -38,9 +39,29 @@ pub fn run(scenario: &Scenario, level: Level, seed: u64) -> Outcome {
 /// As [`run`], with a trace of the caller (of the packets, too, at L1).
 #[must_use]
 pub fn run_traced(scenario: &Scenario, level: Level, seed: u64, trace: Trace) -> Outcome {
+    run_configured(scenario, level, seed, trace, None)
+}
+
+/// As [`run_traced`], with the settings of every node changed. The engine's world has those of the core only.
+#[must_use]
+pub fn run_configured(
+    scenario: &Scenario,
+    level: Level,
+    seed: u64,
+    trace: Trace,
+    configure: Option<Configure>,
+) -> Outcome {
     match level {
-        Level::L0 => play(scenario, EngineWorld::new(engine_config(scenario), seed)),
-        Level::L1 => play(scenario, StackWorld::with_trace(stack_config(scenario), seed, trace)),
+        Level::L0 => {
+            let mut config = ClusterConfig::new(Profile::Lan);
+            configure.iter().for_each(|change| change(&mut config));
+            let world = WorldConfig { swim: config.swim, ..engine_config(scenario) };
+            play(scenario, EngineWorld::new(world, seed))
+        }
+        Level::L1 => {
+            let config = StackConfig { configure, ..stack_config(scenario) };
+            play(scenario, StackWorld::with_trace(config, seed, trace))
+        }
     }
 }
 

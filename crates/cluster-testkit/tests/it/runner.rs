@@ -71,3 +71,31 @@ fn what_cannot_be_run_is_said_in_words() {
     let output = run(&["scenarios", "--level", "L7"], dir.path());
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// From the mistake to the schedule that shows it, as somebody at a terminal would go.
+#[cfg(feature = "planted")]
+#[test]
+fn a_planted_mistake_gives_a_schedule_and_a_command_that_show_it_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["scenarios", "simultaneous", "--seeds", "3", "--plant", "KeepLoser"];
+    let output = run(&args, dir.path());
+    assert!(!output.status.success());
+    let said = text(&output);
+    let again = said.lines().find_map(|line| line.trim().strip_prefix("again: cargo xtask sim ")).expect(&said);
+    assert!(again.ends_with("--level L1 --plant KeepLoser"), "{again}");
+    let broken = said.lines().find(|line| line.contains("one live link a pair")).expect(&said);
+    let bundle = dir.path().join("target/sim/simultaneous-1-L1");
+    let trace = std::fs::read_to_string(bundle.join("trace.txt")).unwrap();
+    assert!(trace.lines().count() > 1_000 && trace.contains("packet 0 -> 1"));
+    let report = std::fs::read_to_string(bundle.join("report.txt")).unwrap();
+    assert!(report.contains(broken.trim()), "{report}");
+
+    let args: Vec<&str> = std::iter::once("scenarios").chain(again.split(' ')).collect();
+    let output = run(&args, dir.path());
+    assert!(!output.status.success() && text(&output).contains(broken), "{}", text(&output));
+    // The schedule is what was done, not what was wrong: without the mistake it holds.
+    let output = run(&["replay", bundle.join("schedule.json").to_str().unwrap()], dir.path());
+    assert!(output.status.success(), "{}", text(&output));
+    let output = run(&["scenarios", "--plant", "Nothing"], dir.path());
+    assert!(text(&output).contains("there is no mistake \"Nothing\" to plant: SkipRefutation"), "{}", text(&output));
+}

@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Makes each process differ, to see that a comparison finds it.
     #[arg(long, hide = true)]
     disturb: bool,
+    /// Plants a mistake into every node, to see what finds it (built with feature `planted`).
+    #[arg(long, value_name = "MISTAKE")]
+    plant: Option<String>,
     /// Where to write what belongs to a failure.
     #[arg(long, default_value = "target/sim")]
     bundles: PathBuf,
@@ -64,6 +67,10 @@ pub(crate) fn run(options: &Options, workers: usize) -> bool {
             }
         },
     };
+    if let Err(why) = options.plant.as_deref().map_or(Ok(()), can_plant) {
+        eprintln!("error: {why}");
+        return false;
+    }
     let jobs = jobs(options, &chosen);
     if jobs.is_empty() {
         eprintln!("error: nothing to run: {:?} has nothing to show at that level", options.name);
@@ -77,7 +84,8 @@ pub(crate) fn run(options: &Options, workers: usize) -> bool {
     for (job, told) in &failed {
         println!("\n{} seed {} at {} broke a promise:", job.scenario, job.seed, job.level);
         told.findings.iter().for_each(|finding| println!("  {finding}"));
-        println!("  again: cargo xtask sim {} --seed {} --level {}", job.scenario, job.seed, job.level);
+        let plant = job.plant.as_ref().map_or_else(String::new, |name| format!(" --plant {name}"));
+        println!("  again: cargo xtask sim {} --seed {} --level {}{plant}", job.scenario, job.seed, job.level);
         match bundle::write(&options.bundles, job) {
             Ok(path) => println!("  schedule, trace and report: {}", path.display()),
             Err(error) => println!("  the bundle cannot be written to {}: {error}", options.bundles.display()),
@@ -89,6 +97,20 @@ pub(crate) fn run(options: &Options, workers: usize) -> bool {
         println!("\nall {} runs kept every promise", results.len());
     }
     failed.is_empty() && all_covered
+}
+
+#[cfg(feature = "planted")]
+fn can_plant(name: &str) -> Result<(), String> {
+    let names = cluster_testkit::planted::names();
+    if names.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    Err(format!("there is no mistake {name:?} to plant: {}", names.join(", ")))
+}
+
+#[cfg(not(feature = "planted"))]
+fn can_plant(name: &str) -> Result<(), String> {
+    Err(format!("to plant {name:?} this program must be built with feature `planted`"))
 }
 
 /// Prints the table; says whether it may pass.
@@ -117,6 +139,7 @@ fn jobs(options: &Options, chosen: &[&Entry]) -> Vec<Job> {
             lines_from: 0,
             lines_to: 0,
             disturb: options.disturb,
+            plant: options.plant.clone(),
         })
     };
     if let Some(seed) = options.seed {

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use cluster_manager::ClusterConfig;
 use cluster_testkit::assertions::{Seen, catalogue};
-use cluster_testkit::scenario::{Outcome, entry, run_traced};
+use cluster_testkit::scenario::{Outcome, entry, run_configured, run_traced};
+use cluster_testkit::stack_world::Configure;
 use cluster_testkit::{Act, Level, Scenario, Trace};
 use serde::{Deserialize, Serialize};
 
@@ -31,17 +34,21 @@ pub(crate) struct Job {
     /// Does something at five seconds that differs from process to process: to see that a comparison finds it.
     #[arg(long, hide = true)]
     pub(crate) disturb: bool,
+    /// Plants a mistake into every node.
+    #[arg(long, hide = true)]
+    pub(crate) plant: Option<String>,
 }
 
 impl Job {
     /// The job on the command line of a worker.
     pub(crate) fn args(&self) -> Vec<String> {
-        let Self { scenario, seed, level, lines_from, lines_to, disturb } = self;
+        let Self { scenario, seed, level, lines_from, lines_to, disturb, plant } = self;
         let pairs = [("--seed", seed.to_string()), ("--level", level.to_string())];
         let window = [("--lines-from", lines_from.to_string()), ("--lines-to", lines_to.to_string())];
         let rest = pairs.into_iter().chain(window).flat_map(|(flag, value)| [flag.to_owned(), value]);
         let disturb = disturb.then(|| "--disturb".to_owned());
-        ["one".to_owned(), scenario.clone()].into_iter().chain(rest).chain(disturb).collect()
+        let plant = plant.iter().flat_map(|name| ["--plant".to_owned(), name.clone()]);
+        ["one".to_owned(), scenario.clone()].into_iter().chain(rest).chain(disturb).chain(plant).collect()
     }
 
     pub(crate) fn window(mut self, window: Range<u64>) -> Self {
@@ -81,7 +88,14 @@ pub(crate) fn work(job: &Job) -> ExitCode {
         let by_ms = i64::from(std::process::id());
         scenario = scenario.at(Duration::from_secs(5), Act::StepWallClock { node: 0, by_ms });
     }
-    let told = play(&scenario, job.level, job.seed, &trace);
+    let told = match (&job.plant, job.level) {
+        (None, _) => play(&scenario, job.level, job.seed, &trace),
+        (Some(name), level) => {
+            let mistake = name.clone();
+            let plant: Configure = Arc::new(move |config| plant(&mistake, config));
+            tell(run_configured(&scenario, level, job.seed, trace.clone(), Some(plant)), &trace)
+        }
+    };
     match serde_json::to_string(&told) {
         Ok(line) => println!("{line}"),
         Err(error) => {
@@ -94,7 +108,20 @@ pub(crate) fn work(job: &Job) -> ExitCode {
 
 /// Plays a scenario with everything watched.
 pub(crate) fn play(scenario: &Scenario, level: Level, seed: u64, trace: &Trace) -> Told {
-    let Outcome { findings, hash, events, reports, span, left_out } = run_traced(scenario, level, seed, trace.clone());
+    tell(run_traced(scenario, level, seed, trace.clone()), trace)
+}
+
+#[cfg(feature = "planted")]
+fn plant(name: &str, config: &mut ClusterConfig) {
+    cluster_testkit::planted::plant(name, config);
+}
+
+/// The campaign has refused to plant anything.
+#[cfg(not(feature = "planted"))]
+const fn plant(_name: &str, _config: &mut ClusterConfig) {}
+
+fn tell(outcome: Outcome, trace: &Trace) -> Told {
+    let Outcome { findings, hash, events, reports, span, left_out } = outcome;
     let mut findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
     let sites = catalogue();
     let broken = sites.iter().filter(|seen| seen.is_broken());

@@ -45,6 +45,24 @@ pub(super) fn dead_seeds(draws: &mut Draws) -> Scenario {
     })
 }
 
+/// What is sent to the stopped one is taken, and never answered.
+pub(super) fn stalled_seed(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let at = ms(5_000 + draws.below(1_000));
+    let stopped = draws.below(nodes as u64) as usize;
+    let seeds = vec![stopped, (stopped + 1) % nodes];
+    Scenario::new("")
+        .cluster(nodes)
+        .at(at, Act::Pause(stopped))
+        .at(at + ms(draws.below(100)), Act::Start { node: nodes, seeds })
+        .at(at + ms(4_500), Act::Resume(stopped))
+        .then_quiet(secs(30))
+        .expecting(|e| {
+            e.no_failures = true;
+            e.met_within_ms = Some(2_000);
+        })
+}
+
 pub(super) fn late_seed(draws: &mut Draws) -> Scenario {
     let nodes = few(draws);
     let late = nodes - 1;
