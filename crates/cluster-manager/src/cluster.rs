@@ -9,7 +9,9 @@ use std::time::Duration;
 use cluster_gossip::swim::FarewellProgress;
 use cluster_gossip::{BroadcastError, MemberTable, SharedNodeRegistry};
 use cluster_pool::identity::authority::Validity;
-use cluster_pool::{Authority, CloseCode, ConnectionPool, Credentials, Link, LinkClass, PkiError, PoolError, Spawner};
+use cluster_pool::{
+    Authority, CloseCode, ConnectionPool, Credentials, Lease, Link, LinkClass, PkiError, PoolError, Spawner,
+};
 use cluster_types::{Claim, ClusterName, Event, Incarnation, Life, Member, Metadata, NodeId, State, Subscription};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 use tokio::time::Instant as Moment;
@@ -258,14 +260,14 @@ impl Cluster {
         outcome.await.unwrap_or(Err(BroadcastError::Leaving))
     }
 
-    /// The data link to a member: the one there is, else dialled.
+    /// The data link to a member, leased: the one there is, else dialled.
     ///
     /// # Errors
     /// See [`PoolError`]; a node that is no live member is not dialled.
     ///
     /// # Cancel safety
     /// Safe.
-    pub async fn link(&self, node: &NodeId) -> Result<Link, PoolError> {
+    pub async fn link(&self, node: &NodeId) -> Result<Lease, PoolError> {
         let member = self.member(node.as_str()).filter(|member| member.state.is_live());
         let member = member.ok_or_else(|| PoolError::NotAMember { node: node.clone() })?;
         self.0.pool.get_or_create(node, member.addr).await

@@ -93,7 +93,8 @@ impl ClusterConfig {
             advertise: None,
             swim: profile.swim(),
             quic: profile.quic(),
-            pool: PoolConfig::default(),
+            // A member may talk to every other; what nobody uses is closed all the same.
+            pool: PoolConfig::new().with_max_total(1_024),
             metadata: Metadata::default(),
             #[cfg(feature = "planted")]
             bug: None,

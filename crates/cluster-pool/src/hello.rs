@@ -65,13 +65,13 @@ struct WireHello {
     incarnation: u64,
     addr: SocketAddr,
     draining: bool,
-    /// 0 control, 1 data. The server repeats nothing here: 0.
+    /// 0 control, 1 data, 2 private. The server repeats nothing here: 0.
     class: u8,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct WireRefusal {
-    /// 0 in words only, 1 draining, 2 the name is taken.
+    /// 0 in words only, 1 draining, 2 the name is taken, 3 full.
     code: u8,
     reason: String,
     /// Where the holder of the name answers.
@@ -89,6 +89,8 @@ pub enum Refusal {
         /// Where that process answers.
         holder: SocketAddr,
     },
+    /// It has all the connections it may have, and all are in use.
+    Full,
     /// Anything else, in words.
     Other(String),
 }
@@ -98,6 +100,7 @@ impl Refusal {
         let (code, reason, holder) = match self {
             Self::Draining => (1, "it is shutting down".to_owned(), None),
             Self::NameTaken { holder } => (2, format!("the name is held by {holder}"), Some(*holder)),
+            Self::Full => (3, "it has all the connections it may have".to_owned(), None),
             Self::Other(reason) => (0, reason.clone(), None),
         };
         encode_body(&WireRefusal { code, reason, holder })
@@ -108,6 +111,7 @@ impl Refusal {
         Ok(match (wire.code, wire.holder) {
             (1, _) => Self::Draining,
             (2, Some(holder)) => Self::NameTaken { holder },
+            (3, _) => Self::Full,
             _ => Self::Other(wire.reason),
         })
     }
@@ -181,6 +185,9 @@ pub enum HelloError {
     /// The peer is shutting down. Safe to retry elsewhere.
     #[error("the peer is shutting down")]
     Draining,
+    /// The peer has all the connections it may have, and all are in use. Safe to retry later.
+    #[error("the peer has all the connections it may have")]
+    Full,
     /// One side refused, in words.
     #[error("refused: {reason}")]
     Refused {
@@ -194,6 +201,7 @@ impl From<Refusal> for HelloError {
         match refusal {
             Refusal::Draining => Self::Draining,
             Refusal::NameTaken { holder } => Self::NameTaken { holder },
+            Refusal::Full => Self::Full,
             Refusal::Other(reason) => Self::Refused { reason },
         }
     }
@@ -204,6 +212,7 @@ impl From<&HelloError> for Refusal {
         match error {
             HelloError::Draining => Self::Draining,
             HelloError::NameTaken { holder } => Self::NameTaken { holder: *holder },
+            HelloError::Full => Self::Full,
             other => Self::Other(other.to_string()),
         }
     }
@@ -212,7 +221,9 @@ impl From<&HelloError> for Refusal {
 impl Blamed for HelloError {
     fn blame(&self) -> Blame {
         match self {
-            Self::Silent | Self::Connection(_) | Self::WrongNode { .. } | Self::Draining => Blame::EnvironmentFailed,
+            Self::Silent | Self::Connection(_) | Self::WrongNode { .. } | Self::Draining | Self::Full => {
+                Blame::EnvironmentFailed
+            }
             Self::Frame(e) => e.blame(),
             Self::Incompatible { .. } => Blame::PeerIncompatible,
             Self::NotItself { .. } => Blame::PeerMisbehaved,
@@ -236,6 +247,7 @@ impl Hello {
             class: match class {
                 LinkClass::Control => 0,
                 LinkClass::Data => 1,
+                LinkClass::Private => 2,
             },
         })
     }
@@ -263,7 +275,11 @@ impl Hello {
             addr: wire.addr,
             draining: wire.draining,
         };
-        let class = if wire.class == 0 { LinkClass::Control } else { LinkClass::Data };
+        let class = match wire.class {
+            0 => LinkClass::Control,
+            2 => LinkClass::Private,
+            _ => LinkClass::Data,
+        };
         Ok((hello, class))
     }
 }
@@ -397,6 +413,7 @@ const fn code_for(error: &HelloError) -> CloseCode {
         HelloError::Refused { .. }
         | HelloError::NameTaken { .. }
         | HelloError::Draining
+        | HelloError::Full
         | HelloError::WrongNode { .. }
         | HelloError::Myself => CloseCode::REFUSED,
         HelloError::Silent | HelloError::Connection(_) => CloseCode::DONE,

@@ -16,8 +16,8 @@ pub use hello::{Admission, AdmitAll, Hello, HelloError, Refusal};
 pub use identity::{Authority, Credentials, Identity, IdentityError, NodeSecret, Pki, PkiError, Role};
 pub use link::{Link, RequestError};
 pub use pool::{
-    ConnectionPool, DialError, DialTarget, InboundRequest, NoStreams, PoolConfig, PoolError, PoolEvent, Serving,
-    StreamHandler, WeakPool,
+    ConnectionPool, DialError, DialTarget, InboundRequest, Lease, NoStreams, PeerStats, PoolConfig, PoolError,
+    PoolEvent, PoolStats, Serving, StreamHandler, WeakPool,
 };
 pub use quic::{BindError, QuicConfig, QuicTransport};
 pub use spawn::{RuntimeSpawner, Spawner, Task};

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use cluster_types::{Blame, Blamed, Life, NodeId};
 use tokio::sync::Notify;
+use tokio::time::Instant as Moment;
 
 use crate::frame::{Frame, FrameError, read_frame, write_frame};
 use crate::hello::Hello;
@@ -29,6 +30,10 @@ struct Inner {
     /// Streams open in either direction.
     active: AtomicUsize,
     idle: Notify,
+    /// Users who hold it.
+    leases: AtomicUsize,
+    /// When the last lease or stream was begun or ended. Held for a copy.
+    last_used: Mutex<Moment>,
 }
 
 /// An authenticated, greeted connection to one life of one peer.
@@ -51,7 +56,8 @@ impl Link {
         outbound: bool,
     ) -> Self {
         let (dead, active, idle) = (AtomicBool::new(false), AtomicUsize::new(0), Notify::new());
-        Self(Arc::new(Inner { id, connection, remote, class, outbound, dead, active, idle }))
+        let (leases, last_used) = (AtomicUsize::new(0), Mutex::new(Moment::now()));
+        Self(Arc::new(Inner { id, connection, remote, class, outbound, dead, active, idle, leases, last_used }))
     }
 
     /// Which link it is.
@@ -112,6 +118,38 @@ impl Link {
     #[must_use]
     pub fn active_streams(&self) -> usize {
         self.0.active.load(Ordering::Acquire)
+    }
+
+    /// Bytes sent and received so far, headers of the transport included.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        self.0.connection.bytes()
+    }
+
+    /// Whether nobody holds it and no stream is open.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.0.leases.load(Ordering::Acquire) == 0 && self.active_streams() == 0
+    }
+
+    /// When it was last in use.
+    pub(crate) fn last_used(&self) -> Moment {
+        *self.0.last_used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn touch(&self) {
+        *self.0.last_used.lock().unwrap_or_else(PoisonError::into_inner) = Moment::now();
+    }
+
+    /// A lease begins or ends; says whether it was the last one.
+    pub(crate) fn note_leased(&self, begins: bool) -> bool {
+        self.touch();
+        if begins {
+            self.0.leases.fetch_add(1, Ordering::AcqRel);
+            false
+        } else {
+            self.0.leases.fetch_sub(1, Ordering::AcqRel) == 1
+        }
     }
 
     pub(crate) fn connection(&self) -> &dyn Connection {
@@ -204,6 +242,7 @@ struct StreamGuard(Link);
 
 impl Drop for StreamGuard {
     fn drop(&mut self) {
+        self.0.touch();
         if self.0.0.active.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.0.idle.notify_waiters();
         }

@@ -9,8 +9,11 @@ mod config;
 mod dial;
 mod error;
 mod event;
+mod lease;
+mod limits;
 mod serve;
 mod slots;
+mod stats;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,12 +30,16 @@ pub use error::{DialError, PoolError};
 #[cfg(feature = "mock")]
 pub use event::MockStreamHandler;
 pub use event::{DialTarget, InboundRequest, NoStreams, PoolEvent, StreamHandler};
+pub use lease::Lease;
+pub use stats::{PeerStats, PoolStats};
 
 use crate::hello::{Admission, AdmitAll, Hello, hear_hello};
 use crate::link::{Link, LinkId};
 use crate::spawn::{RuntimeSpawner, Spawner};
 use crate::transport::{CloseCode, LinkClass, Transport};
+use limits::{Full, Limits, Permit};
 use slots::Slots;
+use stats::{Counters, Happened};
 
 /// Who serves what peers want of this side.
 #[derive(Debug, Clone)]
@@ -58,6 +65,10 @@ struct Shared {
     hello: RwLock<Hello>,
     control: Slots,
     data: Slots,
+    /// Holds no link: private ones are in nobody's slot, and only counted.
+    private: Slots,
+    limits: Limits,
+    counters: Counters,
     events: mpsc::Sender<PoolEvent>,
     serving: Serving,
     dials: Semaphore,
@@ -81,7 +92,34 @@ impl Shared {
         match class {
             LinkClass::Control => &self.control,
             LinkClass::Data => &self.data,
+            LinkClass::Private => &self.private,
         }
+    }
+
+    /// A place for one more data connection to a peer. Where all places are taken, the one that has been idle for longest makes
+    /// room.
+    fn reserve(&self, node: &NodeId) -> Result<Permit, Full> {
+        loop {
+            let full = match self.limits.reserve(node) {
+                Ok(permit) => return Ok(permit),
+                Err(full) => full,
+            };
+            // Another peer's place does not help one that has all that it may have.
+            let evicted = self.limits.is_full() && self.data.longest_idle().is_some_and(|link| self.evict(&link));
+            if !evicted {
+                return Err(full);
+            }
+        }
+    }
+
+    /// Takes a link out of its slot and closes it; says whether it was still there.
+    fn evict(&self, link: &Link) -> bool {
+        let was_current = self.data.remove(link, false);
+        if was_current {
+            self.counters.note(link.node(), Happened::Evicted);
+            link.close(CloseCode::DONE);
+        }
+        was_current
     }
 
     fn new_link_id(&self) -> LinkId {
@@ -142,6 +180,9 @@ impl ConnectionPool {
             hello: RwLock::new(hello),
             control: Slots::default(),
             data: Slots::default(),
+            private: Slots::default(),
+            limits: Limits::new(config.max_total, config.max_per_peer),
+            counters: Counters::default(),
             events,
             serving,
             dials: Semaphore::new(config.dials_max),
@@ -157,6 +198,7 @@ impl ConnectionPool {
         });
         shared.spawn(serve::accept_loop(Arc::clone(&shared)));
         shared.spawn(serve::tell_refused(Arc::clone(&shared)));
+        shared.spawn(serve::close_idle(Arc::clone(&shared)));
         (Self(shared), receiver)
     }
 
@@ -181,22 +223,62 @@ impl ConnectionPool {
     /// get its outcome.
     ///
     /// # Errors
-    /// Why the dial failed, or that the pool is closing.
+    /// Why the dial failed, that there is no place for it, or that the pool is closing.
     ///
     /// # Cancel safety
     /// Safe: whoever else waits for the same dial still gets it.
-    pub async fn get_or_create(&self, node: &NodeId, addr: SocketAddr) -> Result<Link, PoolError> {
+    pub async fn get_or_create(&self, node: &NodeId, addr: SocketAddr) -> Result<Lease, PoolError> {
         if let Some(link) = self.0.data.current(node) {
-            return Ok(link);
+            self.0.counters.note(node, Happened::Reused);
+            return Ok(Lease::new(link));
         }
         if self.0.draining.load(Ordering::Acquire) {
             return Err(PoolError::Closing);
         }
-        let dial = self.0.data.dial_or_join(node, |dial| {
-            let target = DialTarget { addr, node: Some(node.clone()) };
-            self.0.spawn(dial::run(Arc::clone(&self.0), LinkClass::Data, target, Some(dial)));
-        });
-        dial.outcome().await.map_err(|source| PoolError::Dial { node: node.clone(), addr, source })
+        let dial = match self.0.data.dial_under_way(node) {
+            Some(dial) => dial,
+            None => {
+                let place =
+                    self.0.reserve(node).map_err(|Full { current, max }| PoolError::PoolFull { current, max })?;
+                self.0.data.dial_or_join(node, place, |dial| {
+                    let target = DialTarget { addr, node: Some(node.clone()) };
+                    self.0.spawn(dial::run(Arc::clone(&self.0), LinkClass::Data, target, Some(dial)));
+                })
+            }
+        };
+        let failed = |source| PoolError::Dial { node: node.clone(), addr, source };
+        dial.outcome().await.map(Lease::new).map_err(failed)
+    }
+
+    /// A data connection of the caller's own, beside the shared one: always dialled, given to nobody else, and closed when its last
+    /// lease is dropped.
+    ///
+    /// # Errors
+    /// Why the dial failed, that there is no place for it, or that the pool is closing.
+    ///
+    /// # Cancel safety
+    /// Safe: the dial is abandoned.
+    pub async fn open_new(&self, node: &NodeId, addr: SocketAddr) -> Result<Lease, PoolError> {
+        if self.0.draining.load(Ordering::Acquire) {
+            return Err(PoolError::Closing);
+        }
+        let place = self.0.reserve(node).map_err(|Full { current, max }| PoolError::PoolFull { current, max })?;
+        let target = DialTarget { addr, node: Some(node.clone()) };
+        self.0.counters.note(node, Happened::Dialled);
+        let patience = self.0.config.dial_timeout;
+        let dialled = tokio::time::timeout(patience, dial::establish(&self.0, LinkClass::Private, &target)).await;
+        let dialled = dialled.unwrap_or(Err(DialError::Timeout { addr, patience }));
+        let link = dialled.map_err(|error| {
+            self.0.counters.note(node, Happened::Failed);
+            PoolError::Dial { node: node.clone(), addr, source: Arc::new(error) }
+        })?;
+        Ok(Lease::new(dial::install(&self.0, link, Some(place)).await))
+    }
+
+    /// What the data connections did, by peer and in all.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        self.0.counters.with(&self.0.data.all())
     }
 
     /// Dials a control link; the outcome comes as [`PoolEvent::Dialled`].

@@ -22,8 +22,10 @@ use crate::identity::Identity;
 pub enum LinkClass {
     /// Membership's own: datagrams and a few short streams.
     Control,
-    /// The users': many streams.
+    /// The users', shared by all of them: many streams.
     Data,
+    /// One user's own, beside the shared one.
+    Private,
 }
 
 impl LinkClass {
@@ -33,6 +35,7 @@ impl LinkClass {
         match self {
             Self::Control => "control",
             Self::Data => "data",
+            Self::Private => "private",
         }
     }
 }
@@ -254,6 +257,8 @@ pub trait Connection: Send + Sync + fmt::Debug {
     fn remote_addr(&self) -> SocketAddr;
     /// The transport's current estimate of the round-trip time.
     fn rtt(&self) -> Duration;
+    /// Bytes sent and received so far, headers of the transport included.
+    fn bytes(&self) -> (u64, u64);
     /// Opens a stream. The peer sees it once data is on it. Waits at the peer's stream limit: put a deadline on it.
     ///
     /// # Cancel safety

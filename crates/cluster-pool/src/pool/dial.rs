@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::Shared;
 use super::error::DialError;
 use super::event::{DialTarget, PoolEvent};
+use super::limits::Permit;
 use super::serve::{self, code_of_loser};
 use super::slots::{Dial, Installed};
+use super::stats::Happened;
 use crate::hello::greet_as_client;
 use crate::link::Link;
 use crate::transport::LinkClass;
@@ -24,8 +26,14 @@ pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarge
         }
     };
     let outcome = outcome.map_err(Arc::new);
+    if let (LinkClass::Data, Some(node)) = (class, &target.node) {
+        shared.counters.note(node, Happened::Dialled);
+        if outcome.is_err() {
+            shared.counters.note(node, Happened::Failed);
+        }
+    }
     let outcome = match outcome {
-        Ok(link) => Ok(install(&shared, link).await),
+        Ok(link) => Ok(install(&shared, link, None).await),
         Err(error) => Err(error),
     };
     if let (Some(waiting), Some(node)) = (waiting, &target.node) {
@@ -47,7 +55,7 @@ impl Drop for Waiting {
     }
 }
 
-async fn establish(shared: &Shared, class: LinkClass, target: &DialTarget) -> Result<Link, DialError> {
+pub(super) async fn establish(shared: &Shared, class: LinkClass, target: &DialTarget) -> Result<Link, DialError> {
     let _permit = shared.dials.acquire().await.map_err(|_closed| DialError::Closing)?;
     let connection = shared.transport.connect(target.addr, class).await?;
     let remote = greet_as_client(&*connection, &shared.hello(), class, target.node.as_ref()).await?;
@@ -55,9 +63,14 @@ async fn establish(shared: &Shared, class: LinkClass, target: &DialTarget) -> Re
 }
 
 /// Puts a link into its slot and starts its task; returns the link to use.
-pub(super) async fn install(shared: &Arc<Shared>, link: Link) -> Link {
+pub(super) async fn install(shared: &Arc<Shared>, link: Link, permit: Option<Permit>) -> Link {
     let own = shared.hello().node;
-    match shared.slots(link.class()).install(&own, &link) {
+    if link.class() == LinkClass::Private {
+        // Shared with nobody, it takes no slot: its task holds its place.
+        shared.spawn(serve::run_link(Arc::clone(shared), link.clone(), permit));
+        return link;
+    }
+    match shared.slots(link.class()).install(&own, &link, permit) {
         Installed::Current { replaced } => {
             if let Some(loser) = replaced {
                 shared.spawn(serve::retire(Arc::clone(shared), loser.clone(), code_of_loser(&link, &loser)));
@@ -66,12 +79,12 @@ pub(super) async fn install(shared: &Arc<Shared>, link: Link) -> Link {
                 // As above: an owner that is gone wants no news.
                 let _ = shared.events.send(PoolEvent::LinkUp(link.clone())).await;
             }
-            shared.spawn(serve::run_link(Arc::clone(shared), link.clone()));
+            shared.spawn(serve::run_link(Arc::clone(shared), link.clone(), None));
             link
         }
         Installed::Duplicate { winner } => {
             let code = code_of_loser(&winner, &link);
-            shared.spawn(serve::run_link(Arc::clone(shared), link.clone()));
+            shared.spawn(serve::run_link(Arc::clone(shared), link.clone(), None));
             shared.spawn(serve::retire(Arc::clone(shared), link, code));
             winner
         }

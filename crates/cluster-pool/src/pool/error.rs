@@ -71,6 +71,15 @@ pub enum PoolError {
         /// Why; shared by everybody who waited for the same dial.
         source: Arc<DialError>,
     },
+    /// There are as many connections as there may be, to this peer or in all, and none is idle; nothing was sent. Safe to retry
+    /// later.
+    #[error("the pool is full: {current} of {max} connections are in use")]
+    PoolFull {
+        /// Connections there are.
+        current: usize,
+        /// Connections there may be.
+        max: usize,
+    },
     /// No live member has that name; nothing was sent.
     #[error("{node} is not a live member of the cluster")]
     NotAMember {
@@ -86,7 +95,7 @@ impl Blamed for PoolError {
     fn blame(&self) -> Blame {
         match self {
             Self::Dial { source, .. } => source.blame(),
-            Self::NotAMember { .. } | Self::Closing => Blame::CallerMisused,
+            Self::NotAMember { .. } | Self::Closing | Self::PoolFull { .. } => Blame::CallerMisused,
         }
     }
 }

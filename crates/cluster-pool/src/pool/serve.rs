@@ -5,11 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use std::sync::{Mutex, PoisonError};
+
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
 
 use super::event::{InboundRequest, PoolEvent};
+use super::limits::Permit;
 use super::{Shared, dial};
 use crate::frame::{read_frame, write_frame};
 use crate::hello::{Admission, Hello, Refusal, greet_as_server};
@@ -45,6 +48,21 @@ pub(super) async fn accept_loop(shared: Arc<Shared>) {
     }
 }
 
+/// Closes data connections that nobody uses.
+pub(super) async fn close_idle(shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(shared.config.idle_check_interval) => {}
+        }
+        let unused = |link: &Link| link.is_idle() && link.last_used().elapsed() >= shared.config.idle_timeout;
+        for link in shared.data.all().into_iter().filter(unused) {
+            shared.evict(&link);
+        }
+    }
+}
+
 /// A firewall that refuses may refuse every packet: one refusal is told, and the rest of this time's are not.
 const REFUSED_EVERY: Duration = Duration::from_millis(200);
 
@@ -72,13 +90,15 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
     let stop = shared.stop.clone();
     let greeted = async {
         let connection = incoming.handshake.await.map_err(|e| super::DialError::from(e).chain())?;
-        let (remote, class) = greet_as_server(&*connection, &shared.hello(), &Gate(Arc::clone(&shared)))
+        let gate = Gate { shared: Arc::clone(&shared), place: Mutex::default() };
+        let (remote, class) = greet_as_server(&*connection, &shared.hello(), &gate)
             .await
             .map_err(|e| super::DialError::from(e).chain())?;
-        if class == LinkClass::Data {
+        if class != LinkClass::Control {
             connection.set_stream_limit(DATA_STREAMS);
         }
-        Ok::<Link, String>(Link::new(shared.new_link_id(), connection, remote, class, false))
+        let place = gate.place.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok::<_, String>((Link::new(shared.new_link_id(), connection, remote, class, false), place))
     };
     let outcome = tokio::select! {
         biased;
@@ -86,8 +106,8 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
         timed = tokio::time::timeout(patience, greeted) => timed,
     };
     match outcome {
-        Ok(Ok(link)) => {
-            dial::install(&shared, link).await;
+        Ok(Ok((link, place))) => {
+            dial::install(&shared, link, place).await;
         }
         Ok(Err(reason)) => shared.complaints.say(|more| tracing::warn!(%from, %reason, more, "a peer did not get in")),
         Err(_elapsed) => shared
@@ -96,17 +116,27 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
     }
 }
 
-/// Nobody gets in while draining; otherwise the owner decides.
+/// Nobody gets in while draining, and no data connection for which there is no place; otherwise the owner decides.
 #[derive(Debug)]
-struct Gate(Arc<Shared>);
+struct Gate {
+    shared: Arc<Shared>,
+    /// The place that whoever is let in takes.
+    place: Mutex<Option<Permit>>,
+}
 
 #[async_trait]
 impl Admission for Gate {
     async fn admit(&self, hello: &Hello, class: LinkClass) -> Result<(), Refusal> {
-        if self.0.draining.load(Ordering::Acquire) {
+        if self.shared.draining.load(Ordering::Acquire) {
             return Err(Refusal::Draining);
         }
-        self.0.serving.admission.admit(hello, class).await
+        self.shared.serving.admission.admit(hello, class).await?;
+        let has_place = class == LinkClass::Data && self.shared.data.is_taken(&hello.node);
+        if class != LinkClass::Control && !has_place {
+            let place = self.shared.reserve(&hello.node).map_err(|_full| Refusal::Full)?;
+            *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+        }
+        Ok(())
     }
 }
 
@@ -142,7 +172,8 @@ pub(super) async fn retire(shared: Arc<Shared>, loser: Link, code: CloseCode) {
 }
 
 /// Reads everything that comes on a link until it ends, then takes it out of the pool and says so.
-pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
+/// The place of a private link is held until then.
+pub(super) async fn run_link(shared: Arc<Shared>, link: Link, _place: Option<Permit>) {
     let serving = Arc::new(Semaphore::new(shared.config.streams_served_max));
     let _open = shared.slots(link.class()).count_open();
     let ended = loop {
@@ -190,7 +221,7 @@ async fn serve_stream(shared: Arc<Shared>, link: Link, stream: LinkStream, _perm
     let work = async {
         match link.class() {
             LinkClass::Control => serve_request(&shared, &link, stream).await,
-            LinkClass::Data => shared.serving.streams.handle(&link, stream).await,
+            LinkClass::Data | LinkClass::Private => shared.serving.streams.handle(&link, stream).await,
         }
     };
     tokio::select! {

@@ -12,6 +12,7 @@ use dashmap::DashMap;
 use tokio::sync::Notify;
 
 use super::error::DialError;
+use super::limits::Permit;
 use crate::link::Link;
 
 /// A dial under way, and everybody who waits for it.
@@ -44,6 +45,8 @@ impl Dial {
 struct Slot {
     current: Option<Link>,
     dial: Option<Arc<Dial>>,
+    /// The place this slot takes, of data connections.
+    permit: Option<Permit>,
 }
 
 impl Slot {
@@ -105,6 +108,12 @@ impl Slots {
         self.open.load(Ordering::Acquire)
     }
 
+    /// The link that nobody has used for longest.
+    pub(super) fn longest_idle(&self) -> Option<Link> {
+        let idle = self.all().into_iter().filter(|link| link.is_idle() && !link.is_dead());
+        idle.min_by_key(Link::last_used)
+    }
+
     /// Every current link, by peer.
     pub(super) fn all(&self) -> Vec<Link> {
         let mut links: Vec<Link> = self.slots.iter().filter_map(|slot| slot.current.clone()).collect();
@@ -112,8 +121,18 @@ impl Slots {
         links
     }
 
-    /// The dial under way to a peer; where there is none, a new one, which `start` must run.
-    pub(super) fn dial_or_join(&self, node: &NodeId, start: impl FnOnce(Arc<Dial>)) -> Arc<Dial> {
+    /// Whether somebody is there, or being dialled: such a slot has its place already.
+    pub(super) fn is_taken(&self, node: &NodeId) -> bool {
+        self.slots.contains_key(node)
+    }
+
+    /// The dial under way to a peer.
+    pub(super) fn dial_under_way(&self, node: &NodeId) -> Option<Arc<Dial>> {
+        self.slots.get(node)?.dial.clone()
+    }
+
+    /// The dial under way to a peer; where there is none, a new one in the place of `permit`, which `start` must run.
+    pub(super) fn dial_or_join(&self, node: &NodeId, permit: Permit, start: impl FnOnce(Arc<Dial>)) -> Arc<Dial> {
         let mut slot = self.slots.entry(node.clone()).or_default();
         if let Some(link) = slot.current.as_ref().filter(|link| !link.is_dead()) {
             // It came up between the caller's look and now.
@@ -126,6 +145,8 @@ impl Slots {
         }
         let dial = Arc::new(Dial::default());
         slot.dial = Some(Arc::clone(&dial));
+        // Where the slot had one, the second place is given back.
+        slot.permit.get_or_insert(permit);
         drop(slot);
         start(Arc::clone(&dial));
         dial
@@ -142,7 +163,7 @@ impl Slots {
     }
 
     /// Offers a link that has come up. Whoever waits for a dial to that peer gets the winner at once.
-    pub(super) fn install(&self, own: &NodeId, link: &Link) -> Installed {
+    pub(super) fn install(&self, own: &NodeId, link: &Link, permit: Option<Permit>) -> Installed {
         let mut slot = self.slots.entry(link.node().clone()).or_default();
         let installed = match slot.current.take() {
             Some(current) if !current.is_dead() && !beats(own, link, &current) => {
@@ -154,6 +175,9 @@ impl Slots {
                 Installed::Current { replaced: replaced.filter(|r| !r.is_dead()) }
             }
         };
+        if slot.permit.is_none() {
+            slot.permit = permit;
+        }
         let waiting = slot.dial.take();
         let winner = slot.current.clone();
         drop(slot);

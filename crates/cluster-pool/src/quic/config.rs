@@ -83,7 +83,7 @@ impl QuicConfig {
         let mut config = TransportConfig::default();
         let (streams, keep_alive) = match class {
             LinkClass::Control => (CONTROL_STREAMS, None),
-            LinkClass::Data => (DATA_STREAMS, Some(KEEP_ALIVE)),
+            LinkClass::Data | LinkClass::Private => (DATA_STREAMS, Some(KEEP_ALIVE)),
         };
         config.max_concurrent_bidi_streams(VarInt::from_u32(streams));
         config.max_concurrent_uni_streams(VarInt::from_u32(streams));

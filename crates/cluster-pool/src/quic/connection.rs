@@ -65,6 +65,11 @@ impl Connection for QuicConnection {
         self.connection.rtt()
     }
 
+    fn bytes(&self) -> (u64, u64) {
+        let stats = self.connection.stats();
+        (stats.udp_tx.bytes, stats.udp_rx.bytes)
+    }
+
     async fn open_bi(&self) -> Result<BiStream, ConnectionError> {
         let (send, recv) = self.connection.open_bi().await.map_err(|e| self.error(e))?;
         Ok((Box::new(QuicSend::new(send)), Box::new(QuicRecv(recv))))

@@ -1,5 +1,6 @@
 //! Links over real QUIC on loopback: what holds between two pools, and what a stranger can and cannot do.
 
+mod limits;
 mod links;
 mod node;
 mod strangers;

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use cluster_pool::identity::authority::Validity;
 use cluster_pool::link::LinkStream;
 use cluster_pool::{
-    Authority, ConnectionPool, Credentials, DialTarget, Hello, Link, LinkClass, PoolConfig, PoolEvent, QuicConfig,
-    QuicTransport, Serving, StreamHandler, Transport,
+    Authority, ConnectionPool, Credentials, DialTarget, Hello, Lease, Link, LinkClass, PoolConfig, PoolEvent,
+    QuicConfig, QuicTransport, Serving, StreamHandler, Transport,
 };
 use cluster_types::{Incarnation, Life, NodeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -65,11 +65,19 @@ pub(crate) fn hello(credentials: &Credentials, life: u32, addr: SocketAddr) -> H
 
 impl Node {
     pub(crate) fn start(credentials: &Credentials, life: u32, addr: SocketAddr) -> Self {
+        Self::start_with(credentials, life, addr, PoolConfig::default())
+    }
+
+    pub(crate) fn with(credentials: &Credentials, config: PoolConfig) -> Self {
+        Self::start_with(credentials, 1, "127.0.0.1:0".parse().unwrap(), config)
+    }
+
+    fn start_with(credentials: &Credentials, life: u32, addr: SocketAddr, config: PoolConfig) -> Self {
         let transport = QuicTransport::bind(addr, QuicConfig::default(), credentials).unwrap();
         let addr = transport.local_addr();
         let hello = hello(credentials, life, addr);
         let serving = Serving { streams: Arc::new(Echo), ..Serving::default() };
-        let (pool, events) = ConnectionPool::start(Arc::new(transport), hello, PoolConfig::default(), serving);
+        let (pool, events) = ConnectionPool::start(Arc::new(transport), hello, config, serving);
         Self { pool, events, name: credentials.name().clone(), addr }
     }
 
@@ -105,7 +113,7 @@ impl Node {
         self.event("end of the dial", outcome).await.map_err(|e| e.chain())
     }
 
-    pub(crate) async fn data(&self, other: &Self) -> Link {
+    pub(crate) async fn data(&self, other: &Self) -> Lease {
         self.pool.get_or_create(&other.name, other.addr).await.unwrap()
     }
 

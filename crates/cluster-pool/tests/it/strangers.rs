@@ -23,7 +23,7 @@ async fn turned_away_from(prod: &cluster_pool::Authority, stranger: &cluster_poo
     let told = stranger.dialled().await.expect_err("a stranger must not get in");
     assert!(member.pool.is_empty(LinkClass::Control));
     let friend = Node::fresh(&credentials(prod, "friend"));
-    assert_eq!(echo(&friend.data(&member).await, b"well?").await, b"well?");
+    assert_eq!(echo(friend.data(&member).await.link(), b"well?").await, b"well?");
     told.replace(&member.addr.to_string(), "MEMBER")
 }
 
@@ -170,7 +170,7 @@ async fn garbage_datagrams_do_nothing() {
         let bytes: Vec<u8> = (0..len * 3).map(|_| draws.next_u64() as u8).collect();
         noise.send_to(&bytes, b.addr).unwrap();
     }
-    assert_eq!(echo(&a.data(&b).await, b"well?").await, b"well?");
+    assert_eq!(echo(a.data(&b).await.link(), b"well?").await, b"well?");
 }
 
 /// A member whose process hangs right after the handshake, or a stranger with a stolen certificate.

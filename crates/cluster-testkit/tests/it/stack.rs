@@ -36,3 +36,21 @@ fn a_cluster_meets_loses_one_and_forgives_a_pause() {
         assert!(took > secs(5) && took < secs(7), "{took:?}");
     }
 }
+
+/// At the values that are shipped: looked for every 30 s, closed after 60 s without use. Control links stay.
+#[test]
+fn idle_data_connections_are_closed_after_a_minute_and_control_links_stay() {
+    use cluster_pool::LinkClass::{Control, Data};
+    let mut world = met(3, 4);
+    world.transfer(0, 1, 10_000);
+    world.run_for(secs(1));
+    let links = |world: &StackWorld, class| [0, 1, 2].map(|i| world.cluster(i).links(class).len());
+    assert_eq!(links(&world, Data), [1, 1, 0]);
+    world.run_for(secs(58));
+    assert_eq!(links(&world, Data), [1, 1, 0], "59 s after its use");
+    world.run_for(secs(32));
+    assert_eq!((links(&world, Data), links(&world, Control)), ([0; 3], [2; 3]));
+    world.transfer(0, 1, 10_000);
+    world.run_for(secs(1));
+    assert_eq!(world.stop_all(), Vec::<String>::new(), "and it comes back when it is needed");
+}

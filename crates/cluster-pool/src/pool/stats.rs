@@ -1,0 +1,97 @@
+//! What a pool's data connections did, by peer and in all.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cluster_types::NodeId;
+
+use crate::link::Link;
+
+/// Peers whose counters are kept; what more there are is counted in the totals only.
+const PEERS_MAX: usize = 4_096;
+
+/// The data connections to one peer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerStats {
+    /// Connections now.
+    pub connected: usize,
+    /// Of these, the ones without a lease and without an open stream.
+    pub idle: usize,
+    /// Dials begun.
+    pub dials: u64,
+    /// Dials that failed.
+    pub failures: u64,
+    /// Calls that were given a connection that was there.
+    pub reuses: u64,
+    /// Connections closed to make room for others, or because nobody had used them for long.
+    pub evictions: u64,
+    /// Round-trip time of the shared connection.
+    pub rtt: Option<Duration>,
+    /// Bytes sent on the connections that are there now, headers of QUIC included.
+    pub bytes_sent: u64,
+    /// Bytes received on them.
+    pub bytes_received: u64,
+}
+
+/// All data connections of a pool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Sums over all peers; its round-trip time is that of nobody.
+    pub total: PeerStats,
+    /// By peer, up to 4,096 of them.
+    pub peers: BTreeMap<NodeId, PeerStats>,
+}
+
+/// What is counted as it happens.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Happened {
+    Dialled,
+    Failed,
+    Reused,
+    Evicted,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters(Mutex<PoolStats>);
+
+impl Counters {
+    /// Held for a few additions, never across a wait.
+    fn lock(&self) -> MutexGuard<'_, PoolStats> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note(&self, peer: &NodeId, happened: Happened) {
+        let mut stats = self.lock();
+        let count = |stats: &mut PeerStats| match happened {
+            Happened::Dialled => stats.dials += 1,
+            Happened::Failed => stats.failures += 1,
+            Happened::Reused => stats.reuses += 1,
+            Happened::Evicted => stats.evictions += 1,
+        };
+        count(&mut stats.total);
+        if stats.peers.len() < PEERS_MAX || stats.peers.contains_key(peer) {
+            count(stats.peers.entry(peer.clone()).or_default());
+        }
+    }
+
+    /// With what the connections are at now.
+    pub(super) fn with(&self, links: &[Link]) -> PoolStats {
+        let mut stats = self.lock().clone();
+        for link in links {
+            let (sent, received) = link.bytes();
+            let idle = usize::from(link.is_idle());
+            let peer = stats.peers.entry(link.node().clone()).or_default();
+            peer.rtt = Some(link.rtt());
+            for stats in [&mut stats.total, peer] {
+                stats.connected += 1;
+                stats.idle += idle;
+                stats.bytes_sent += sent;
+                stats.bytes_received += received;
+            }
+        }
+        stats
+    }
+}

@@ -1,0 +1,165 @@
+//! How many data connections there may be, who makes room for whom, and what is counted.
+
+use std::time::Duration;
+
+use cluster_pool::{LinkClass, PoolConfig, PoolError};
+use cluster_types::{Blame, Blamed};
+
+use crate::node::{Node, authority, credentials, echo, until};
+
+/// "a" with these settings, and so many others.
+fn nodes(config: PoolConfig, others: usize) -> (Node, Vec<Node>) {
+    let authority = authority("prod");
+    let a = Node::with(&credentials(&authority, "a"), config);
+    (a, (0..others).map(|i| Node::fresh(&credentials(&authority, &format!("b{i:02}")))).collect())
+}
+
+fn full(error: &PoolError) -> (usize, usize) {
+    let PoolError::PoolFull { current, max } = error else { panic!("not full: {error}") };
+    (*current, *max)
+}
+
+#[tokio::test]
+async fn test_per_peer_limit_enforced() {
+    // Each side has limits of its own: this one is reached first on the dialling side.
+    let authority = authority("prod");
+    let config = PoolConfig::new().with_max_per_peer(2);
+    let [a, b] = ["a", "b"].map(|name| Node::with(&credentials(&authority, name), config.clone()));
+    let first = a.pool.open_new(&b.name, b.addr).await.unwrap();
+    let second = a.pool.open_new(&b.name, b.addr).await.unwrap();
+    assert_ne!(first.id(), second.id(), "always a new one");
+    let error = a.pool.open_new(&b.name, b.addr).await.unwrap_err();
+    assert_eq!(full(&error), (2, 2));
+    assert_eq!(full(&a.pool.get_or_create(&b.name, b.addr).await.unwrap_err()), (2, 2));
+    assert_eq!(error.to_string(), "the pool is full: 2 of 2 connections are in use");
+    assert_eq!(error.blame(), Blame::CallerMisused);
+    for link in [&first, &second] {
+        assert_eq!(echo(link, b"well?").await, b"well?");
+    }
+    // One of one's own ends with its last lease, here and there, and makes room.
+    let copy = first.clone();
+    drop(first);
+    assert_eq!(echo(&copy, b"still?").await, b"still?");
+    drop(copy);
+    until("the other side lets go", || b.pool.open_links(LinkClass::Private) == 1).await;
+    until("there is room again", || a.pool.open_links(LinkClass::Private) == 1).await;
+    let third = a.pool.open_new(&b.name, b.addr).await.unwrap();
+    assert_eq!(echo(&third, b"well?").await, b"well?");
+}
+
+#[tokio::test]
+async fn test_max_total_connections_enforced() {
+    let (a, others) = nodes(PoolConfig::new().with_max_total(2), 3);
+    for b in &others[..2] {
+        drop(a.data(b).await);
+    }
+    // The first was used last.
+    assert_eq!(echo(&a.data(&others[0]).await.clone(), b"x").await, b"x");
+    let third = a.data(&others[2]).await;
+    assert_eq!(echo(&third, b"well?").await, b"well?");
+    assert_eq!(a.data_links(), 2);
+    let there: Vec<_> = a.pool.links(LinkClass::Data).iter().map(|link| link.node().to_string()).collect();
+    assert_eq!(there, ["b00", "b02"], "the one that nobody had used for longest made room");
+    assert_eq!(a.pool.stats().peers[&others[1].name].evictions, 1);
+}
+
+/// Fifty-one real servers, and room for fifty.
+#[tokio::test]
+async fn test_max_total_enforced_real_servers() {
+    let (a, others) = nodes(PoolConfig::new().with_max_total(50), 51);
+    let mut leases = Vec::new();
+    for b in &others[..50] {
+        leases.push(a.data(b).await);
+    }
+    assert_eq!(a.data_links(), 50);
+    let last = &others[50];
+    assert_eq!(full(&a.pool.get_or_create(&last.name, last.addr).await.unwrap_err()), (50, 50));
+    drop(leases.remove(7));
+    assert_eq!(echo(&a.data(last).await.clone(), b"well?").await, b"well?");
+    assert_eq!(a.data_links(), 50);
+    assert!(a.pool.current(LinkClass::Data, &others[7].name).is_none());
+}
+
+#[tokio::test]
+async fn test_pool_exhausted_error() {
+    let (a, others) = nodes(PoolConfig::new().with_max_total(1), 2);
+    let held = a.data(&others[0]).await;
+    let error = a.pool.get_or_create(&others[1].name, others[1].addr).await.unwrap_err();
+    assert_eq!(full(&error), (1, 1));
+    assert_eq!(a.pool.stats().total.dials, 1, "no dial was made for it");
+    drop(held);
+    a.data(&others[1]).await;
+}
+
+#[tokio::test]
+async fn test_pool_exhaustion_error_handling() {
+    let (a, others) = nodes(PoolConfig::new().with_max_total(1), 2);
+    let link = a.data(&others[0]).await.link().clone();
+    // Without a lease, an open stream is use enough.
+    let stream = link.open_bi().await.unwrap();
+    assert_eq!(full(&a.pool.get_or_create(&others[1].name, others[1].addr).await.unwrap_err()), (1, 1));
+    assert_eq!(echo(&link, b"well?").await, b"well?", "the first still works");
+    drop(stream);
+    a.data(&others[1]).await;
+}
+
+#[tokio::test]
+async fn a_peer_for_whom_there_is_no_place_is_told_so() {
+    let (a, others) = nodes(PoolConfig::new().with_max_total(1), 2);
+    let held = a.data(&others[0]).await;
+    let error = others[1].pool.get_or_create(&a.name, a.addr).await.unwrap_err();
+    let PoolError::Dial { source, .. } = &error else { panic!("{error}") };
+    assert_eq!(source.to_string(), "the peer has all the connections it may have");
+    // An idle one makes room for a peer as well as for this side.
+    drop(held);
+    assert_eq!(echo(&others[1].data(&a).await.clone(), b"well?").await, b"well?");
+    until("the other one made room", || a.pool.current(LinkClass::Data, &others[0].name).is_none()).await;
+}
+
+#[tokio::test]
+async fn control_links_are_outside_of_all_limits() {
+    let (mut a, others) = nodes(PoolConfig::new().with_max_total(1), 3);
+    for b in &others {
+        a.dial(b);
+        a.dialled().await.unwrap();
+    }
+    a.data(&others[0]).await;
+    assert_eq!((a.pool.len(LinkClass::Control), a.data_links()), (3, 1));
+}
+
+#[tokio::test]
+async fn test_idle_cleanup_loop_integration() {
+    let idle = PoolConfig::new().with_idle(Duration::from_millis(200), Duration::from_millis(50));
+    let (a, others) = nodes(idle, 2);
+    let held = a.data(&others[0]).await;
+    drop(a.data(&others[1]).await);
+    until("the idle one is closed", || a.data_links() == 1).await;
+    assert_eq!(a.pool.stats().total.evictions, 1);
+    assert_eq!(echo(&held, b"well?").await, b"well?", "whoever holds it keeps it");
+    until("the peer has let go of it, too", || others[1].data_links() == 0).await;
+    drop(held);
+    until("given back, it is closed as well", || a.data_links() == 0).await;
+    // And it comes back when somebody asks.
+    assert_eq!(echo(&a.data(&others[0]).await.clone(), b"again?").await, b"again?");
+}
+
+#[tokio::test]
+async fn everything_is_counted_by_peer_and_in_all() {
+    let (a, others) = nodes(PoolConfig::new(), 2);
+    for _ in 0..10 {
+        a.data(&others[0]).await;
+    }
+    let held = a.data(&others[1]).await;
+    assert_eq!(echo(&held, &[7; 10_000]).await.len(), 10_000);
+    others[0].pool.close(Duration::ZERO).await;
+    until("the end is noticed", || a.data_links() == 1).await;
+    a.pool.get_or_create(&"nobody".parse().unwrap(), "127.0.0.1:9".parse().unwrap()).await.unwrap_err();
+    let stats = a.pool.stats();
+    let [first, second] = [&stats.peers[&others[0].name], &stats.peers[&others[1].name]];
+    assert_eq!((first.connected, first.dials, first.reuses, first.failures), (0, 1, 9, 0));
+    assert_eq!((second.connected, second.idle, second.dials), (1, 0, 1));
+    assert!(second.rtt.is_some() && second.bytes_sent > 10_000 && second.bytes_received > 10_000, "{second:?}");
+    let total = &stats.total;
+    assert_eq!((total.connected, total.dials, total.reuses, total.failures, total.idle), (1, 3, 9, 1, 0));
+    assert_eq!(total.bytes_sent, second.bytes_sent);
+}
