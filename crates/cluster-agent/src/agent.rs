@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_manager::{Cluster, Pki, ShutdownReport, StartError, StateFile};
+use cluster_manager::{Cluster, JoinSeed, Pki, ShutdownReport, StartError, StateFile};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -37,8 +37,8 @@ pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
         settings.state.as_ref().map(|path| StateFile::new(path, cluster.cluster_name().clone(), settings.name.clone()));
     let memory = state.map(Memory::load).transpose()?;
     let mut seeds = settings.join.clone();
-    seeds.extend(memory.iter().flat_map(Memory::addresses));
-    seeds.retain(|seed| *seed != cluster.advertised_addr());
+    seeds.extend(memory.iter().flat_map(Memory::addresses).map(JoinSeed::Addr));
+    seeds.retain(|seed| *seed != JoinSeed::Addr(cluster.advertised_addr()));
     let joining = async {
         if !seeds.is_empty() {
             // Ends when joined, or with the node.

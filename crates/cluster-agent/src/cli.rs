@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use cluster_manager::{ClusterName, NodeId, Profile};
+use cluster_manager::{ClusterName, JoinSeed, NodeId, Profile};
 
 /// Who is in the cluster and alive: an agent, and the tools around it.
 #[derive(Debug, Parser)]
@@ -41,9 +41,9 @@ pub(crate) struct AgentArgs {
     /// The address others are told to dial, if it is not the bound one
     #[arg(long, env = "CLUSTER_ADVERTISE", value_name = "IP:PORT")]
     pub(crate) advertise: Option<SocketAddr>,
-    /// A member to join through; give several, any one is enough
-    #[arg(long, env = "CLUSTER_JOIN", value_name = "IP:PORT", value_delimiter = ',')]
-    pub(crate) join: Vec<SocketAddr>,
+    /// A member to join through; give several, any one is enough. A name is resolved anew in each attempt
+    #[arg(long, env = "CLUSTER_JOIN", value_name = "IP:PORT|NAME:PORT", value_delimiter = ',')]
+    pub(crate) join: Vec<JoinSeed>,
     /// The directory with the keys, as made by `cluster pki init`
     #[arg(long, env = "CLUSTER_PKI", value_name = "DIR")]
     pub(crate) pki: Option<PathBuf>,

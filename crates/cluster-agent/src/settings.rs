@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use cluster_manager::{NodeId, Profile};
+use cluster_manager::{JoinSeed, NodeId, Profile};
 use serde::Deserialize;
 
 use crate::Failure;
@@ -15,7 +15,7 @@ pub(crate) struct Settings {
     pub(crate) name: NodeId,
     pub(crate) bind: SocketAddr,
     pub(crate) advertise: Option<SocketAddr>,
-    pub(crate) join: Vec<SocketAddr>,
+    pub(crate) join: Vec<JoinSeed>,
     pub(crate) pki: PathBuf,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) profile: Profile,
@@ -32,7 +32,7 @@ struct File {
     bind: Option<SocketAddr>,
     advertise: Option<SocketAddr>,
     #[serde(default)]
-    join: Vec<SocketAddr>,
+    join: Vec<JoinSeed>,
     pki: Option<PathBuf>,
     admin: Option<SocketAddr>,
     profile: Option<String>,

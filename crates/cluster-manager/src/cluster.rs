@@ -162,14 +162,15 @@ impl Cluster {
         self.0.own.addr
     }
 
-    /// Joins through any of the seeds, all at once; returns when the first has let this node in.
+    /// Joins through any of the seeds, all at once; returns when the first has let this node in. Names are resolved anew in each
+    /// round, and again when this node has lost everybody: then it looks for its cluster where it once joined.
     ///
     /// # Errors
     /// No seed let it in: [`JoinError::AllFailed`] names each and why.
     ///
     /// # Cancel safety
     /// Safe; the join goes on.
-    pub async fn join(&self, seeds: impl IntoIterator<Item = SocketAddr>) -> Result<JoinReport, JoinError> {
+    pub async fn join(&self, seeds: impl IntoIterator<Item = impl Into<JoinSeed>>) -> Result<JoinReport, JoinError> {
         self.join_with(seeds, false).await
     }
 
@@ -181,16 +182,19 @@ impl Cluster {
     ///
     /// # Cancel safety
     /// Safe; the join goes on.
-    pub async fn join_patiently(&self, seeds: impl IntoIterator<Item = SocketAddr>) -> Result<JoinReport, JoinError> {
+    pub async fn join_patiently(
+        &self,
+        seeds: impl IntoIterator<Item = impl Into<JoinSeed>>,
+    ) -> Result<JoinReport, JoinError> {
         self.join_with(seeds, true).await
     }
 
     async fn join_with(
         &self,
-        seeds: impl IntoIterator<Item = SocketAddr>,
+        seeds: impl IntoIterator<Item = impl Into<JoinSeed>>,
         retry: bool,
     ) -> Result<JoinReport, JoinError> {
-        let seeds = seeds.into_iter().map(|addr| JoinSeed { given: addr.to_string(), addr }).collect();
+        let seeds = seeds.into_iter().map(Into::into).collect();
         let (done, report) = oneshot::channel();
         self.command(Command::Join { seeds, retry, done }).await.ok_or(JoinError::ShuttingDown)?;
         let report = report.await.map_err(|_dropped| JoinError::ShuttingDown)?;

@@ -22,6 +22,7 @@ use crate::engine::{DialFailure, Engine, Output};
 use crate::host::WallClock;
 use crate::join::{JoinReport, Seed};
 use crate::planted::Bug;
+use crate::resolver::Resolver;
 
 /// Commands the handle may be ahead. They are rare and short; more wait in the caller.
 pub(crate) const COMMANDS_MAX: usize = 64;
@@ -63,6 +64,12 @@ pub(crate) enum Command {
     },
 }
 
+/// Names that may be looked up at once, and how long one may take.
+const LOOKUPS_MAX: usize = 64;
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
+
+type Resolved = (String, Result<Vec<SocketAddr>, String>);
+
 type Answered = (RequestToken, Result<(u16, Vec<u8>), String>);
 
 enum Input {
@@ -73,6 +80,7 @@ enum Input {
     /// The pool is gone.
     PoolEnded,
     Answer(Answered),
+    Resolved(Resolved),
     Time,
 }
 
@@ -97,6 +105,9 @@ pub(crate) struct Driver {
     commands: mpsc::Receiver<Command>,
     answers: mpsc::Receiver<Answered>,
     answer_sender: mpsc::Sender<Answered>,
+    resolver: Arc<dyn Resolver>,
+    resolved: mpsc::Receiver<Resolved>,
+    resolved_sender: mpsc::Sender<Resolved>,
     links: BTreeMap<NodeId, Link>,
     tasks: TaskTracker,
     joining: Option<oneshot::Sender<JoinReport>>,
@@ -110,13 +121,14 @@ impl Driver {
     pub(crate) fn new(
         (engine, bug): (Engine, Option<Bug>),
         (clock, wall_clock): (Clock, Arc<dyn WallClock>),
-        spawner: Arc<dyn Spawner>,
+        (spawner, resolver): (Arc<dyn Spawner>, Arc<dyn Resolver>),
         registry: SharedNodeRegistry,
         (pool, pool_events): (ConnectionPool, mpsc::Receiver<PoolEvent>),
         commands: mpsc::Receiver<Command>,
         name_lost: oneshot::Sender<SocketAddr>,
     ) -> Self {
         let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
+        let (resolved_sender, resolved) = mpsc::channel(LOOKUPS_MAX);
         Self {
             engine,
             bug,
@@ -130,6 +142,9 @@ impl Driver {
             commands,
             answers,
             answer_sender,
+            resolver,
+            resolved,
+            resolved_sender,
             links: BTreeMap::new(),
             tasks: TaskTracker::new(),
             joining: None,
@@ -164,6 +179,7 @@ impl Driver {
                 Input::Pool(event) => self.handle_pool(now, event),
                 Input::Answer(_) if self.has(Bug::LoseAnswers) => {}
                 Input::Answer((token, outcome)) => self.engine.handle_answer(now, token, outcome),
+                Input::Resolved((name, found)) => self.engine.handle_resolved(now, &name, found),
                 Input::Time => self.engine.set_wall_clock(now, self.wall_clock.unix_ms()),
             }
             // Checked at every turn, so that no flood of inputs can starve the clock.
@@ -188,6 +204,7 @@ impl Driver {
             command = self.commands.recv(), if self.abandoned_until.is_none() => command.map_or(Input::Abandoned, Input::Command),
             event = self.pool_events.recv() => event.map_or(Input::PoolEnded, Input::Pool),
             Some(answer) = self.answers.recv() => Input::Answer(answer),
+            Some(resolved) = self.resolved.recv() => Input::Resolved(resolved),
             () = tokio::time::sleep_until(wake) => Input::Time,
         }
     }
@@ -316,6 +333,7 @@ impl Driver {
                         link.close(CloseCode::DONE);
                     }
                 }
+                Output::Resolve { name } => self.spawn_lookup(name),
                 Output::Dial(target) if self.is_forgotten(&target) => {}
                 Output::Dial(target) => self.pool.dial_control(target),
                 Output::Publish(statement) => self.registry.apply(now, statement).iter().for_each(log),
@@ -351,6 +369,16 @@ impl Driver {
             let outcome = answer.map(|frame| (frame.kind, frame.body)).map_err(|e| e.to_string());
             // The loop is gone only when nobody wants to know.
             let _ = answers.send((token, outcome)).await;
+        })));
+    }
+
+    fn spawn_lookup(&self, name: String) {
+        let (resolver, resolved) = (Arc::clone(&self.resolver), self.resolved_sender.clone());
+        self.spawner.spawn(Box::pin(self.tasks.track_future(async move {
+            let found = tokio::time::timeout(LOOKUP_PATIENCE, resolver.resolve(&name)).await;
+            let found = found.unwrap_or_else(|_elapsed| Err(format!("no answer within {LOOKUP_PATIENCE:?}")));
+            // As below.
+            let _ = resolved.send((name, found)).await;
         })));
     }
 

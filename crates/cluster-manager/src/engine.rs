@@ -14,6 +14,9 @@ use crate::link_plan::LinkPlan;
 /// The loop turns at least this often, so that a turn that comes late is noticed as a gap.
 pub const HEARTBEAT: Duration = Duration::from_millis(100);
 
+/// How often a node that has lost everybody looks where it once joined.
+const LOOK_FOR_CLUSTER: Duration = Duration::from_secs(10);
+
 /// What the driver is to do.
 #[derive(Debug, PartialEq)]
 pub enum Output {
@@ -34,6 +37,11 @@ pub enum Output {
         kind: u16,
         /// Its body.
         body: Vec<u8>,
+    },
+    /// Look up a name; the outcome goes to [`Engine::handle_resolved`].
+    Resolve {
+        /// The name, with its port.
+        name: String,
     },
     /// Dial a control link; the outcome goes to [`Engine::handle_dialled`].
     Dial(DialTarget),
@@ -80,6 +88,10 @@ pub struct Engine {
     swim: Swim,
     links: LinkPlan,
     join: Option<Join>,
+    /// What this node joined through last: where it looks when everybody else is lost.
+    joined_through: Vec<JoinSeed>,
+    /// When to look there next.
+    look_for_cluster: Instant,
     seed: Seed,
     last_turn: Instant,
     outputs: std::collections::VecDeque<Output>,
@@ -104,8 +116,16 @@ impl Engine {
     #[must_use]
     pub fn over(swim: Swim, seed: Seed, now: Instant) -> Self {
         let links = LinkPlan::new(swim.own().node.clone(), seed.derive("links", 0));
-        let mut engine =
-            Self { swim, links, join: None, seed, last_turn: now, outputs: std::collections::VecDeque::new() };
+        let mut engine = Self {
+            swim,
+            links,
+            join: None,
+            joined_through: Vec::new(),
+            look_for_cluster: Instant::END,
+            seed,
+            last_turn: now,
+            outputs: std::collections::VecDeque::new(),
+        };
         engine.drain_swim(now);
         engine
     }
@@ -133,7 +153,7 @@ impl Engine {
         let join = self.join.as_ref().and_then(Join::next_round);
         let leaving = self.swim.farewell().is_some();
         let links = if leaving { Instant::END } else { self.links.next_look() };
-        let work = self.swim.next_deadline().min(links);
+        let work = self.swim.next_deadline().min(links).min(self.look_for_cluster);
         work.min(join.unwrap_or(work))
     }
 
@@ -143,8 +163,35 @@ impl Engine {
         if now >= self.swim.next_deadline() {
             self.swim.handle_timeout(now);
         }
+        self.look_for_cluster(now);
         if let Some(join) = &mut self.join {
-            let dials = join.begin_round(now);
+            let (dials, names) = join.begin_round(now);
+            self.outputs.extend(dials.into_iter().map(|addr| Output::Dial(DialTarget { addr, node: None })));
+            self.outputs.extend(names.into_iter().map(|name| Output::Resolve { name }));
+        }
+        self.drain_swim(now);
+    }
+
+    /// A node that holds everybody else to have failed may be the one that was cut off, and the others may have moved meanwhile:
+    /// beside dialling where they were, it looks where it once found them.
+    fn look_for_cluster(&mut self, now: Instant) {
+        let alone = self.swim.live_others() == 0 && !self.swim.lost_members().is_empty();
+        let can_look = !self.joined_through.is_empty() && self.join.is_none() && self.swim.farewell().is_none();
+        if !alone || !can_look {
+            self.look_for_cluster = Instant::END;
+        } else if self.look_for_cluster == Instant::END {
+            self.look_for_cluster = now + LOOK_FOR_CLUSTER;
+        } else if now >= self.look_for_cluster {
+            self.look_for_cluster = now + LOOK_FOR_CLUSTER;
+            let seeds = self.joined_through.clone();
+            self.join = Some(Join::new(seeds, false, now, self.seed.derive("join", 1)));
+        }
+    }
+
+    /// A name was looked up.
+    pub fn handle_resolved(&mut self, now: Instant, name: &str, found: Result<Vec<SocketAddr>, String>) {
+        if let Some(join) = &mut self.join {
+            let dials = join.handle_resolved(name, found);
             self.outputs.extend(dials.into_iter().map(|addr| Output::Dial(DialTarget { addr, node: None })));
         }
         self.drain_swim(now);
@@ -164,6 +211,7 @@ impl Engine {
 
     /// Joins through seeds; [`Output::JoinDone`] says when it is over. Takes the place of a join under way.
     pub fn join(&mut self, now: Instant, seeds: Vec<JoinSeed>, retry: bool) {
+        self.joined_through.clone_from(&seeds);
         self.join = Some(Join::new(seeds, retry, now, self.seed.derive("join", 0)));
         self.handle_timeout(now);
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cluster_pool::{RuntimeSpawner, Spawner, Transport};
 
 use crate::clock::SystemWallClock;
+use crate::resolver::{Resolver, SystemResolver};
 
 /// Says what day it is. Nothing is decided by differences of it: those are taken on the monotonic clock.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -24,6 +25,8 @@ pub struct Host {
     pub spawner: Arc<dyn Spawner>,
     /// What day it is.
     pub wall_clock: Arc<dyn WallClock>,
+    /// Where names are.
+    pub resolver: Arc<dyn Resolver>,
     /// Seeds everything that the node draws: its life, its back-offs, its choices.
     pub seed: u64,
 }
@@ -40,6 +43,7 @@ impl Host {
         let mut bytes = [0; 8];
         getrandom::fill(&mut bytes).map_err(|e| std::io::Error::other(e.to_string()))?;
         let (spawner, wall_clock) = (Arc::new(RuntimeSpawner::current()), Arc::new(SystemWallClock));
-        Ok(Self { transport, spawner, wall_clock, seed: u64::from_le_bytes(bytes) })
+        let resolver = Arc::new(SystemResolver);
+        Ok(Self { transport, spawner, wall_clock, resolver, seed: u64::from_le_bytes(bytes) })
     }
 }

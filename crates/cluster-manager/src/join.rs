@@ -1,19 +1,14 @@
 //! Joining through seeds: all at once, again with back-off until one of them lets this node in.
 
+mod seed;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use cluster_failure::{Backoff, BackoffConfig};
 use cluster_types::{Instant, NodeId};
 
-/// An address to join through, as the user gave it and as it resolved.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Seed {
-    /// What the user wrote.
-    pub given: String,
-    /// Where it is.
-    pub addr: SocketAddr,
-}
+pub use seed::{Seed, SeedError};
 
 /// How a join through one seed ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +36,14 @@ impl JoinReport {
     }
 }
 
+/// Addresses of one name that are dialled; a name server may answer with any number.
+const ADDRESSES_MAX: usize = 16;
+
 /// Where one seed stands in the present round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Progress {
+    /// Its name is looked up.
+    Resolving,
     Dialling,
     Asking(NodeId),
     Ended(SeedOutcome),
@@ -52,7 +52,9 @@ enum Progress {
 /// One join: rounds over all its seeds until one succeeds.
 #[derive(Debug)]
 pub(crate) struct Join {
-    seeds: BTreeMap<Seed, Progress>,
+    seeds: Vec<Seed>,
+    /// Of the present round: each seed, and where it is. A name may be in several places.
+    places: BTreeMap<(Seed, Option<SocketAddr>), Progress>,
     backoff: Backoff,
     retry: bool,
     next_round: Option<Instant>,
@@ -72,8 +74,13 @@ pub(crate) enum JoinStep {
 impl Join {
     /// A join that begins its first round at once; with `retry` it never gives up.
     pub(crate) fn new(seeds: Vec<Seed>, retry: bool, now: Instant, seed: cluster_types::Seed) -> Self {
-        let seeds = seeds.into_iter().map(|seed| (seed, Progress::Dialling)).collect();
-        Self { seeds, backoff: Backoff::new(BackoffConfig::join(), seed), retry, next_round: Some(now) }
+        Self {
+            seeds,
+            places: BTreeMap::new(),
+            backoff: Backoff::new(BackoffConfig::join(), seed),
+            retry,
+            next_round: Some(now),
+        }
     }
 
     /// When the next round begins; `None` while one is under way.
@@ -81,21 +88,59 @@ impl Join {
         self.next_round
     }
 
-    /// Begins a round if its time has come: the addresses to dial.
-    pub(crate) fn begin_round(&mut self, now: Instant) -> Vec<SocketAddr> {
+    /// Begins a round if its time has come: the addresses to dial, and the names to look up first.
+    pub(crate) fn begin_round(&mut self, now: Instant) -> (Vec<SocketAddr>, Vec<String>) {
+        let (mut dials, mut names) = (Vec::new(), Vec::new());
         if self.next_round.is_none_or(|at| now < at) {
-            return Vec::new();
+            return (dials, names);
         }
         self.next_round = None;
-        self.seeds.values_mut().for_each(|progress| *progress = Progress::Dialling);
-        self.seeds.keys().map(|seed| seed.addr).collect()
+        self.places.clear();
+        for seed in &self.seeds {
+            let (addr, progress) = match seed {
+                Seed::Addr(addr) => (Some(*addr), Progress::Dialling),
+                Seed::Name(_) => (None, Progress::Resolving),
+            };
+            // Given twice, it is asked once.
+            if self.places.insert((seed.clone(), addr), progress).is_none() {
+                match seed {
+                    Seed::Addr(addr) => dials.push(*addr),
+                    Seed::Name(name) => names.push(name.clone()),
+                }
+            }
+        }
+        (dials, names)
+    }
+
+    /// A name was looked up: the addresses to dial.
+    pub(crate) fn handle_resolved(&mut self, name: &str, found: Result<Vec<SocketAddr>, String>) -> Vec<SocketAddr> {
+        let seed = Seed::Name(name.to_owned());
+        let place = (seed.clone(), None);
+        if self.places.get(&place) != Some(&Progress::Resolving) {
+            // The answer to a round that is over.
+            return Vec::new();
+        }
+        let found = found.and_then(|found| if found.is_empty() { Err("it has no address".into()) } else { Ok(found) });
+        match found {
+            Ok(mut found) => {
+                self.places.remove(&place);
+                found.truncate(ADDRESSES_MAX);
+                found.iter().for_each(|addr| drop(self.places.insert((seed.clone(), Some(*addr)), Progress::Dialling)));
+                found
+            }
+            Err(reason) => {
+                let reason = format!("the name cannot be resolved: {reason}");
+                self.places.insert(place, Progress::Ended(SeedOutcome::Failed(reason)));
+                Vec::new()
+            }
+        }
     }
 
     /// A dial of an address ended; on success says which member to ask.
     pub(crate) fn handle_dialled(&mut self, addr: SocketAddr, outcome: &Result<NodeId, String>) -> Option<NodeId> {
         let mut ask = None;
-        for (seed, progress) in &mut self.seeds {
-            if seed.addr == addr && *progress == Progress::Dialling {
+        for ((_, place), progress) in &mut self.places {
+            if *place == Some(addr) && *progress == Progress::Dialling {
                 *progress = match outcome {
                     Ok(node) => {
                         ask = Some(node.clone());
@@ -110,7 +155,7 @@ impl Join {
 
     /// A member answered the request to join, or failed to.
     pub(crate) fn handle_asked(&mut self, node: &NodeId, outcome: &Result<(), String>) {
-        for progress in self.seeds.values_mut().filter(|progress| **progress == Progress::Asking(node.clone())) {
+        for progress in self.places.values_mut().filter(|progress| **progress == Progress::Asking(node.clone())) {
             *progress = Progress::Ended(match outcome {
                 Ok(()) => SeedOutcome::Joined(node.clone()),
                 Err(reason) => SeedOutcome::Failed(reason.clone()),
@@ -140,11 +185,17 @@ impl Join {
     }
 
     fn report(&self) -> JoinReport {
-        let outcome = |(seed, progress): (&Seed, &Progress)| match progress {
-            Progress::Ended(outcome) => (seed.given.clone(), outcome.clone()),
-            Progress::Dialling | Progress::Asking(_) => (seed.given.clone(), SeedOutcome::Unsettled),
+        let outcome = |((seed, place), progress): (&(Seed, Option<SocketAddr>), &Progress)| {
+            let shown = match (seed, place) {
+                (Seed::Name(name), Some(addr)) => format!("{name} ({addr})"),
+                _ => seed.to_string(),
+            };
+            match progress {
+                Progress::Ended(outcome) => (shown, outcome.clone()),
+                Progress::Resolving | Progress::Dialling | Progress::Asking(_) => (shown, SeedOutcome::Unsettled),
+            }
         };
-        JoinReport { seeds: self.seeds.iter().map(outcome).collect() }
+        JoinReport { seeds: self.places.iter().map(outcome).collect() }
     }
 }
 
@@ -159,7 +210,7 @@ mod tests {
 
     fn join(retry: bool) -> (Join, [SocketAddr; 2]) {
         let addrs = ["10.0.0.1:1".parse().unwrap(), "10.0.0.2:1".parse().unwrap()];
-        let seeds = addrs.map(|addr: SocketAddr| Seed { given: addr.to_string(), addr });
+        let seeds = addrs.map(Seed::Addr);
         (Join::new(seeds.to_vec(), retry, at(0), cluster_types::Seed::new(1)), addrs)
     }
 
@@ -170,8 +221,8 @@ mod tests {
     #[test]
     fn one_seed_of_several_is_enough_and_nobody_waits_for_the_dead_ones() {
         let (mut join, [dead, alive]) = join(true);
-        assert_eq!(join.begin_round(at(0)), [dead, alive]);
-        assert!(join.begin_round(at(0)).is_empty(), "a round is under way");
+        assert_eq!(join.begin_round(at(0)).0, [dead, alive]);
+        assert!(join.begin_round(at(0)).0.is_empty(), "a round is under way");
         let node: NodeId = "a".parse().unwrap();
         assert_eq!(join.handle_dialled(alive, &Ok(node.clone())), Some(node.clone()));
         assert_eq!(join.step(at(4)), JoinStep::Wait);
@@ -187,7 +238,7 @@ mod tests {
         let mut now = at(0);
         let mut waits = Vec::new();
         for _ in 0..8 {
-            assert_eq!(join.begin_round(now).len(), 2);
+            assert_eq!(join.begin_round(now).0.len(), 2);
             join.handle_dialled(a, &failed("no answer"));
             join.handle_dialled(b, &failed("refused"));
             let JoinStep::RoundFailed(report) = join.step(now) else { panic!("not failed") };
@@ -210,5 +261,41 @@ mod tests {
         join.handle_asked(&node, &Err("not now".into()));
         let JoinStep::Done(report) = join.step(at(1)) else { panic!("not done") };
         assert_eq!(report.joined(), 0);
+    }
+
+    #[test]
+    fn a_name_is_looked_up_in_each_round_and_may_be_in_several_places() {
+        let seed: Seed = "db:7000".parse().unwrap();
+        let mut join = Join::new(vec![seed.clone(), seed], true, at(0), cluster_types::Seed::new(1));
+        assert_eq!(join.begin_round(at(0)), (vec![], vec!["db:7000".to_owned()]), "given twice, asked once");
+        assert_eq!(join.step(at(1)), JoinStep::Wait);
+        assert!(join.handle_resolved("other:1", failed_lookup()).is_empty());
+        assert!(join.handle_resolved("db:7000", failed_lookup()).is_empty());
+        let JoinStep::RoundFailed(report) = join.step(at(2)) else { panic!("not failed") };
+        let why = SeedOutcome::Failed("the name cannot be resolved: no such host".into());
+        assert_eq!(report.seeds, [("db:7000".to_owned(), why)]);
+
+        let again = join.next_round().unwrap();
+        assert_eq!(join.begin_round(again).1, ["db:7000"]);
+        assert!(join.handle_resolved("db:7000", Ok(vec![])).is_empty());
+        let JoinStep::RoundFailed(report) = join.step(again) else { panic!("not failed") };
+        assert!(matches!(&report.seeds[0].1, SeedOutcome::Failed(why) if why.ends_with("it has no address")));
+
+        let again = join.next_round().unwrap();
+        join.begin_round(again);
+        let [dead, alive] = ["10.0.0.1:7000", "10.0.0.2:7000"].map(|addr| addr.parse::<SocketAddr>().unwrap());
+        assert_eq!(join.handle_resolved("db:7000", Ok(vec![dead, alive])), [dead, alive]);
+        assert!(join.handle_resolved("db:7000", Ok(vec![dead])).is_empty(), "a second answer is none");
+        join.handle_dialled(dead, &failed("no answer"));
+        let node: NodeId = "b".parse().unwrap();
+        assert_eq!(join.handle_dialled(alive, &Ok(node.clone())), Some(node.clone()));
+        join.handle_asked(&node, &Ok(()));
+        let JoinStep::Done(report) = join.step(again) else { panic!("not done") };
+        assert_eq!(report.seeds[0], ("db:7000 (10.0.0.1:7000)".to_owned(), SeedOutcome::Failed("no answer".into())));
+        assert_eq!(report.seeds[1], ("db:7000 (10.0.0.2:7000)".to_owned(), SeedOutcome::Joined(node)));
+    }
+
+    fn failed_lookup() -> Result<Vec<SocketAddr>, String> {
+        Err("no such host".into())
     }
 }

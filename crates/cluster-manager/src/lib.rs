@@ -13,6 +13,7 @@ mod link_plan;
 mod name_guard;
 #[cfg_attr(not(feature = "planted"), doc(hidden))]
 pub mod planted;
+pub mod resolver;
 pub mod shutdown;
 mod start;
 pub mod state_file;
@@ -22,7 +23,8 @@ pub use config::{ClusterConfig, Profile};
 pub use engine::Engine;
 pub use error::{JoinError, StartError};
 pub use host::{Host, WallClock};
-pub use join::{JoinReport, Seed as JoinSeed, SeedOutcome};
+pub use join::{JoinReport, Seed as JoinSeed, SeedError, SeedOutcome};
+pub use resolver::{Resolver, SystemResolver};
 pub use shutdown::{Phase, PhaseReport, ShutdownReport};
 pub use state_file::StateFile;
 

@@ -91,7 +91,7 @@ pub(crate) fn assemble(
     credentials: &Credentials,
     streams: Arc<dyn StreamHandler>,
 ) -> Result<(Node, Parts), StartError> {
-    let Host { transport, spawner, wall_clock, seed: random } = host;
+    let Host { transport, spawner, wall_clock, resolver, seed: random } = host;
     let identity = credentials.identity();
     let Role::Node(node) = identity.role.clone() else {
         return Err(StartError::NotANode { identity: identity.uri() });
@@ -129,7 +129,7 @@ pub(crate) fn assemble(
     let driver = Driver::new(
         (engine, bug),
         (clock, wall_clock),
-        Arc::clone(&spawner),
+        (Arc::clone(&spawner), resolver),
         registry.clone(),
         (pool.clone(), events),
         receiver,

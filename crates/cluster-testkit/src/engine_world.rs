@@ -157,8 +157,7 @@ impl EngineWorld {
             assert_eq!(i, self.nodes.len(), "nodes are numbered from 0 without gaps");
             self.nodes.push(node);
         }
-        let seeds: Vec<JoinSeed> =
-            seeds.iter().map(|&s| JoinSeed { given: addr_of(s).to_string(), addr: addr_of(s) }).collect();
+        let seeds: Vec<JoinSeed> = seeds.iter().map(|&s| JoinSeed::Addr(addr_of(s))).collect();
         if !seeds.is_empty() {
             self.nodes[i].engine.join(self.now, seeds, true);
         }

@@ -18,6 +18,8 @@ pub use cluster_failure::detector::{MockDeathWatch, MockFailureDetector};
 pub use cluster_gossip::plan::MockProbePlan;
 /// Says what day it is.
 pub use cluster_manager::host::MockWallClock;
+/// Finds where a name is.
+pub use cluster_manager::resolver::MockResolver;
 /// Decides who gets in.
 pub use cluster_pool::hello::MockAdmission;
 /// Serves the streams of peers.

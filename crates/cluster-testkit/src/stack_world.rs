@@ -9,6 +9,7 @@ mod boot;
 mod gate;
 mod host;
 mod look;
+mod names;
 mod transfer;
 
 use std::fmt;
@@ -28,6 +29,7 @@ use crate::simulation::Workload;
 use crate::trace::Trace;
 pub(crate) use gate::Gate;
 use host::SimHost;
+use names::Names;
 use transfer::Transfers;
 
 /// Changes the settings of a node.
@@ -77,6 +79,7 @@ pub struct StackWorld {
     trace: Trace,
     reports: Reports,
     transfers: Transfers,
+    names: Names,
     workload: Option<Workload>,
     workload_errors: Troubles,
     troubles: Troubles,
@@ -129,6 +132,7 @@ impl StackWorld {
             trace,
             reports,
             transfers,
+            names: Names::default(),
             workload: None,
             workload_errors: Troubles::default(),
             troubles: Troubles::default(),

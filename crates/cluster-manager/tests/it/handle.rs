@@ -45,6 +45,22 @@ async fn pair(authority: &Authority) -> (Cluster, Cluster) {
     (a, b)
 }
 
+/// The system's own resolver: a name may stand for addresses of which not all can be dialled.
+#[tokio::test]
+async fn a_seed_may_be_a_name() {
+    let authority = Cluster::local_authority("names").expect("an authority");
+    let a = Cluster::local("a", &authority).start().await.expect("started");
+    let b = Cluster::local("b", &authority).start().await.expect("started");
+    let seed: cluster_manager::JoinSeed = format!("localhost:{}", a.local_addr().port()).parse().expect("a seed");
+    let report = b.join([seed]).await.expect("joined");
+    assert_eq!(report.joined(), 1, "{report:?}");
+    let nowhere: cluster_manager::JoinSeed = "nowhere.invalid:7000".parse().expect("a seed");
+    let error = b.join([nowhere]).await.expect_err("nobody is there").to_string();
+    assert!(error.contains("nowhere.invalid:7000: the name cannot be resolved"), "{error}");
+    a.shutdown(PATIENCE).await;
+    b.shutdown(PATIENCE).await;
+}
+
 #[tokio::test]
 async fn members_are_seen_from_both_sides_with_round_trips() {
     let (a, b) = pair(&authority()).await;

@@ -148,6 +148,10 @@ impl EngineWorld {
                 let from_life = self.nodes[i].life();
                 self.push(self.now + wait, Happening::Request { from: i, from_life, to, token, kind, body });
             }
+            // There are no name servers in this world.
+            Output::Resolve { name } => {
+                self.nodes[i].engine.handle_resolved(self.now, &name, Err("nobody resolves names here".into()));
+            }
             Output::Dial(target) => {
                 self.traffic.count_dial();
                 let there = self.answering(target.addr).filter(|&to| !self.nodes[to].paused);

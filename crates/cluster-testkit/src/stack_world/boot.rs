@@ -1,9 +1,8 @@
 //! Processes that start: what they stand on, what they are told, who listens to them.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 
-use cluster_manager::{Cluster, ClusterConfig, Delivery, Host, Instant};
+use cluster_manager::{Cluster, ClusterConfig, Delivery, Host, Instant, JoinSeed};
 use cluster_pool::QuicTransport;
 use cluster_pool::identity::authority::Validity;
 use cluster_types::Seed;
@@ -11,6 +10,7 @@ use cluster_types::Seed;
 use super::StackWorld;
 use super::gate::Gate;
 use super::host::{Process, SimHost, SimWallClock};
+use super::names::seed_of;
 use super::transfer::CountingSink;
 use crate::engine_world::{ORIGIN_UNIX_MS, Reported, addr_of, name_of};
 use crate::simulation::{SimNode, Workload};
@@ -21,6 +21,10 @@ impl StackWorld {
     /// # Panics
     /// It runs already, or a number is left out.
     pub fn start(&mut self, i: usize, seeds: &[usize]) {
+        self.start_with(i, seeds.iter().map(|&seed| seed_of(seed)).collect());
+    }
+
+    pub(super) fn start_with(&mut self, i: usize, seeds: Vec<JoinSeed>) {
         self.note(&format!("start {i} through {seeds:?}"));
         if i == self.hosts.len() {
             self.add_host();
@@ -29,7 +33,6 @@ impl StackWorld {
             self.note_leak(i, left);
         }
         let process = self.boot(i);
-        let seeds: Vec<SocketAddr> = seeds.iter().map(|&seed| addr_of(seed)).collect();
         let node = self.node_of(i, &process);
         let (work, errors, workload) = (self.workload.clone(), self.workload_errors.clone(), process.workload.clone());
         process.application.spawn_here(async move {
@@ -103,6 +106,7 @@ impl StackWorld {
             transport: Arc::new(transport),
             spawner: Arc::new(node.clone()),
             wall_clock: Arc::clone(&host.wall_clock) as _,
+            resolver: Arc::new(self.names.clone()),
             seed: seed.draw(0),
         };
         let cluster = builder.start_on(machine).unwrap_or_else(|e| panic!("node {i} did not start: {e}"));

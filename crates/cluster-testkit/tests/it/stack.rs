@@ -54,3 +54,42 @@ fn idle_data_connections_are_closed_after_a_minute_and_control_links_stay() {
     world.run_for(secs(1));
     assert_eq!(world.stop_all(), Vec::<String>::new(), "and it comes back when it is needed");
 }
+
+#[test]
+fn a_name_is_resolved_anew_in_each_round_until_somebody_is_there() {
+    let mut world = StackWorld::new(StackConfig::default(), 6);
+    world.start(0, &[]);
+    world.start_through(1, "db:7000");
+    world.run_for(secs(3));
+    assert!(world.count("join_failed") >= 3, "nobody knows the name");
+    // First it stands for somebody who is not there, then for a node beside him.
+    world.set_name("db:7000", &[900]);
+    world.run_for(secs(6));
+    assert!(!world.everybody_knows_everybody());
+    world.set_name("db:7000", &[900, 0]);
+    let took = world.run_until(secs(12), StackWorld::everybody_knows_everybody);
+    assert!(took.is_some(), "it looks up the name again");
+}
+
+/// The others are gone for good, and their name stands for a new cluster somewhere else.
+#[test]
+fn who_lost_everybody_finds_its_cluster_where_the_name_is_now() {
+    let mut world = StackWorld::new(StackConfig::default(), 7);
+    world.set_name("db:7000", &[0]);
+    world.start(0, &[]);
+    world.start_through(1, "db:7000");
+    world.run_for(secs(5));
+    assert!(world.everybody_knows_everybody());
+    world.crash(0);
+    world.run_for(secs(60));
+    assert_eq!(world.count("failed"), 1);
+    let failed_rounds = world.count("join_failed");
+    assert!((3..=6).contains(&failed_rounds), "it looks every ten seconds, not more: {failed_rounds}");
+    world.start(2, &[]);
+    world.set_name("db:7000", &[2]);
+    let took = world.run_until(secs(25), StackWorld::everybody_knows_everybody);
+    assert!(took.is_some(), "it looks where it once joined");
+    let rounds = world.count("join_failed");
+    world.run_for(secs(60));
+    assert_eq!(world.count("join_failed"), rounds, "it has found somebody, and looks no more");
+}
