@@ -60,4 +60,13 @@ mod tests {
         assert_eq!(rule.note_turn(at(0)), None);
         assert_eq!(rule.note_turn(at(1_100)), None);
     }
+
+    #[test]
+    fn a_loop_that_had_nothing_to_do_has_no_gap() {
+        let mut rule = GapRule::new(at(0));
+        rule.note_idle(at(5_000));
+        assert_eq!(rule.note_turn(at(5_200)), None);
+        rule.note_idle(at(1_000));
+        assert_eq!(rule.note_turn(at(5_460)), Some(Duration::from_millis(260)), "idle time only moves forward");
+    }
 }

@@ -298,3 +298,17 @@ fn mistakes_beyond_phi_four_are_as_rare_as_theory_says() {
         assert!(error < probability / 5.0, "the band of phi {threshold}: {error} of {probability}");
     }
 }
+
+#[test]
+fn an_interval_that_is_skipped_teaches_nothing() {
+    let mut skipped = beaten((0..20).map(f64::from));
+    let mut learnt = skipped.clone();
+    // An outage of a minute lay between two beats.
+    skipped.skip_interval();
+    for detector in [&mut skipped, &mut learnt] {
+        detector.handle_beat(at(80.0));
+        detector.handle_beat(at(81.0));
+    }
+    assert!(skipped.phi(at(86.0)) > 5.0, "as ever after five seconds of silence");
+    assert!(learnt.phi(at(86.0)) < 1.0, "counted as one, the minute hides the next outage");
+}
