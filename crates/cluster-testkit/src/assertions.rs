@@ -4,6 +4,8 @@
 //! A test that passes may have tested nothing: the fault never fell where it hurts. So a site says what it hopes to see, is
 //! known from the moment the program is linked, and is reported as missed when no seed of many got there.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -42,7 +44,22 @@ impl Site {
     pub fn note(&self, held: bool) {
         let counter = if held { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
+        if !held && self.kind == Kind::Always {
+            let place = (self.name, self.file, self.line);
+            BROKEN_HERE.with_borrow_mut(|broken| *broken.entry(place).or_default() += 1);
+        }
     }
+}
+
+thread_local! {
+    /// Broken `always!` of this thread: a world runs on one, and others beside it are no business of its.
+    static BROKEN_HERE: RefCell<BTreeMap<(&'static str, &'static str, u32), u64>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// The `always!` that broke on this thread since the last call: name, place, how often.
+pub(crate) fn take_broken_here() -> Vec<(&'static str, String, u64)> {
+    let broken = BROKEN_HERE.take();
+    broken.into_iter().map(|((name, file, line), times)| (name, format!("{file}:{line}"), times)).collect()
 }
 
 /// How the catalogue finds the sites; made by the macros.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use cluster_manager::ClusterConfig;
 use cluster_pool::StreamHandler;
 
-use crate::assertions::{Seen, catalogue};
+use crate::assertions::{Seen, catalogue, take_broken_here};
 use crate::net::LinkModel;
 use crate::scenario::{Act, Finding, Scenario, Stage, check_all, stack_config};
 use crate::stack_world::{Configure, Serve, StackConfig, StackWorld};
@@ -256,7 +256,8 @@ impl Simulation {
     }
 
     fn run_seed(&self, seed: u64, trace: Trace) -> Vec<Finding> {
-        let before = broken_sites();
+        // What broke before on this thread is no seed's.
+        drop(take_broken_here());
         let (configure, serve) = (self.configure.clone(), self.serve.clone());
         let config = StackConfig { configure, serve, ..stack_config(&self.scenario) };
         let mut settings = ClusterConfig::new(config.profile);
@@ -280,10 +281,9 @@ impl Simulation {
         }
         findings.extend(check_all(&self.scenario, &world, settings.swim.budget.total()));
         findings.extend(world.stop_all().into_iter().map(|what| Finding { check: "nothing is left", what }));
-        let broken = broken_sites().into_iter().filter(|seen| !before.contains(seen));
-        findings.extend(broken.map(|Seen { name, place, misses, .. }| Finding {
+        findings.extend(take_broken_here().into_iter().map(|(name, place, times)| Finding {
             check: "always",
-            what: format!("{name} ({place}), {misses} times not"),
+            what: format!("{name} ({place}), {times} times not"),
         }));
         // What went wrong in the workload explains the rest: it goes first.
         let errors = world.workload_errors().into_iter().map(|what| Finding { check: "the workload", what });
@@ -309,10 +309,6 @@ impl Simulation {
             }
         }
     }
-}
-
-fn broken_sites() -> Vec<Seen> {
-    catalogue().into_iter().filter(Seen::is_broken).collect()
 }
 
 /// Sites of the caller's own that nothing has hit.
