@@ -360,8 +360,12 @@ impl Driver {
 
     fn spawn_request(&self, to: &NodeId, token: RequestToken, kind: u16, body: Vec<u8>) {
         let Some(link) = self.links.get(to).cloned() else {
-            // Not lost: the loop hears of it as of any other failure.
-            return drop(self.answer_sender.try_send((token, Err("there is no link".into()))));
+            // Not lost, however many answers wait: the loop hears of it as of any other failure.
+            let answers = self.answer_sender.clone();
+            return self.spawner.spawn(Box::pin(self.tasks.track_future(async move {
+                // As below.
+                let _ = answers.send((token, Err("there is no link".into()))).await;
+            })));
         };
         let answers = self.answer_sender.clone();
         self.spawner.spawn(Box::pin(self.tasks.track_future(async move {

@@ -13,6 +13,7 @@ use tokio::time::Instant as Moment;
 
 use crate::frame::{Frame, FrameError, read_frame, write_frame};
 use crate::hello::Hello;
+use crate::pool::Permit;
 use crate::transport::{BiStream, CloseCode, Connection, ConnectionError, LinkClass, RecvHalf, SendHalf};
 
 /// Tells links apart that go to the same peer, so that a late end of one cannot touch its successor.
@@ -34,6 +35,8 @@ struct Inner {
     leases: AtomicUsize,
     /// When the last lease or stream was begun or ended. Held for a copy.
     last_used: Mutex<Moment>,
+    /// The place of a private link: given back the moment it is over. The others' is their slot's.
+    place: Mutex<Option<Permit>>,
 }
 
 /// An authenticated, greeted connection to one life of one peer.
@@ -56,8 +59,8 @@ impl Link {
         outbound: bool,
     ) -> Self {
         let (dead, active, idle) = (AtomicBool::new(false), AtomicUsize::new(0), Notify::new());
-        let (leases, last_used) = (AtomicUsize::new(0), Mutex::new(Moment::now()));
-        Self(Arc::new(Inner { id, connection, remote, class, outbound, dead, active, idle, leases, last_used }))
+        let (leases, last_used, place) = (AtomicUsize::new(0), Mutex::new(Moment::now()), Mutex::default());
+        Self(Arc::new(Inner { id, connection, remote, class, outbound, dead, active, idle, leases, last_used, place }))
     }
 
     /// Which link it is.
@@ -141,6 +144,16 @@ impl Link {
         *self.0.last_used.lock().unwrap_or_else(PoisonError::into_inner) = Moment::now();
     }
 
+    fn end(&self) {
+        self.0.dead.store(true, Ordering::Release);
+        drop(self.0.place.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Takes the place that it has of its own.
+    pub(crate) fn hold_place(&self, place: Permit) {
+        *self.0.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+    }
+
     /// A lease begins or ends; says whether it was the last one.
     pub(crate) fn note_leased(&self, begins: bool) -> bool {
         self.touch();
@@ -158,7 +171,7 @@ impl Link {
 
     /// Marks it dead before the error goes on to anyone, so that nobody is handed it again.
     pub(crate) fn note_dead(&self, error: ConnectionError) -> ConnectionError {
-        self.0.dead.store(true, Ordering::Release);
+        self.end();
         error
     }
 
@@ -214,7 +227,7 @@ impl Link {
 
     /// Ends the link at once.
     pub fn close(&self, code: CloseCode) {
-        self.0.dead.store(true, Ordering::Release);
+        self.end();
         self.0.connection.close(code);
     }
 

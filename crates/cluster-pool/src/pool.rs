@@ -31,14 +31,15 @@ pub use error::{DialError, PoolError};
 pub use event::MockStreamHandler;
 pub use event::{DialTarget, InboundRequest, NoStreams, PoolEvent, StreamHandler};
 pub use lease::Lease;
+pub(crate) use limits::Permit;
 pub use stats::{PeerStats, PoolStats};
 
 use crate::hello::{Admission, AdmitAll, Hello, hear_hello};
 use crate::link::{Link, LinkId};
 use crate::spawn::{RuntimeSpawner, Spawner};
 use crate::transport::{CloseCode, LinkClass, Transport};
-use limits::{Full, Limits, Permit};
-use slots::Slots;
+use limits::{Full, Limits};
+use slots::{Slots, Wanted};
 use stats::{Counters, Happened};
 
 /// Who serves what peers want of this side.
@@ -96,30 +97,27 @@ impl Shared {
         }
     }
 
-    /// A place for one more data connection to a peer. Where all places are taken, the one that has been idle for longest makes
-    /// room.
-    fn reserve(&self, node: &NodeId) -> Result<Permit, Full> {
+    /// Tries to take a place; where all are taken, the connection that has been idle for longest makes room.
+    fn with_room<T>(&self, take: impl Fn() -> Result<T, Full>) -> Result<T, Full> {
         loop {
-            let full = match self.limits.reserve(node) {
-                Ok(permit) => return Ok(permit),
+            let full = match take() {
+                Ok(taken) => return Ok(taken),
+                // Another peer's place does not help one that has all that it may have.
+                Err(full) if full.of_peer => return Err(full),
                 Err(full) => full,
             };
-            // Another peer's place does not help one that has all that it may have.
-            let evicted = self.limits.is_full() && self.data.longest_idle().is_some_and(|link| self.evict(&link));
-            if !evicted {
-                return Err(full);
-            }
+            let Some(idle) = self.data.longest_idle() else { return Err(full) };
+            // If somebody else was faster, a place is free, or the next one is looked at.
+            self.evict(&idle);
         }
     }
 
-    /// Takes a link out of its slot and closes it; says whether it was still there.
-    fn evict(&self, link: &Link) -> bool {
-        let was_current = self.data.remove(link, false);
-        if was_current {
+    /// Takes a link that nobody uses out of its slot and closes it.
+    fn evict(&self, link: &Link) {
+        if self.data.remove_idle(link) {
             self.counters.note(link.node(), Happened::Evicted);
             link.close(CloseCode::DONE);
         }
-        was_current
     }
 
     fn new_link_id(&self) -> LinkId {
@@ -228,26 +226,30 @@ impl ConnectionPool {
     /// # Cancel safety
     /// Safe: whoever else waits for the same dial still gets it.
     pub async fn get_or_create(&self, node: &NodeId, addr: SocketAddr) -> Result<Lease, PoolError> {
-        if let Some(link) = self.0.data.current(node) {
-            self.0.counters.note(node, Happened::Reused);
+        if self.0.draining.load(Ordering::Acquire) {
+            // What is there may still be used.
+            let link = self.0.data.current(node).ok_or(PoolError::Closing)?;
             return Ok(Lease::new(link));
         }
-        if self.0.draining.load(Ordering::Acquire) {
-            return Err(PoolError::Closing);
-        }
-        let dial = match self.0.data.dial_under_way(node) {
-            Some(dial) => dial,
-            None => {
-                let place =
-                    self.0.reserve(node).map_err(|Full { current, max }| PoolError::PoolFull { current, max })?;
-                self.0.data.dial_or_join(node, place, |dial| {
-                    let target = DialTarget { addr, node: Some(node.clone()) };
-                    self.0.spawn(dial::run(Arc::clone(&self.0), LinkClass::Data, target, Some(dial)));
-                })
+        let wanted = self.0.with_room(|| match self.0.data.lease_or_dial(node, &self.0.limits) {
+            Wanted::Full(full) => Err(full),
+            other => Ok(other),
+        });
+        let dial = match wanted? {
+            Wanted::There(lease) => {
+                self.0.counters.note(node, Happened::Reused);
+                return Ok(lease);
             }
+            Wanted::Dial(dial, false) => dial,
+            Wanted::Dial(dial, true) => {
+                let target = DialTarget { addr, node: Some(node.clone()) };
+                self.0.spawn(dial::run(Arc::clone(&self.0), LinkClass::Data, target, Some(Arc::clone(&dial))));
+                dial
+            }
+            Wanted::Full(full) => return Err(full.into()),
         };
         let failed = |source| PoolError::Dial { node: node.clone(), addr, source };
-        dial.outcome().await.map(Lease::new).map_err(failed)
+        dial.outcome().await.map_err(failed)
     }
 
     /// A data connection of the caller's own, beside the shared one: always dialled, given to nobody else, and closed when its last
@@ -262,7 +264,7 @@ impl ConnectionPool {
         if self.0.draining.load(Ordering::Acquire) {
             return Err(PoolError::Closing);
         }
-        let place = self.0.reserve(node).map_err(|Full { current, max }| PoolError::PoolFull { current, max })?;
+        let place = self.0.with_room(|| self.0.limits.reserve(node))?;
         let target = DialTarget { addr, node: Some(node.clone()) };
         self.0.counters.note(node, Happened::Dialled);
         let patience = self.0.config.dial_timeout;
@@ -272,7 +274,11 @@ impl ConnectionPool {
             self.0.counters.note(node, Happened::Failed);
             PoolError::Dial { node: node.clone(), addr, source: Arc::new(error) }
         })?;
-        Ok(Lease::new(dial::install(&self.0, link, Some(place)).await))
+        link.hold_place(place);
+        // Leased first: without a lease it would be nobody's.
+        let lease = Lease::new(link.clone());
+        dial::install(&self.0, link).await;
+        Ok(lease)
     }
 
     /// What the data connections did, by peer and in all.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::error::DialError;
 use super::event::{DialTarget, PoolEvent};
-use super::limits::Permit;
+use super::lease::Lease;
 use super::serve::{self, code_of_loser};
 use super::slots::{Dial, Installed};
 use super::stats::Happened;
@@ -33,12 +33,12 @@ pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarge
         }
     }
     let outcome = match outcome {
-        Ok(link) => Ok(install(&shared, link, None).await),
+        Ok(link) => Ok(install(&shared, link).await),
         Err(error) => Err(error),
     };
     if let (Some(waiting), Some(node)) = (waiting, &target.node) {
         shared.slots(class).end_dial(node, &waiting.0);
-        waiting.0.resolve(outcome);
+        waiting.0.resolve(outcome.map(Lease::new));
     } else {
         // The owner is gone only at the very end, when nobody wants to know.
         let _ = shared.events.send(PoolEvent::Dialled { target, outcome }).await;
@@ -63,14 +63,14 @@ pub(super) async fn establish(shared: &Shared, class: LinkClass, target: &DialTa
 }
 
 /// Puts a link into its slot and starts its task; returns the link to use.
-pub(super) async fn install(shared: &Arc<Shared>, link: Link, permit: Option<Permit>) -> Link {
+pub(super) async fn install(shared: &Arc<Shared>, link: Link) -> Link {
     let own = shared.hello().node;
     if link.class() == LinkClass::Private {
-        // Shared with nobody, it takes no slot: its task holds its place.
-        shared.spawn(serve::run_link(Arc::clone(shared), link.clone(), permit));
+        // Shared with nobody, it takes no slot.
+        shared.spawn(serve::run_link(Arc::clone(shared), link.clone()));
         return link;
     }
-    match shared.slots(link.class()).install(&own, &link, permit) {
+    match shared.slots(link.class()).install(&own, &link) {
         Installed::Current { replaced } => {
             if let Some(loser) = replaced {
                 shared.spawn(serve::retire(Arc::clone(shared), loser.clone(), code_of_loser(&link, &loser)));
@@ -79,12 +79,12 @@ pub(super) async fn install(shared: &Arc<Shared>, link: Link, permit: Option<Per
                 // As above: an owner that is gone wants no news.
                 let _ = shared.events.send(PoolEvent::LinkUp(link.clone())).await;
             }
-            shared.spawn(serve::run_link(Arc::clone(shared), link.clone(), None));
+            shared.spawn(serve::run_link(Arc::clone(shared), link.clone()));
             link
         }
         Installed::Duplicate { winner } => {
             let code = code_of_loser(&winner, &link);
-            shared.spawn(serve::run_link(Arc::clone(shared), link.clone(), None));
+            shared.spawn(serve::run_link(Arc::clone(shared), link.clone()));
             shared.spawn(serve::retire(Arc::clone(shared), link, code));
             winner
         }

@@ -5,11 +5,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster_types::NodeId;
 
+use super::error::PoolError;
+
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Full {
     pub(super) current: usize,
     pub(super) max: usize,
+    /// It is the peer that has all it may have, and not the pool.
+    pub(super) of_peer: bool,
+}
+
+impl From<Full> for PoolError {
+    fn from(Full { current, max, .. }: Full) -> Self {
+        Self::PoolFull { current, max }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -34,11 +44,11 @@ impl Inner {
 
 /// The places of one pool. Clones are the same places.
 #[derive(Debug, Clone)]
-pub(super) struct Limits(Arc<Inner>);
+pub(crate) struct Limits(Arc<Inner>);
 
 /// A place that is taken until this is dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(crate) struct Permit {
     limits: Limits,
     peer: NodeId,
 }
@@ -54,19 +64,14 @@ impl Limits {
         let mut counts = self.0.counts();
         let of_peer = counts.by_peer.get(peer).copied().unwrap_or(0);
         if of_peer >= max_per_peer {
-            return Err(Full { current: of_peer, max: max_per_peer });
+            return Err(Full { current: of_peer, max: max_per_peer, of_peer: true });
         }
         if counts.total >= max_total {
-            return Err(Full { current: counts.total, max: max_total });
+            return Err(Full { current: counts.total, max: max_total, of_peer: false });
         }
         counts.total += 1;
         counts.by_peer.insert(peer.clone(), of_peer + 1);
         Ok(Permit { limits: self.clone(), peer: peer.clone() })
-    }
-
-    /// Whether the places of all are taken, so that one must be made for anybody.
-    pub(super) fn is_full(&self) -> bool {
-        self.0.counts().total >= self.0.max_total
     }
 
     #[cfg(test)]
@@ -101,12 +106,11 @@ mod tests {
     fn the_peers_own_limit_is_named_before_that_of_all() {
         let limits = Limits::new(3, 2);
         let held = [limits.reserve(&node(0)).unwrap(), limits.reserve(&node(0)).unwrap()];
-        assert_eq!(limits.reserve(&node(0)).unwrap_err(), Full { current: 2, max: 2 });
+        assert_eq!(limits.reserve(&node(0)).unwrap_err(), Full { current: 2, max: 2, of_peer: true });
         let third = limits.reserve(&node(1)).unwrap();
-        assert_eq!(limits.reserve(&node(2)).unwrap_err(), Full { current: 3, max: 3 });
-        assert!(limits.is_full());
+        assert_eq!(limits.reserve(&node(2)).unwrap_err(), Full { current: 3, max: 3, of_peer: false });
         drop(third);
-        assert!(!limits.is_full() && limits.reserve(&node(2)).is_ok());
+        assert!(limits.reserve(&node(2)).is_ok());
         drop(held);
         assert_eq!(limits.taken(), 0);
     }

@@ -13,6 +13,7 @@ use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
 
 use super::event::{InboundRequest, PoolEvent};
 use super::limits::Permit;
+use super::slots::Arriving;
 use super::{Shared, dial};
 use crate::frame::{read_frame, write_frame};
 use crate::hello::{Admission, Hello, Refusal, greet_as_server};
@@ -107,7 +108,14 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
     };
     match outcome {
         Ok(Ok((link, place))) => {
-            dial::install(&shared, link, place).await;
+            if let Some(Place::OfItsOwn(permit)) = place {
+                link.hold_place(permit);
+                dial::install(&shared, link).await;
+            } else {
+                dial::install(&shared, link).await;
+                // Kept until the link is in its slot.
+                drop(place);
+            }
         }
         Ok(Err(reason)) => shared.complaints.say(|more| tracing::warn!(%from, %reason, more, "a peer did not get in")),
         Err(_elapsed) => shared
@@ -121,7 +129,17 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
 struct Gate {
     shared: Arc<Shared>,
     /// The place that whoever is let in takes.
-    place: Mutex<Option<Permit>>,
+    place: Mutex<Option<Place>>,
+}
+
+/// Where a data connection that comes in goes.
+#[derive(Debug)]
+enum Place {
+    /// Its peer's slot, which keeps the place.
+    #[expect(dead_code, reason = "held for its drop")]
+    OfThePeer(Arriving),
+    /// Nobody's slot: it is private.
+    OfItsOwn(Permit),
 }
 
 #[async_trait]
@@ -131,11 +149,14 @@ impl Admission for Gate {
             return Err(Refusal::Draining);
         }
         self.shared.serving.admission.admit(hello, class).await?;
-        let has_place = class == LinkClass::Data && self.shared.data.is_taken(&hello.node);
-        if class != LinkClass::Control && !has_place {
-            let place = self.shared.reserve(&hello.node).map_err(|_full| Refusal::Full)?;
-            *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
-        }
+        let (shared, node) = (&self.shared, &hello.node);
+        let place = match class {
+            LinkClass::Control => return Ok(()),
+            LinkClass::Data => shared.with_room(|| shared.data.expect(node, &shared.limits)).map(Place::OfThePeer),
+            LinkClass::Private => shared.with_room(|| shared.limits.reserve(node)).map(Place::OfItsOwn),
+        };
+        let place = place.map_err(|_full| Refusal::Full)?;
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
         Ok(())
     }
 }
@@ -172,8 +193,7 @@ pub(super) async fn retire(shared: Arc<Shared>, loser: Link, code: CloseCode) {
 }
 
 /// Reads everything that comes on a link until it ends, then takes it out of the pool and says so.
-/// The place of a private link is held until then.
-pub(super) async fn run_link(shared: Arc<Shared>, link: Link, _place: Option<Permit>) {
+pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
     let serving = Arc::new(Semaphore::new(shared.config.streams_served_max));
     let _open = shared.slots(link.class()).count_open();
     let ended = loop {

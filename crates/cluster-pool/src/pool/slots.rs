@@ -12,18 +12,20 @@ use dashmap::DashMap;
 use tokio::sync::Notify;
 
 use super::error::DialError;
-use super::limits::Permit;
+use super::lease::Lease;
+use super::limits::{Full, Limits, Permit};
 use crate::link::Link;
 
 /// A dial under way, and everybody who waits for it.
 #[derive(Debug, Default)]
 pub(super) struct Dial {
-    outcome: OnceLock<Result<Link, Arc<DialError>>>,
+    /// A lease, so that nobody evicts the link before those who wait for it have theirs.
+    outcome: OnceLock<Result<Lease, Arc<DialError>>>,
     done: Notify,
 }
 
 impl Dial {
-    pub(super) async fn outcome(&self) -> Result<Link, Arc<DialError>> {
+    pub(super) async fn outcome(&self) -> Result<Lease, Arc<DialError>> {
         loop {
             let mut done = std::pin::pin!(self.done.notified());
             done.as_mut().enable();
@@ -34,7 +36,7 @@ impl Dial {
         }
     }
 
-    pub(super) fn resolve(&self, outcome: Result<Link, Arc<DialError>>) {
+    pub(super) fn resolve(&self, outcome: Result<Lease, Arc<DialError>>) {
         // A link that came in from the peer may have resolved it before: the first outcome stays.
         let _ = self.outcome.set(outcome);
         self.done.notify_waiters();
@@ -47,11 +49,48 @@ struct Slot {
     dial: Option<Arc<Dial>>,
     /// The place this slot takes, of data connections.
     permit: Option<Permit>,
+    /// Peers on their way in, for whom the place is kept.
+    arriving: usize,
 }
 
 impl Slot {
     const fn is_empty(&self) -> bool {
-        self.current.is_none() && self.dial.is_none()
+        self.current.is_none() && self.dial.is_none() && self.arriving == 0
+    }
+
+    /// Sees to it that the slot has its place.
+    fn take_place(&mut self, node: &NodeId, limits: &Limits) -> Result<(), Full> {
+        if self.permit.is_none() {
+            self.permit = Some(limits.reserve(node)?);
+        }
+        Ok(())
+    }
+}
+
+/// What somebody who wants a link to a peer gets.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// The one that is there.
+    There(Lease),
+    /// The outcome of a dial; whether it is a new one, which must be run.
+    Dial(Arc<Dial>, bool),
+    /// There is no place.
+    Full(Full),
+}
+
+/// A peer on its way in. Its place is kept until this is dropped, and beyond it when its link is there by then.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    slots: Arc<DashMap<NodeId, Slot>>,
+    node: NodeId,
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        if let Some(mut slot) = self.slots.get_mut(&self.node) {
+            slot.arriving -= 1;
+        }
+        self.slots.remove_if(&self.node, |_, slot| slot.is_empty());
     }
 }
 
@@ -73,7 +112,7 @@ pub(super) enum Installed {
 /// All slots of one class. No shard is ever locked across an await.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
-    slots: DashMap<NodeId, Slot>,
+    slots: Arc<DashMap<NodeId, Slot>>,
     /// Links that have not ended, those that lost against another too.
     open: Arc<AtomicUsize>,
 }
@@ -108,10 +147,24 @@ impl Slots {
         self.open.load(Ordering::Acquire)
     }
 
-    /// The link that nobody has used for longest.
+    /// The link that nobody has used for longest, or one that is dead.
     pub(super) fn longest_idle(&self) -> Option<Link> {
-        let idle = self.all().into_iter().filter(|link| link.is_idle() && !link.is_dead());
-        idle.min_by_key(Link::last_used)
+        let idle = self.all().into_iter().filter(|link| link.is_dead() || link.is_idle());
+        idle.min_by_key(|link| (!link.is_dead(), link.last_used()))
+    }
+
+    /// Takes a link out if it is still the current one, and dead or idle; says whether it was.
+    pub(super) fn remove_idle(&self, link: &Link) -> bool {
+        let mut removed = false;
+        if let Some(mut slot) = self.slots.get_mut(link.node()) {
+            let current = slot.current.as_ref().is_some_and(|current| current.id() == link.id());
+            removed = current && (link.is_dead() || link.is_idle());
+            if removed {
+                slot.current = None;
+            }
+        }
+        self.slots.remove_if(link.node(), |_, slot| slot.is_empty());
+        removed
     }
 
     /// Every current link, by peer.
@@ -121,35 +174,42 @@ impl Slots {
         links
     }
 
-    /// Whether somebody is there, or being dialled: such a slot has its place already.
-    pub(super) fn is_taken(&self, node: &NodeId) -> bool {
-        self.slots.contains_key(node)
-    }
-
-    /// The dial under way to a peer.
-    pub(super) fn dial_under_way(&self, node: &NodeId) -> Option<Arc<Dial>> {
-        self.slots.get(node)?.dial.clone()
-    }
-
-    /// The dial under way to a peer; where there is none, a new one in the place of `permit`, which `start` must run.
-    pub(super) fn dial_or_join(&self, node: &NodeId, permit: Permit, start: impl FnOnce(Arc<Dial>)) -> Arc<Dial> {
+    /// The link to a peer, leased; else the dial under way, or a new one. Decided in one step: whoever comes at the same moment
+    /// gets the same. (A place is counted while the slot is held; counting never asks for a slot.)
+    pub(super) fn lease_or_dial(&self, node: &NodeId, limits: &Limits) -> Wanted {
         let mut slot = self.slots.entry(node.clone()).or_default();
         if let Some(link) = slot.current.as_ref().filter(|link| !link.is_dead()) {
-            // It came up between the caller's look and now.
-            let dial = Dial::default();
-            dial.resolve(Ok(link.clone()));
-            return Arc::new(dial);
+            return Wanted::There(Lease::new(link.clone()));
         }
         if let Some(dial) = &slot.dial {
-            return Arc::clone(dial);
+            return Wanted::Dial(Arc::clone(dial), false);
+        }
+        // A link that is dead leaves its place to its successor.
+        if let Err(full) = slot.take_place(node, limits) {
+            drop(slot);
+            self.slots.remove_if(node, |_, slot| slot.is_empty());
+            return Wanted::Full(full);
         }
         let dial = Arc::new(Dial::default());
         slot.dial = Some(Arc::clone(&dial));
-        // Where the slot had one, the second place is given back.
-        slot.permit.get_or_insert(permit);
+        Wanted::Dial(dial, true)
+    }
+
+    /// Keeps a place for a peer that is on its way in.
+    pub(super) fn expect(&self, node: &NodeId, limits: &Limits) -> Result<Arriving, Full> {
+        let mut slot = self.slots.entry(node.clone()).or_default();
+        let taken = slot.take_place(node, limits);
+        if taken.is_ok() {
+            slot.arriving += 1;
+        }
         drop(slot);
-        start(Arc::clone(&dial));
-        dial
+        match taken {
+            Ok(()) => Ok(Arriving { slots: Arc::clone(&self.slots), node: node.clone() }),
+            Err(full) => {
+                self.slots.remove_if(node, |_, slot| slot.is_empty());
+                Err(full)
+            }
+        }
     }
 
     /// Takes the dial out of its slot, so that the next caller begins a new one.
@@ -163,7 +223,7 @@ impl Slots {
     }
 
     /// Offers a link that has come up. Whoever waits for a dial to that peer gets the winner at once.
-    pub(super) fn install(&self, own: &NodeId, link: &Link, permit: Option<Permit>) -> Installed {
+    pub(super) fn install(&self, own: &NodeId, link: &Link) -> Installed {
         let mut slot = self.slots.entry(link.node().clone()).or_default();
         let installed = match slot.current.take() {
             Some(current) if !current.is_dead() && !beats(own, link, &current) => {
@@ -175,14 +235,10 @@ impl Slots {
                 Installed::Current { replaced: replaced.filter(|r| !r.is_dead()) }
             }
         };
-        if slot.permit.is_none() {
-            slot.permit = permit;
-        }
         let waiting = slot.dial.take();
-        let winner = slot.current.clone();
-        drop(slot);
-        if let (Some(dial), Some(winner)) = (waiting, winner) {
-            dial.resolve(Ok(winner));
+        // Leased before the slot is let go, or somebody might make room of it in between.
+        if let (Some(dial), Some(winner)) = (waiting, &slot.current) {
+            dial.resolve(Ok(Lease::new(winner.clone())));
         }
         installed
     }

@@ -122,7 +122,9 @@ impl AsyncUdpSocket for NodeSocket {
         match io.try_io(Interest::WRITABLE, || self.state.try_send((&**io).into(), transmit)) {
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => {
                 self.stats.send_errors.fetch_add(1, Ordering::Relaxed);
-                self.note_refused(transmit.destination);
+                if is_refusal(&e) {
+                    self.note_refused(transmit.destination);
+                }
                 tracing::debug!(to = %transmit.destination, error = %e, "packet not sent");
                 Ok(())
             }
@@ -166,6 +168,18 @@ impl AsyncUdpSocket for NodeSocket {
     fn max_receive_segments(&self) -> usize {
         self.state.gro_segments()
     }
+}
+
+/// Whether an error says something about the path. A packet that is too long for it does not (quinn finds the limit with such), and
+/// neither does a buffer that is full.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable, PermissionDenied,
+    };
+    matches!(
+        error.kind(),
+        AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkDown | NetworkUnreachable | PermissionDenied
+    )
 }
 
 type Waiting = Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>;

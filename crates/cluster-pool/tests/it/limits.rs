@@ -163,3 +163,57 @@ async fn everything_is_counted_by_peer_and_in_all() {
     assert_eq!((total.connected, total.dials, total.reuses, total.failures, total.idle), (1, 3, 9, 1, 0));
     assert_eq!(total.bytes_sent, second.bytes_sent);
 }
+
+/// On several threads, round after round: whoever asks at the same moment for the same peer gets the same link, also when a link
+/// from the peer arrives meanwhile, and right after the one before has died.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_at_the_same_moment_never_find_the_pool_full_of_each_other() {
+    let (a, others) = nodes(PoolConfig::new(), 3);
+    for round in 0..40 {
+        let b = &others[round % 3];
+        let start = std::sync::Arc::new(tokio::sync::Barrier::new(9));
+        let mut callers = tokio::task::JoinSet::new();
+        for caller in 0..9 {
+            let (from, to, addr) =
+                if caller == 8 { (&b.pool, a.name.clone(), a.addr) } else { (&a.pool, b.name.clone(), b.addr) };
+            let (pool, start) = (from.clone(), std::sync::Arc::clone(&start));
+            callers.spawn(async move {
+                start.wait().await;
+                pool.get_or_create(&to, addr).await.map(drop).map_err(|e| e.to_string())
+            });
+        }
+        while let Some(outcome) = callers.join_next().await {
+            assert_eq!(outcome.unwrap(), Ok(()), "round {round}");
+        }
+        let lease = a.data(b).await;
+        assert_eq!(echo(&lease, b"well?").await, b"well?");
+        // The next round for this peer begins with a link that has just ended.
+        lease.close(cluster_pool::CloseCode::DONE);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_closed_for_a_peer_that_has_all_it_may_have() {
+    let (a, others) = nodes(PoolConfig::new().with_max_total(2), 2);
+    let held = a.data(&others[0]).await;
+    drop(a.data(&others[1]).await);
+    assert_eq!(full(&a.pool.open_new(&others[0].name, others[0].addr).await.unwrap_err()), (1, 1));
+    assert_eq!(a.data_links(), 2, "the idle one stays: its place would not have helped");
+    drop(held);
+}
+
+/// Room for one: whoever waits for a dial gets a link that lives, though another wants its place at that moment.
+#[tokio::test]
+async fn a_link_is_not_evicted_while_it_is_being_given() {
+    let (a, others) = nodes(PoolConfig::new().with_max_total(1), 2);
+    for _ in 0..20 {
+        let (first, second) = tokio::join!(
+            a.pool.get_or_create(&others[0].name, others[0].addr),
+            a.pool.get_or_create(&others[1].name, others[1].addr)
+        );
+        let given = [first, second].into_iter().filter_map(Result::ok);
+        for lease in given {
+            assert_eq!(echo(&lease, b"well?").await, b"well?");
+        }
+    }
+}
