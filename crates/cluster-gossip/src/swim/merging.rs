@@ -185,6 +185,8 @@ impl Swim {
             self.plan.remove(now, &node);
             self.unreachable.remove(&node);
             self.forget_rounds(now, &node);
+            // Whoever has left, and whoever is dead, acknowledges nothing more.
+            if state == State::Left { self.note_farewell_heard(&node) } else { self.note_farewell_moot(&node) }
         }
         if state == State::Failed && self.links.contains_key(&node) {
             self.emit(Output::Disconnect { node: node.clone() });

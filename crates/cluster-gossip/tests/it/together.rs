@@ -99,6 +99,20 @@ fn a_farewell_is_repeated_to_the_silent_until_they_are_gone() {
     assert_eq!(cores.count(Leave), 0);
 }
 
+/// Its own farewell was lost, and it is gone: others tell of it.
+#[test]
+fn nobody_waits_for_the_acknowledgement_of_one_that_has_left_or_failed() {
+    for gone in [State::Left, State::Failed] {
+        let mut hand = Hand::with(&["a", "b"]);
+        hand.pass(ms(10_000), &["a"]);
+        hand.swim.leave(hand.now);
+        assert_eq!(hand.swim.farewell().unwrap().waiting, 2);
+        hand.hear("a", &[state(raised(alive("b"), 1), gone)]);
+        let acknowledged = usize::from(gone == State::Left);
+        assert_eq!(hand.swim.farewell(), Some(FarewellProgress { asked: 2, acknowledged, waiting: 1 }), "{gone}");
+    }
+}
+
 #[test]
 fn all_can_leave_at_once() {
     let mut cores = Cores::met(&FIVE);
