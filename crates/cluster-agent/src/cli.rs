@@ -42,7 +42,7 @@ pub(crate) struct AgentArgs {
     #[arg(long, env = "CLUSTER_ADVERTISE", value_name = "IP:PORT")]
     pub(crate) advertise: Option<SocketAddr>,
     /// A member to join through; give several, any one is enough. A name is resolved anew in each attempt
-    #[arg(long, env = "CLUSTER_JOIN", value_name = "IP:PORT|NAME:PORT", value_delimiter = ',')]
+    #[arg(long, env = "CLUSTER_JOIN", value_name = "HOST:PORT", value_delimiter = ',')]
     pub(crate) join: Vec<JoinSeed>,
     /// The directory with the keys, as made by `cluster pki init`
     #[arg(long, env = "CLUSTER_PKI", value_name = "DIR")]
