@@ -26,25 +26,21 @@ pub(super) fn halves(draws: &mut Draws) -> Scenario {
     Scenario::new("").cluster(nodes).at(at, Act::Split(left, right)).at(at + secs(60), Act::Heal).then_quiet(REUNITED)
 }
 
-pub(super) fn isolate_short(draws: &mut Draws) -> Scenario {
+/// One is in trouble with all the others for some time from `span.0` up to `span.1` milliseconds more.
+fn one_apart(draws: &mut Draws, span: (u64, u64), act: fn(Vec<usize>, Vec<usize>) -> Act) -> Scenario {
     let nodes = few(draws);
     let at = settled(draws);
     let (one, rest) = one_against_all(draws, nodes);
-    let span = ms(500 + draws.below(4_300));
-    Scenario::new("")
-        .cluster(nodes)
-        .at(at, Act::Split(one, rest))
-        .at(at + span, Act::Heal)
-        .then_quiet(secs(30))
-        .expecting(|e| e.no_failures = true)
+    let span = ms(span.0 + draws.below(span.1));
+    Scenario::new("").cluster(nodes).at(at, act(one, rest)).at(at + span, Act::Heal).then_quiet(REUNITED)
+}
+
+pub(super) fn isolate_short(draws: &mut Draws) -> Scenario {
+    one_apart(draws, (500, 4_300), Act::Split).expecting(|e| e.no_failures = true)
 }
 
 pub(super) fn isolate_long(draws: &mut Draws) -> Scenario {
-    let nodes = few(draws);
-    let at = settled(draws);
-    let (one, rest) = one_against_all(draws, nodes);
-    let span = ms(9_000 + draws.below(30_000));
-    Scenario::new("").cluster(nodes).at(at, Act::Split(one, rest)).at(at + span, Act::Heal).then_quiet(REUNITED)
+    one_apart(draws, (9_000, 30_000), Act::Split)
 }
 
 pub(super) fn bridge(draws: &mut Draws) -> Scenario {
@@ -61,27 +57,11 @@ pub(super) fn bridge(draws: &mut Draws) -> Scenario {
 }
 
 pub(super) fn deaf(draws: &mut Draws) -> Scenario {
-    let nodes = few(draws);
-    let at = settled(draws);
-    let (one, rest) = one_against_all(draws, nodes);
-    let span = ms(1_000 + draws.below(20_000));
-    Scenario::new("")
-        .cluster(nodes)
-        .at(at, Act::Cut { from: rest, to: one })
-        .at(at + span, Act::Heal)
-        .then_quiet(REUNITED)
+    one_apart(draws, (1_000, 20_000), |one, rest| Act::Cut { from: rest, to: one })
 }
 
 pub(super) fn mute(draws: &mut Draws) -> Scenario {
-    let nodes = few(draws);
-    let at = settled(draws);
-    let (one, rest) = one_against_all(draws, nodes);
-    let span = ms(1_000 + draws.below(20_000));
-    Scenario::new("")
-        .cluster(nodes)
-        .at(at, Act::Cut { from: one, to: rest })
-        .at(at + span, Act::Heal)
-        .then_quiet(REUNITED)
+    one_apart(draws, (1_000, 20_000), |one, rest| Act::Cut { from: one, to: rest })
 }
 
 pub(super) fn flip_flop(draws: &mut Draws) -> Scenario {
