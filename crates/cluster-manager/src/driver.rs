@@ -64,8 +64,10 @@ pub(crate) enum Command {
     },
 }
 
-/// Names that may be looked up at once, and how long one may take.
+/// Lookups whose outcome may wait for the loop; more wait in their tasks.
 const LOOKUPS_MAX: usize = 64;
+
+/// How long a name may take to be looked up.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
 
 type Resolved = (String, Result<Vec<SocketAddr>, String>);

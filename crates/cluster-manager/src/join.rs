@@ -122,11 +122,20 @@ impl Join {
         }
         let found = found.and_then(|found| if found.is_empty() { Err("it has no address".into()) } else { Ok(found) });
         match found {
-            Ok(mut found) => {
+            Ok(found) => {
                 self.places.remove(&place);
-                found.truncate(ADDRESSES_MAX);
-                found.iter().for_each(|addr| drop(self.places.insert((seed.clone(), Some(*addr)), Progress::Dialling)));
-                found
+                let mut dials = Vec::new();
+                for addr in found.into_iter().take(ADDRESSES_MAX) {
+                    // Where two seeds are in one place, one dial serves both.
+                    let dialling = |((_, at), progress): (&(Seed, Option<SocketAddr>), &Progress)| {
+                        *at == Some(addr) && *progress == Progress::Dialling
+                    };
+                    if !self.places.iter().any(dialling) {
+                        dials.push(addr);
+                    }
+                    self.places.insert((seed.clone(), Some(addr)), Progress::Dialling);
+                }
+                dials
             }
             Err(reason) => {
                 let reason = format!("the name cannot be resolved: {reason}");
@@ -284,7 +293,11 @@ mod tests {
         let again = join.next_round().unwrap();
         join.begin_round(again);
         let [dead, alive] = ["10.0.0.1:7000", "10.0.0.2:7000"].map(|addr| addr.parse::<SocketAddr>().unwrap());
-        assert_eq!(join.handle_resolved("db:7000", Ok(vec![dead, alive])), [dead, alive]);
+        assert_eq!(
+            join.handle_resolved("db:7000", Ok(vec![dead, alive, dead])),
+            [dead, alive],
+            "said twice, dialled once"
+        );
         assert!(join.handle_resolved("db:7000", Ok(vec![dead])).is_empty(), "a second answer is none");
         join.handle_dialled(dead, &failed("no answer"));
         let node: NodeId = "b".parse().unwrap();
