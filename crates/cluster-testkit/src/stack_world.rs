@@ -184,12 +184,12 @@ impl StackWorld {
         self.runtime.block_on(future)
     }
 
-    /// Spawns a task of the user on node `i`: it stops and dies with the node's process.
+    /// Spawns a task of the user on node `i`: it stops and dies with the node's process, and ends when the node is told to stop.
     ///
     /// # Panics
     /// The node does not run.
     pub fn spawn_on(&mut self, i: usize, task: impl Future<Output = ()> + Send + 'static) {
-        self.process(i).application.spawn_here(task);
+        self.process(i).workload.spawn_here(task);
     }
 }
 

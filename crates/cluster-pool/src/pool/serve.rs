@@ -1,15 +1,12 @@
 //! The accepting side, and the task that every link has while it lives.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use std::sync::{Mutex, PoisonError};
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-
 use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::event::{InboundRequest, PoolEvent};
 use super::limits::Permit;

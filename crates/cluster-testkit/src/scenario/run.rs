@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::checks::{Finding, check_all};
 use cluster_gossip::SwimConfig;
 use cluster_manager::{ClusterConfig, Profile};
 use cluster_types::{Accusation, EventKind};
 
+use super::checks::{Finding, check_all};
 use super::{Level, Scenario, Stage};
 use crate::engine_world::{EngineWorld, Reported, WorldConfig};
 use crate::net::Latency;
