@@ -44,6 +44,10 @@ impl NameGuard {
 #[async_trait]
 impl Admission for NameGuard {
     async fn admit(&self, hello: &Hello, _class: LinkClass) -> Result<(), Refusal> {
+        // A client has a name among clients, and none among members.
+        if hello.client {
+            return Ok(());
+        }
         if hello.node == self.own {
             return if hello.life == self.own_life {
                 Ok(())

@@ -114,8 +114,15 @@ pub(crate) fn assemble(
         registry: registry.clone(),
         pool: OnceLock::new(),
     });
-    let hello =
-        Hello { node, cluster: identity.cluster.clone(), life, incarnation: own.incarnation, addr, draining: false };
+    let hello = Hello {
+        node,
+        client: false,
+        cluster: identity.cluster.clone(),
+        life,
+        incarnation: own.incarnation,
+        addr,
+        draining: false,
+    };
     let serving = Serving { admission: Arc::clone(&guard) as _, streams };
     let (pool, events) = ConnectionPool::start_on(Arc::clone(&spawner), transport, hello, config.pool.clone(), serving);
     // Set once, here.

@@ -1,7 +1,10 @@
 //! Framed messages on streams: the envelope, then a postcard body, with the length checked before anything is allocated.
 
 use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
 
+use bytes::{Bytes, BytesMut};
 use cluster_types::envelope::{self, EnvelopeError, HEADER_LEN};
 use cluster_types::{Blame, Blamed};
 use serde::Serialize;
@@ -89,6 +92,72 @@ pub async fn read_frame<R: AsyncRead + Unpin + ?Sized>(from: &mut R, max: usize)
     Ok(Frame { kind, body })
 }
 
+/// Reads frame after frame off a stream, and keeps what it has read of the next one: it may be cancelled at any time.
+#[derive(Debug, Default)]
+pub(crate) struct FrameBuffer(BytesMut);
+
+impl FrameBuffer {
+    /// The next whole frame that has arrived, if there is one.
+    ///
+    /// # Errors
+    /// The bytes are no envelope, or too long: the rest of the stream is of no use then.
+    pub(crate) fn take(&mut self, max: usize) -> Result<Option<(u16, Bytes)>, EnvelopeError> {
+        let Some(head) = self.0.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+        let (kind, len) = envelope::parse_header(*head, max)?;
+        if self.0.len() < HEADER_LEN + len {
+            return Ok(None);
+        }
+        let mut frame = self.0.split_to(HEADER_LEN + len);
+        Ok(Some((kind, frame.split_off(HEADER_LEN).freeze())))
+    }
+
+    /// What was read beyond the frames that were taken.
+    pub(crate) fn rest(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.0)
+    }
+
+    /// Reads what there is. `Ok(false)` at the end of the stream.
+    pub(crate) fn poll_fill<R: AsyncRead + Unpin + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+    ) -> Poll<io::Result<bool>> {
+        // Room for a few small frames; a large one makes it grow as it arrives.
+        self.0.reserve(4 * 1024);
+        let read = std::task::ready!(pin!(from.read_buf(&mut self.0)).poll(cx))?;
+        Poll::Ready(Ok(read > 0))
+    }
+
+    /// The next frame; `None` at an end between two frames.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn next<R: AsyncRead + Unpin + ?Sized>(
+        &mut self,
+        from: &mut R,
+        max: usize,
+    ) -> Result<Option<(u16, Bytes)>, FrameError> {
+        loop {
+            if let Some(frame) = self.take(max)? {
+                return Ok(Some(frame));
+            }
+            if !std::future::poll_fn(|cx| self.poll_fill(cx, from)).await? {
+                let torn = !self.0.is_empty();
+                return if torn { Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()) } else { Ok(None) };
+            }
+        }
+    }
+}
+
+/// A frame as it goes onto a stream, with a body in parts.
+pub(crate) fn frame_of(kind: u16, parts: &[&[u8]]) -> Bytes {
+    let len = parts.iter().map(|part| part.len()).sum();
+    let mut bytes = BytesMut::with_capacity(HEADER_LEN + len);
+    bytes.extend_from_slice(&envelope::header(kind, len));
+    parts.iter().for_each(|part| bytes.extend_from_slice(part));
+    bytes.freeze()
+}
+
 pub(crate) fn encode_body<T: Serialize>(body: &T) -> Vec<u8> {
     postcard::to_allocvec(body).expect("plain data in memory always encodes")
 }
@@ -111,6 +180,33 @@ mod tests {
             let torn = read_frame(&mut &wire[..cut], 5).await.unwrap_err();
             assert!(matches!(torn, FrameError::Io(_)), "cut at {cut}: {torn}");
         }
+    }
+
+    #[tokio::test]
+    async fn frames_are_read_however_the_stream_is_cut() {
+        let wire = [frame_of(1, &[b"one"]), frame_of(2, &[b"", b"tw", b"o"]), frame_of(3, &[])].concat();
+        for piece in [1, 2, 7, 9, wire.len()] {
+            let (mut near, mut far) = tokio::io::duplex(1_024);
+            let mut buffer = FrameBuffer::default();
+            let mut found = Vec::new();
+            for part in wire.chunks(piece) {
+                near.write_all(part).await.unwrap();
+                // Cancelled after whatever has arrived is read.
+                while let Some(frame) = {
+                    let read = buffer.next(&mut far, 10);
+                    tokio::select! { biased; frame = read => frame.unwrap(), () = tokio::task::yield_now() => None }
+                } {
+                    found.push((frame.0, frame.1.to_vec()));
+                }
+            }
+            drop(near);
+            while let Some((kind, body)) = buffer.next(&mut far, 10).await.unwrap() {
+                found.push((kind, body.to_vec()));
+            }
+            assert_eq!(found, [(1, b"one".to_vec()), (2, b"two".to_vec()), (3, Vec::new())], "in pieces of {piece}");
+        }
+        let mut torn = FrameBuffer::default();
+        assert!(torn.next(&mut &wire[..8], 10).await.is_err());
     }
 
     #[tokio::test]

@@ -41,6 +41,8 @@ const KIND_REFUSAL: u16 = 3;
 pub struct Hello {
     /// Its name, which must be the one in its certificate.
     pub node: NodeId,
+    /// Whether it is a client, which is no member, whatever its name.
+    pub client: bool,
     /// Its cluster.
     pub cluster: ClusterName,
     /// Which run of the process it is.
@@ -61,6 +63,7 @@ struct WireHello {
     features: u64,
     cluster: String,
     node: String,
+    client: bool,
     life: u64,
     incarnation: u64,
     addr: SocketAddr,
@@ -173,6 +176,12 @@ pub enum HelloError {
         /// Who answered.
         found: NodeId,
     },
+    /// A client asked for what only members have.
+    #[error("{client} is a client: only members have control links")]
+    NoMember {
+        /// Who asked.
+        client: String,
+    },
     /// This node dialled itself.
     #[error("the address dialled is this node's own")]
     Myself,
@@ -226,7 +235,7 @@ impl Blamed for HelloError {
             }
             Self::Frame(e) => e.blame(),
             Self::Incompatible { .. } => Blame::PeerIncompatible,
-            Self::NotItself { .. } => Blame::PeerMisbehaved,
+            Self::NotItself { .. } | Self::NoMember { .. } => Blame::PeerMisbehaved,
             Self::Myself | Self::NameTaken { .. } | Self::Refused { .. } => Blame::CallerMisused,
         }
     }
@@ -240,6 +249,7 @@ impl Hello {
             features: 0,
             cluster: self.cluster.to_string(),
             node: self.node.to_string(),
+            client: self.client,
             life: self.life.get(),
             incarnation: self.incarnation.get(),
             addr: self.addr,
@@ -262,13 +272,16 @@ impl Hello {
         let certified = connection.remote_identity();
         let not_itself =
             || HelloError::NotItself { said: format!("{}/{}", wire.cluster, wire.node), certified: certified.uri() };
-        // A client is no member, whatever it calls itself.
-        let Role::Node(node) = &certified.role else { return Err(not_itself()) };
-        if wire.cluster != certified.cluster.as_str() || wire.node != node.as_str() {
+        let (node, client) = match &certified.role {
+            Role::Node(node) => (node, false),
+            Role::Client(name) => (name, true),
+        };
+        if wire.client != client || wire.cluster != certified.cluster.as_str() || wire.node != node.as_str() {
             return Err(not_itself());
         }
         let hello = Self {
             node: node.clone(),
+            client,
             cluster: certified.cluster.clone(),
             life: Life::from_raw(wire.life),
             incarnation: Incarnation::from_raw(wire.incarnation),
@@ -280,6 +293,9 @@ impl Hello {
             2 => LinkClass::Private,
             _ => LinkClass::Data,
         };
+        if client && class == LinkClass::Control {
+            return Err(HelloError::NoMember { client: certified.uri() });
+        }
         Ok((hello, class))
     }
 }
@@ -327,7 +343,7 @@ async fn client_part(
     let (mut send, mut recv) = in_time(connection.accept_bi()).await?;
     let frame = in_time(read_frame(&mut recv, HELLO_LEN_MAX)).await?;
     let (remote, _) = decode_hello(frame.kind, &frame.body, connection)?;
-    if remote.node == own.node && remote.life == own.life {
+    if remote.node == own.node && remote.life == own.life && !own.client {
         return Err(HelloError::Myself);
     }
     if let Some(wanted) = wanted.filter(|w| **w != remote.node) {
@@ -417,6 +433,9 @@ const fn code_for(error: &HelloError) -> CloseCode {
         | HelloError::WrongNode { .. }
         | HelloError::Myself => CloseCode::REFUSED,
         HelloError::Silent | HelloError::Connection(_) => CloseCode::DONE,
-        HelloError::Frame(_) | HelloError::Incompatible { .. } | HelloError::NotItself { .. } => CloseCode::PROTOCOL,
+        HelloError::Frame(_)
+        | HelloError::Incompatible { .. }
+        | HelloError::NotItself { .. }
+        | HelloError::NoMember { .. } => CloseCode::PROTOCOL,
     }
 }

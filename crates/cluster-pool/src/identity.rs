@@ -7,6 +7,8 @@
 pub mod authority;
 pub mod credentials;
 pub mod pki;
+pub mod revocation;
+pub(crate) mod trust;
 pub mod verify;
 
 use std::fmt;
@@ -17,6 +19,7 @@ use rustls::pki_types::CertificateDer;
 pub use authority::Authority;
 pub use credentials::{Credentials, NodeSecret};
 pub use pki::{Pki, PkiError};
+pub use revocation::{Fingerprint, Revocations, RevocationsError};
 
 /// What a certificate says its holder is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -154,6 +157,12 @@ pub enum IdentityError {
         uri: String,
         /// What is wrong with the name.
         source: IdError,
+    },
+    /// A client answers where a member was dialled.
+    #[error("{found} is a client's identity, and only members answer")]
+    NotAMember {
+        /// Who answered.
+        found: String,
     },
     /// The identity is of another cluster.
     #[error("the certificate is for cluster {theirs}, this is cluster {ours}")]

@@ -5,22 +5,32 @@ pub mod frame;
 pub mod hello;
 pub mod identity;
 pub mod link;
+pub mod peer;
 #[cfg_attr(not(feature = "planted"), doc(hidden))]
 pub mod planted;
 pub mod pool;
 pub mod quic;
+pub mod router;
 pub mod spawn;
 pub mod transport;
 
 pub use hello::{Admission, AdmitAll, Hello, HelloError, Refusal};
-pub use identity::{Authority, Credentials, Identity, IdentityError, NodeSecret, Pki, PkiError, Role};
+pub use identity::{
+    Authority, Credentials, Fingerprint, Identity, IdentityError, NodeSecret, Pki, PkiError, Revocations, Role,
+};
 pub use link::{Link, RequestError};
+pub use peer::{
+    Channel, Fate, Message, Outcome, Overflow, Peer, PeerConfig, PeerDriver, PeerError, PeerEvent, PeerEvents,
+    PeerMetrics, PeerReport, PeerState, Priority, Received, Rejected, Reply, Ticket,
+};
 pub use pool::{
     ConnectionPool, DialError, DialTarget, InboundRequest, Lease, NoStreams, PeerStats, PoolConfig, PoolError,
     PoolEvent, PoolStats, Serving, StreamHandler, WeakPool,
 };
 pub use quic::{BindError, QuicConfig, QuicTransport};
+pub use router::{MessageHandler, RequestHandler, Router, Turned, message_fn, request_fn};
 pub use spawn::{RuntimeSpawner, Spawner, Task};
 pub use transport::{
-    CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, Incoming, LinkClass, Side, Transport,
+    CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, Incoming, LinkClass, ReloadError, Side,
+    Transport,
 };

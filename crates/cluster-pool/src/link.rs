@@ -1,5 +1,7 @@
 //! A link: a connection after both hellos. Cheap to clone; never held in a map across an await.
 
+mod watched;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,11 +12,15 @@ use bytes::Bytes;
 use cluster_types::{Blame, Blamed, Life, NodeId};
 use tokio::sync::Notify;
 use tokio::time::Instant as Moment;
+use tokio_util::sync::CancellationToken;
 
 use crate::frame::{Frame, FrameError, read_frame, write_frame};
 use crate::hello::Hello;
+use crate::identity::{Fingerprint, Identity};
+use crate::planted::Bug;
 use crate::pool::Permit;
 use crate::transport::{BiStream, CloseCode, Connection, ConnectionError, LinkClass, RecvHalf, SendHalf};
+use watched::{WatchedRecv, WatchedSend};
 
 /// Tells links apart that go to the same peer, so that a late end of one cannot touch its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +43,10 @@ struct Inner {
     last_used: Mutex<Moment>,
     /// The place of a private link: given back the moment it is over. The others' is their slot's.
     place: Mutex<Option<Permit>>,
+    /// Cancelled when it takes nothing new any more.
+    winding_down: CancellationToken,
+    /// A mistake that is planted.
+    bug: Option<Bug>,
 }
 
 /// An authenticated, greeted connection to one life of one peer.
@@ -57,10 +67,25 @@ impl Link {
         remote: Hello,
         class: LinkClass,
         outbound: bool,
+        (winding_down, bug): (CancellationToken, Option<Bug>),
     ) -> Self {
         let (dead, active, idle) = (AtomicBool::new(false), AtomicUsize::new(0), Notify::new());
         let (leases, last_used, place) = (AtomicUsize::new(0), Mutex::new(Moment::now()), Mutex::default());
-        Self(Arc::new(Inner { id, connection, remote, class, outbound, dead, active, idle, leases, last_used, place }))
+        Self(Arc::new(Inner {
+            id,
+            connection,
+            remote,
+            class,
+            outbound,
+            dead,
+            active,
+            idle,
+            leases,
+            last_used,
+            place,
+            winding_down,
+            bug,
+        }))
     }
 
     /// Which link it is.
@@ -97,6 +122,45 @@ impl Link {
     #[must_use]
     pub fn is_outbound(&self) -> bool {
         self.0.outbound
+    }
+
+    /// Who the peer is by its certificate: a member, or a client.
+    #[must_use]
+    pub fn remote_identity(&self) -> &Identity {
+        self.0.connection.remote_identity()
+    }
+
+    /// Which certificate the peer showed.
+    #[must_use]
+    pub fn remote_fingerprint(&self) -> Fingerprint {
+        self.0.connection.remote_fingerprint()
+    }
+
+    /// Whether nothing new should begin on it: its pool is draining, or another link took its place. What is under way goes on.
+    #[must_use]
+    pub fn is_winding_down(&self) -> bool {
+        self.0.winding_down.is_cancelled()
+    }
+
+    /// Waits until nothing new should begin on it.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn winding_down(&self) {
+        self.0.winding_down.cancelled().await;
+    }
+
+    pub(crate) fn wind_down(&self) {
+        self.0.winding_down.cancel();
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn closed(&self) -> ConnectionError {
+        let error = self.0.connection.closed().await;
+        self.note_dead(error)
     }
 
     /// The address packets come from, which may differ from the one the peer advertises.
@@ -196,6 +260,25 @@ impl Link {
         Ok(LinkStream::new(stream, guard))
     }
 
+    /// Opens a stream on which only this side sends. As [`open_bi`](Self::open_bi).
+    ///
+    /// # Errors
+    /// The link is over, and then already out of its pool.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn open_uni(&self) -> Result<LinkSend, ConnectionError> {
+        let counted = self.count_stream();
+        let send = self.0.connection.open_uni().await.map_err(|e| self.note_dead(e))?;
+        Ok(LinkSend { half: self.watch_send(send), _counted: counted })
+    }
+
+    /// The peer's next stream on which only it sends.
+    pub(crate) async fn accept_uni(&self) -> Result<LinkRecv, ConnectionError> {
+        let half = self.0.connection.accept_uni().await.map_err(|e| self.note_dead(e))?;
+        Ok(LinkRecv { half: self.watch_recv(half), _counted: self.count_stream() })
+    }
+
     /// The peer's next stream.
     pub(crate) async fn accept_bi(&self) -> Result<LinkStream, ConnectionError> {
         let stream = self.0.connection.accept_bi().await.map_err(|e| self.note_dead(e))?;
@@ -229,6 +312,14 @@ impl Link {
     pub fn close(&self, code: CloseCode) {
         self.end();
         self.0.connection.close(code);
+    }
+
+    fn watch_send(&self, half: Box<dyn SendHalf>) -> Box<dyn SendHalf> {
+        Box::new(WatchedSend { link: self.clone(), half })
+    }
+
+    fn watch_recv(&self, half: Box<dyn RecvHalf>) -> Box<dyn RecvHalf> {
+        Box::new(WatchedRecv { link: self.clone(), half })
     }
 
     fn count_stream(&self) -> StreamGuard {
@@ -273,7 +364,34 @@ pub struct LinkStream {
 
 impl LinkStream {
     fn new((send, recv): BiStream, counted: StreamGuard) -> Self {
-        Self { send, recv, _counted: counted }
+        let link = &counted.0;
+        Self { send: link.watch_send(send), recv: link.watch_recv(recv), _counted: counted }
+    }
+}
+
+/// A stream of a link on which only this side sends. Dropping it unfinished tells the peer that it was cancelled.
+pub struct LinkSend {
+    /// The sending half.
+    pub half: Box<dyn SendHalf>,
+    _counted: StreamGuard,
+}
+
+impl fmt::Debug for LinkSend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LinkSend")
+    }
+}
+
+/// A stream of a link on which only the peer sends.
+pub struct LinkRecv {
+    /// The receiving half.
+    pub half: Box<dyn RecvHalf>,
+    _counted: StreamGuard,
+}
+
+impl fmt::Debug for LinkRecv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LinkRecv")
     }
 }
 

@@ -12,11 +12,27 @@ pub enum Bug {
     DropLoserStreams,
     /// The end of a link takes its successor out of the pool.
     EndHitsSuccessor,
+    /// A dial belongs to the caller who asked for it first: when he goes, it goes, and whoever waits is not told.
+    CallerTakesDialWithHim,
+    /// A dial that fails keeps a place.
+    PermitLeak,
+    /// A message that could not be written is sent after the ones that were sent after it.
+    ReorderAfterReconnect,
+    /// A stream that is given up looks as if it had been finished.
+    CancelLooksComplete,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::KeepLoser, Self::DropLoserStreams, Self::EndHitsSuccessor];
+    pub const ALL: [Self; 7] = [
+        Self::KeepLoser,
+        Self::DropLoserStreams,
+        Self::EndHitsSuccessor,
+        Self::CallerTakesDialWithHim,
+        Self::PermitLeak,
+        Self::ReorderAfterReconnect,
+        Self::CancelLooksComplete,
+    ];
 }
 
 impl PoolConfig {
@@ -24,6 +40,18 @@ impl PoolConfig {
     #[cfg(feature = "planted")]
     pub(crate) fn has(&self, bug: Bug) -> bool {
         self.bug == Some(bug)
+    }
+
+    /// Which mistake is planted.
+    #[cfg(feature = "planted")]
+    pub(crate) const fn planted(&self) -> Option<Bug> {
+        self.bug
+    }
+
+    /// None is.
+    #[cfg(not(feature = "planted"))]
+    pub(crate) const fn planted(&self) -> Option<Bug> {
+        None
     }
 
     /// None is.

@@ -4,6 +4,7 @@
 //! comes up or goes down, of every datagram and of every request. Data links belong to the users: they come up when
 //! somebody asks for one. A link that a peer has dialled serves this side's traffic as well.
 
+mod addresses;
 mod complaints;
 mod config;
 mod dial;
@@ -21,7 +22,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use cluster_types::NodeId;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,10 +36,12 @@ pub(crate) use limits::Permit;
 pub use stats::{PeerStats, PoolStats};
 
 use crate::hello::{Admission, AdmitAll, Hello, hear_hello};
+use crate::identity::{Credentials, Revocations};
 use crate::link::{Link, LinkId};
 use crate::spawn::{RuntimeSpawner, Spawner};
-use crate::transport::{CloseCode, LinkClass, Transport};
-use limits::{Full, Limits};
+use crate::transport::{CloseCode, LinkClass, ReloadError, Transport};
+use addresses::{Addresses, WantedAt};
+use limits::{Full, Holder, Limits, Max};
 use slots::{Slots, Wanted};
 use stats::{Counters, Happened};
 
@@ -69,6 +72,8 @@ struct Shared {
     /// Holds no link: private ones are in nobody's slot, and only counted.
     private: Slots,
     limits: Limits,
+    /// Who answers where, for those who know an address and no name.
+    addresses: Addresses,
     counters: Counters,
     events: mpsc::Sender<PoolEvent>,
     serving: Serving,
@@ -78,6 +83,9 @@ struct Shared {
     dropped_datagrams: AtomicU64,
     draining: AtomicBool,
     complaints: complaints::Complaints,
+    /// Cancelled when nothing new is to begin; each link has a child of it.
+    winding_down: CancellationToken,
+    revoked: watch::Sender<Arc<Revocations>>,
     stop: CancellationToken,
     tasks: TaskTracker,
     spawner: Arc<dyn Spawner>,
@@ -118,6 +126,11 @@ impl Shared {
             self.counters.note(link.node(), Happened::Evicted);
             link.close(CloseCode::DONE);
         }
+    }
+
+    /// What a new link has of its pool.
+    fn for_a_link(&self) -> (CancellationToken, Option<crate::planted::Bug>) {
+        (self.winding_down.child_token(), self.config.planted())
     }
 
     fn new_link_id(&self) -> LinkId {
@@ -179,7 +192,12 @@ impl ConnectionPool {
             control: Slots::default(),
             data: Slots::default(),
             private: Slots::default(),
-            limits: Limits::new(config.max_total, config.max_per_peer),
+            limits: Limits::new(Max {
+                total: config.max_total,
+                per_peer: config.max_per_peer,
+                per_client: config.max_per_client,
+            }),
+            addresses: Addresses::default(),
             counters: Counters::default(),
             events,
             serving,
@@ -189,6 +207,8 @@ impl ConnectionPool {
             dropped_datagrams: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             complaints: complaints::Complaints::default(),
+            winding_down: CancellationToken::new(),
+            revoked: watch::Sender::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             spawner,
@@ -235,6 +255,7 @@ impl ConnectionPool {
             Wanted::Full(full) => Err(full),
             other => Ok(other),
         });
+        let planted = self.has(crate::planted::Bug::CallerTakesDialWithHim);
         let dial = match wanted? {
             Wanted::There(lease) => {
                 self.0.counters.note(node, Happened::Reused);
@@ -243,13 +264,91 @@ impl ConnectionPool {
             Wanted::Dial(dial, false) => dial,
             Wanted::Dial(dial, true) => {
                 let target = DialTarget { addr, node: Some(node.clone()) };
-                self.0.spawn(dial::run(Arc::clone(&self.0), LinkClass::Data, target, Some(Arc::clone(&dial))));
+                let run = dial::run(Arc::clone(&self.0), LinkClass::Data, target, Some(Arc::clone(&dial)));
+                if planted {
+                    run.await;
+                } else {
+                    self.0.spawn(run);
+                }
                 dial
             }
             Wanted::Full(full) => return Err(full.into()),
         };
         let failed = |source| PoolError::Dial { node: node.clone(), addr, source };
         dial.outcome().await.map_err(failed)
+    }
+
+    /// The data link to whoever answers at `addr`: for seeds, and for clients that know hosts and not names. The same link as that of
+    /// [`get_or_create`](Self::get_or_create), once it is known who that is.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Safe: whoever else waits for the same dial still gets it.
+    pub async fn get_or_create_at(&self, addr: SocketAddr) -> Result<Lease, PoolError> {
+        if self.0.draining.load(Ordering::Acquire) {
+            return Err(PoolError::Closing);
+        }
+        let wanted = self.0.with_room(|| self.0.addresses.lease_or_dial(addr, &self.0.data, &self.0.limits))?;
+        let dial = match wanted {
+            WantedAt::There(lease) => {
+                self.0.counters.note(lease.node(), Happened::Reused);
+                return Ok(lease);
+            }
+            WantedAt::Dial(dial, None) => dial,
+            WantedAt::Dial(dial, Some(place)) => {
+                self.0.spawn(dial::run_at(Arc::clone(&self.0), addr, Arc::clone(&dial), place));
+                dial
+            }
+        };
+        dial.outcome().await.map_err(|source| match &*source {
+            DialError::Full { current, max } => PoolError::PoolFull { current: *current, max: *max },
+            _ => PoolError::DialAt { addr, source },
+        })
+    }
+
+    /// The data link to a peer, leased, if there is one.
+    #[must_use]
+    pub fn lease(&self, node: &NodeId) -> Option<Lease> {
+        self.0.data.lease(node)
+    }
+
+    /// Whether a mistake is planted.
+    pub(crate) fn has(&self, bug: crate::planted::Bug) -> bool {
+        self.0.config.has(bug)
+    }
+
+    /// Waits until there is a link of a class to a peer, whoever dials it.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn link_to(&self, class: LinkClass, node: &NodeId) -> Link {
+        self.0.slots(class).wait_for(node).await
+    }
+
+    /// Shows other credentials from now on, and trusts their authorities; see [`Transport::reload`].
+    ///
+    /// # Errors
+    /// They are somebody else's or cannot be used: those before stay in use.
+    pub fn reload(&self, credentials: &Credentials) -> Result<(), ReloadError> {
+        self.0.transport.reload(credentials)
+    }
+
+    /// Accepts these no longer, instead of those revoked before, and ends every link with one of them. Returns how many peers that
+    /// were linked by a current link are not any more.
+    pub fn revoke(&self, revoked: Revocations) -> usize {
+        let revoked = Arc::new(revoked);
+        // New handshakes first: whoever is closed may dial at once.
+        self.0.transport.revoke(Arc::clone(&revoked));
+        let links = [LinkClass::Control, LinkClass::Data].into_iter().flat_map(|class| self.0.slots(class).all());
+        let hit: Vec<Link> =
+            links.filter(|link| revoked.covers(link.remote_identity(), link.remote_fingerprint())).collect();
+        hit.iter().for_each(|link| link.close(CloseCode::REVOKED));
+        // Those that are in no slot look for themselves.
+        self.0.revoked.send_replace(revoked);
+        let peers: std::collections::BTreeSet<&NodeId> = hit.iter().map(Link::node).collect();
+        peers.len()
     }
 
     /// A data connection of the caller's own, beside the shared one: always dialled, given to nobody else, and closed when its last
@@ -264,7 +363,7 @@ impl ConnectionPool {
         if self.0.draining.load(Ordering::Acquire) {
             return Err(PoolError::Closing);
         }
-        let place = self.0.with_room(|| self.0.limits.reserve(node))?;
+        let place = self.0.with_room(|| self.0.limits.reserve(Holder::Node(node.clone())))?;
         let target = DialTarget { addr, node: Some(node.clone()) };
         self.0.counters.note(node, Happened::Dialled);
         let patience = self.0.config.dial_timeout;
@@ -329,9 +428,11 @@ impl ConnectionPool {
         self.0.dropped_datagrams.load(Ordering::Relaxed)
     }
 
-    /// Takes no new work: peers are told in every hello, dials fail.
+    /// Takes no new work: peers are told in every hello, dials fail, and whoever uses a link is told by
+    /// [`Link::winding_down`].
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Release);
+        self.0.winding_down.cancel();
     }
 
     /// Asks who answers at an address: connects, hears the hello, and goes away again. `None` when nobody of this cluster

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quinn::{AsyncUdpSocket, Endpoint, Runtime, TokioRuntime, VarInt};
 
-pub(crate) use config::DATA_STREAMS;
+pub(crate) use config::{DATA_STREAMS, DATA_STREAMS_MAX};
 pub use config::{QuicConfig, UnixTime};
 pub use socket::{NodeSocket, SocketStats};
 
-use crate::identity::Credentials;
-use crate::transport::{CloseCode, ConnectError, Connection, Incoming, LinkClass, Transport};
+use crate::identity::{Credentials, Revocations};
+use crate::transport::{CloseCode, ConnectError, Connection, Incoming, LinkClass, ReloadError, Transport};
 use connection::QuicConnection;
 
 /// Why a transport could not be set up.
@@ -119,7 +119,7 @@ impl Transport for QuicTransport {
             other => ConnectError::BadAddress { addr, reason: other.to_string() },
         })?;
         let connection = connecting.await.map_err(|e| fault::connect_error(addr, e))?;
-        Ok(Arc::new(QuicConnection::new(connection, addr)?))
+        Ok(Arc::new(QuicConnection::dialled(connection, addr)?))
     }
 
     async fn accept(&self) -> Option<Incoming> {
@@ -134,7 +134,7 @@ impl Transport for QuicTransport {
         let handshake = async move {
             let incoming = take(&shared).ok_or(ConnectError::ShuttingDown)?;
             let connection = incoming.await.map_err(|e| fault::connect_error(remote_addr, e))?;
-            Ok(Arc::new(QuicConnection::new(connection, remote_addr)?) as Arc<dyn Connection>)
+            Ok(Arc::new(QuicConnection::accepted(connection, remote_addr)?) as Arc<dyn Connection>)
         };
         let refuse = move || {
             if let Some(incoming) = take(&to_refuse) {
@@ -157,6 +157,14 @@ impl Transport for QuicTransport {
             Some(socket) => socket.refused().await,
             None => std::future::pending().await,
         }
+    }
+
+    fn reload(&self, credentials: &Credentials) -> Result<(), ReloadError> {
+        self.tls.trust.reload(credentials)
+    }
+
+    fn revoke(&self, revoked: Arc<Revocations>) {
+        self.tls.trust.revoke(revoked);
     }
 
     fn release(&self) {

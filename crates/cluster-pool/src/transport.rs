@@ -5,9 +5,11 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +17,7 @@ use bytes::Bytes;
 use cluster_types::{Blame, Blamed};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::identity::Identity;
+use crate::identity::{Credentials, Fingerprint, Identity, Revocations};
 
 /// What a connection is for. Probes must never share a congestion window with bulk, so there are two classes of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +65,18 @@ impl CloseCode {
     pub const UNSUPPORTED: Self = Self(7);
     /// The life on the other side was superseded by a newer one.
     pub const SUPERSEDED: Self = Self(8);
+    /// The other side's certificate was revoked.
+    pub const REVOKED: Self = Self(9);
+    /// The time for it is over: what was received is not complete.
+    pub const DEADLINE: Self = Self(10);
+    /// What came is longer than is accepted here.
+    pub const TOO_LARGE: Self = Self(11);
+    /// Whoever serves this failed.
+    pub const FAILED: Self = Self(12);
+    /// This side is about to go and takes nothing new.
+    pub const DRAINING: Self = Self(13);
+    /// The owner of this side wants a fresh connection.
+    pub const RECONNECT: Self = Self(14);
 }
 
 impl fmt::Display for CloseCode {
@@ -77,6 +91,12 @@ impl fmt::Display for CloseCode {
             Self::OVERLOADED => "overloaded",
             Self::UNSUPPORTED => "unsupported",
             Self::SUPERSEDED => "superseded by a newer life",
+            Self::REVOKED => "certificate revoked",
+            Self::DEADLINE => "too late",
+            Self::TOO_LARGE => "too large",
+            Self::FAILED => "failed",
+            Self::DRAINING => "draining",
+            Self::RECONNECT => "connected anew",
             Self(code) => return write!(f, "code {code}"),
         })
     }
@@ -212,6 +232,32 @@ pub enum ConnectError {
     ShuttingDown,
 }
 
+/// Why other credentials were not taken. Those before are still in use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// They are for somebody else: a process keeps its name for life.
+    #[error("the new certificate is for {found}, this process is {own}: the one before stays in use")]
+    OtherIdentity {
+        /// Who this process is.
+        own: Box<Identity>,
+        /// Who the certificate is for.
+        found: Box<Identity>,
+    },
+    /// TLS cannot work with them.
+    #[error("the new certificate cannot be used, the one before stays: {reason}")]
+    Unusable {
+        /// What the TLS library says.
+        reason: String,
+    },
+}
+
+impl Blamed for ReloadError {
+    fn blame(&self) -> Blame {
+        Blame::CallerMisused
+    }
+}
+
 fn refusal_text(side: Side, fault: CertificateFault, detail: &str) -> String {
     let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
     match side {
@@ -230,15 +276,37 @@ impl Blamed for ConnectError {
     }
 }
 
-/// The sending half of a stream. Dropping it without [`finish`](Self::finish) tells the peer that the data is not complete.
+/// Why a stream, and not its connection, ended: the other side gave it up. Travels within an [`io::Error`]; read it with
+/// [`stream_code`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the peer ended the stream: {0}")]
+pub struct StreamEnded(pub CloseCode);
+
+impl From<StreamEnded> for io::Error {
+    fn from(ended: StreamEnded) -> Self {
+        Self::new(io::ErrorKind::ConnectionReset, ended)
+    }
+}
+
+/// With which code the other side ended a stream; `None` when the whole connection is over, or the error is something else.
+#[must_use]
+pub fn stream_code(error: &io::Error) -> Option<CloseCode> {
+    error.get_ref()?.downcast_ref::<StreamEnded>().map(|ended| ended.0)
+}
+
+/// The sending half of a stream. An error of kind [`NotConnected`](io::ErrorKind::NotConnected) says that the whole connection is
+/// over. Dropping it without [`finish`](Self::finish) tells the peer that the data is not complete.
 pub trait SendHalf: AsyncWrite + Send + Sync + Unpin {
     /// Says that everything was written. The peer then reads the end of the stream.
     fn finish(&mut self);
     /// Says that what was written is not complete and will not be.
     fn reset(&mut self, code: CloseCode);
+    /// Ready once nobody over there reads any more: with the code with which the peer stopped, or `None` when it has all that
+    /// was sent, or the connection is over.
+    fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<Option<CloseCode>>;
 }
 
-/// The receiving half of a stream.
+/// The receiving half of a stream. Errors as for the [sending half](SendHalf). Dropping it tells the peer that nobody reads any more.
 pub trait RecvHalf: AsyncRead + Send + Sync + Unpin {
     /// Says that the rest will not be read.
     fn stop(&mut self, code: CloseCode);
@@ -253,6 +321,8 @@ pub type BiStream = (Box<dyn SendHalf>, Box<dyn RecvHalf>);
 pub trait Connection: Send + Sync + fmt::Debug {
     /// Who the peer's certificate says it is.
     fn remote_identity(&self) -> &Identity;
+    /// Which certificate that is.
+    fn remote_fingerprint(&self) -> Fingerprint;
     /// Where the peer is now.
     fn remote_addr(&self) -> SocketAddr;
     /// The transport's current estimate of the round-trip time.
@@ -269,6 +339,16 @@ pub trait Connection: Send + Sync + fmt::Debug {
     /// # Cancel safety
     /// Safe: no stream is lost.
     async fn accept_bi(&self) -> Result<BiStream, ConnectionError>;
+    /// Opens a stream on which only this side sends. As [`open_bi`](Self::open_bi).
+    ///
+    /// # Cancel safety
+    /// Safe: a stream that was not returned was not opened.
+    async fn open_uni(&self) -> Result<Box<dyn SendHalf>, ConnectionError>;
+    /// The next stream on which only the peer sends.
+    ///
+    /// # Cancel safety
+    /// Safe: no stream is lost.
+    async fn accept_uni(&self) -> Result<Box<dyn RecvHalf>, ConnectionError>;
     /// Sends a datagram of at most [`datagram_len_max`](Self::datagram_len_max) bytes, unreliably.
     ///
     /// # Errors
@@ -342,6 +422,14 @@ pub trait Transport: Send + Sync + fmt::Debug {
     async fn send_refused(&self) -> SocketAddr {
         std::future::pending().await
     }
+    /// Shows other credentials from now on and trusts their authorities, in handshakes of either side. What is connected stays.
+    ///
+    /// # Errors
+    /// They are somebody else's, or cannot be used: everything stays as it was.
+    fn reload(&self, credentials: &Credentials) -> Result<(), ReloadError>;
+    /// Refuses these from now on, in handshakes of either side, instead of those revoked before. What is connected stays: ending it
+    /// is the pool's.
+    fn revoke(&self, revoked: Arc<Revocations>);
     /// Lets go of the address, though handles to this transport or its connections may live on.
     fn release(&self);
 }

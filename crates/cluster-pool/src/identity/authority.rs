@@ -163,6 +163,6 @@ impl Authority {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(PkiError::issue)?;
         let certificate = self.sign(&identity, &key, validity)?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        Credentials::new(identity, vec![certificate], key, self.certificate.clone(), NodeSecret::generate()?)
+        Credentials::new(identity, vec![certificate], key, vec![self.certificate.clone()], NodeSecret::generate()?)
     }
 }

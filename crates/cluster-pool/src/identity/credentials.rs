@@ -61,7 +61,7 @@ impl fmt::Debug for NodeSecret {
 pub struct Credentials {
     identity: Identity,
     certified_key: Arc<CertifiedKey>,
-    authority: CertificateDer<'static>,
+    authorities: Vec<CertificateDer<'static>>,
     secret: NodeSecret,
 }
 
@@ -70,12 +70,12 @@ impl Credentials {
         identity: Identity,
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
-        authority: CertificateDer<'static>,
+        authorities: Vec<CertificateDer<'static>>,
         secret: NodeSecret,
     ) -> Result<Self, PkiError> {
         let certified_key = CertifiedKey::from_der(chain, key, &provider())
             .map_err(|e| PkiError::Issue { reason: format!("the key does not fit the certificate: {e}") })?;
-        Ok(Self { identity, certified_key: Arc::new(certified_key), authority, secret })
+        Ok(Self { identity, certified_key: Arc::new(certified_key), authorities, secret })
     }
 
     /// Who they are for.
@@ -101,10 +101,24 @@ impl Credentials {
         &self.certified_key
     }
 
-    /// The authority whose certificates are trusted.
+    /// The authorities whose certificates are trusted: one, and while it is being replaced, two.
     #[must_use]
-    pub const fn authority(&self) -> &CertificateDer<'static> {
-        &self.authority
+    pub fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.authorities
+    }
+
+    /// Trusts another authority beside those it has.
+    #[must_use]
+    pub fn trusting(mut self, authority: CertificateDer<'static>) -> Self {
+        self.authorities.push(authority);
+        self
+    }
+
+    /// Which certificate they show.
+    #[must_use]
+    pub fn fingerprint(&self) -> super::Fingerprint {
+        let certificate = self.certified_key.cert.first().expect("checked where it was made: there is one");
+        super::Fingerprint::of(certificate)
     }
 
     pub(crate) const fn secret(&self) -> &NodeSecret {

@@ -17,10 +17,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::authority::Authority;
 use super::credentials::{Credentials, NodeSecret};
 use super::verify::is_trusted_at;
-use super::{Identity, IdentityError, cluster_of_authority};
+use super::{Identity, IdentityError, Revocations, RevocationsError, cluster_of_authority};
 
 /// The stem of the authority's files.
 const RESERVED: &str = "ca";
+
+/// The file with the revoked ones.
+const REVOKED: &str = "revoked";
 
 const PUBLIC: u32 = 0o644;
 const SECRET: u32 = 0o600;
@@ -191,7 +194,12 @@ impl Pki {
         }
     }
 
-    fn load(&self, name: &NodeId) -> Result<Credentials, PkiError> {
+    /// Loads a node's credentials as they are.
+    ///
+    /// # Errors
+    /// No authority, or missing, damaged or foreign files.
+    pub fn load(&self, name: &NodeId) -> Result<Credentials, PkiError> {
+        check_name(name)?;
         let authority = self.authority_certificate()?;
         let cluster = cluster_of_authority(&authority).map_err(|source| PkiError::Identity { source })?;
         let path = self.path(name.as_str(), "crt");
@@ -204,7 +212,7 @@ impl Pki {
         let key_path = self.path(name.as_str(), "key");
         let key = PrivateKeyDer::from_pem_slice(read(&key_path)?.as_bytes())
             .map_err(|e| PkiError::Damaged { path: key_path.clone(), reason: e.to_string() })?;
-        Credentials::new(wanted, vec![certificate], key, authority, self.secret_of(name)?)
+        Credentials::new(wanted, vec![certificate], key, self.authority_certificates()?, self.secret_of(name)?)
             .map_err(|e| PkiError::Damaged { path: key_path, reason: e.to_string() })
     }
 
@@ -220,6 +228,26 @@ impl Pki {
             }
             other => other,
         }
+    }
+
+    /// All of the file: while an authority is being replaced, the new one stands behind the old one there.
+    fn authority_certificates(&self) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+        let path = self.path(RESERVED, "crt");
+        let text = read(&path)?;
+        let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+        all.map_err(|e| PkiError::Damaged { path, reason: e.to_string() })
+    }
+
+    /// Who is revoked: the file `revoked` of the directory, nobody where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a line of it is no entry: then whoever was revoked before stays so.
+    pub fn revocations(&self) -> Result<Revocations, PkiError> {
+        let path = self.dir.join(REVOKED);
+        if !path.exists() {
+            return Ok(Revocations::none());
+        }
+        read(&path)?.parse().map_err(|e: RevocationsError| PkiError::Damaged { path, reason: e.to_string() })
     }
 
     fn key_of(&self, name: &NodeId) -> Result<KeyPair, PkiError> {
@@ -248,7 +276,7 @@ fn check_name(name: &NodeId) -> Result<(), PkiError> {
     if name.as_str().eq_ignore_ascii_case(RESERVED) { Err(PkiError::ReservedName) } else { Ok(()) }
 }
 
-fn parse_hex(text: &str) -> Option<[u8; 32]> {
+pub(super) fn parse_hex(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || !text.is_ascii() {
         return None;
     }

@@ -4,27 +4,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_types::ClusterName;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible, RootCertStore,
     SignatureScheme,
 };
 
-use super::{Identity, IdentityError};
+use super::trust::{Snapshot, Trust};
+use super::{Fingerprint, Identity, IdentityError};
 
-/// Accepts every certificate of one cluster, on either side of a handshake.
+/// Accepts every certificate of one cluster that is in force, on either side of a handshake.
 #[derive(Debug)]
 pub(crate) struct MemberVerifier {
-    cluster: ClusterName,
-    roots: Arc<RootCertStore>,
+    trust: Arc<Trust>,
     algorithms: WebPkiSupportedAlgorithms,
-    clients: Arc<dyn ClientCertVerifier>,
 }
 
 /// rustls shows a foreign error by its `Debug`, also to the peer; this one's is the sentence.
@@ -39,28 +37,22 @@ impl std::fmt::Debug for InWords {
 }
 
 impl MemberVerifier {
-    pub(crate) fn new(
-        cluster: ClusterName,
-        authority: CertificateDer<'static>,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        roots.add(authority).map_err(|e| format!("the authority's certificate cannot be trusted: {e}"))?;
-        let roots = Arc::new(roots);
-        let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider))
-            .build()
-            .map_err(|e| format!("the authority's certificate cannot be used: {e}"))?;
-        Ok(Self { cluster, roots, algorithms: provider.signature_verification_algorithms, clients })
+    pub(crate) fn new(trust: Arc<Trust>, provider: &CryptoProvider) -> Self {
+        Self { trust, algorithms: provider.signature_verification_algorithms }
     }
 
-    fn check_identity(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+    fn check_identity(&self, certificate: &CertificateDer<'_>, snapshot: &Snapshot) -> Result<Identity, Error> {
         let refuse =
             |e: IdentityError| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(InWords(e)))));
         let identity = Identity::of_certificate(certificate).map_err(refuse)?;
-        if identity.cluster == self.cluster {
-            return Ok(());
+        let ours = &self.trust.own().cluster;
+        if identity.cluster != *ours {
+            return Err(refuse(IdentityError::OtherCluster { ours: ours.clone(), theirs: identity.cluster }));
         }
-        Err(refuse(IdentityError::OtherCluster { ours: self.cluster.clone(), theirs: identity.cluster }))
+        if snapshot.revoked.covers(&identity, Fingerprint::of(certificate)) {
+            return Err(Error::InvalidCertificate(CertificateError::Revoked));
+        }
+        Ok(identity)
     }
 }
 
@@ -88,9 +80,14 @@ impl ServerCertVerifier for MemberVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let snapshot = self.trust.current();
         let parsed = ParsedCertificate::try_from(end_entity)?;
-        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, self.algorithms.all)?;
-        self.check_identity(end_entity)?;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &snapshot.roots, intermediates, now, self.algorithms.all)?;
+        let identity = self.check_identity(end_entity, &snapshot)?;
+        if identity.as_node().is_none() {
+            let refused = IdentityError::NotAMember { found: identity.uri() };
+            return Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(InWords(refused))))));
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -119,7 +116,8 @@ impl ServerCertVerifier for MemberVerifier {
 
 impl ClientCertVerifier for MemberVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.clients.root_hint_subjects()
+        // A holder has one certificate and shows it whatever is hinted.
+        &[]
     }
 
     fn verify_client_cert(
@@ -128,8 +126,9 @@ impl ClientCertVerifier for MemberVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.clients.verify_client_cert(end_entity, intermediates, now)?;
-        self.check_identity(end_entity)?;
+        let snapshot = self.trust.current();
+        let verified = snapshot.clients.verify_client_cert(end_entity, intermediates, now)?;
+        self.check_identity(end_entity, &snapshot)?;
         Ok(verified)
     }
 
@@ -148,10 +147,10 @@ impl ClientCertVerifier for MemberVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.clients.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.clients.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }

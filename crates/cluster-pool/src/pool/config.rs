@@ -24,6 +24,9 @@ pub struct PoolConfig {
     pub max_total: usize,
     /// Data connections to one peer: the shared one and those of [`open_new`](super::ConnectionPool::open_new). Default 1.
     pub max_per_peer: usize,
+    /// Data connections of one client: of everybody who shows that certificate. Default 32: the processes of an application often share
+    /// one.
+    pub max_per_client: usize,
     /// A data connection that nobody has used for this long is closed. Default 60 s: a handshake saved is half a millisecond of CPU,
     /// a connection kept is tens of kilobytes.
     pub idle_timeout: Duration,
@@ -45,6 +48,7 @@ impl Default for PoolConfig {
             first_frame_timeout: Duration::from_secs(3),
             max_total: 50,
             max_per_peer: 1,
+            max_per_client: 32,
             idle_timeout: Duration::from_secs(60),
             idle_check_interval: Duration::from_secs(30),
             #[cfg(feature = "planted")]

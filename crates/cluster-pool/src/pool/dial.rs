@@ -1,17 +1,20 @@
 //! One dial: connect, greet, install, and tell whoever asked.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Shared;
 use super::error::DialError;
 use super::event::{DialTarget, PoolEvent};
 use super::lease::Lease;
+use super::limits::{Holder, Permit};
 use super::serve::{self, code_of_loser};
 use super::slots::{Dial, Installed};
 use super::stats::Happened;
 use crate::hello::greet_as_client;
 use crate::link::Link;
-use crate::transport::LinkClass;
+use crate::planted::Bug;
+use crate::transport::{CloseCode, LinkClass};
 
 /// Runs in the pool's tracker, so that no caller who goes away takes the dial with him.
 pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarget, waiting: Option<Arc<Dial>>) {
@@ -29,6 +32,9 @@ pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarge
     if let (LinkClass::Data, Some(node)) = (class, &target.node) {
         shared.counters.note(node, Happened::Dialled);
         if outcome.is_err() {
+            if shared.config.has(Bug::PermitLeak) {
+                std::mem::forget(shared.limits.reserve(Holder::Node(node.clone())));
+            }
             shared.counters.note(node, Happened::Failed);
         }
     }
@@ -59,14 +65,51 @@ pub(super) async fn establish(shared: &Shared, class: LinkClass, target: &DialTa
     let _permit = shared.dials.acquire().await.map_err(|_closed| DialError::Closing)?;
     let connection = shared.transport.connect(target.addr, class).await?;
     let remote = greet_as_client(&*connection, &shared.hello(), class, target.node.as_ref()).await?;
-    Ok(Link::new(shared.new_link_id(), connection, remote, class, true))
+    Ok(Link::new(shared.new_link_id(), connection, remote, class, true, shared.for_a_link()))
+}
+
+/// As [`run`], where nobody knows yet who will answer.
+pub(super) async fn run_at(shared: Arc<Shared>, addr: SocketAddr, dial: Arc<Dial>, place: Permit) {
+    let waiting = Waiting(dial);
+    let stop = shared.stop.clone();
+    let patience = shared.config.dial_timeout;
+    let target = DialTarget { addr, node: None };
+    let outcome = tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(DialError::Closing),
+        timed = tokio::time::timeout(patience, establish(&shared, LinkClass::Data, &target)) => {
+            timed.unwrap_or(Err(DialError::Timeout { addr, patience }))
+        }
+    };
+    let outcome = match outcome {
+        Ok(link) => settle(&shared, link, place).await,
+        Err(error) => Err(error),
+    };
+    shared.addresses.end_dial(addr, outcome.as_ref().ok().map(|lease| lease.node().clone()));
+    waiting.0.resolve(outcome.map_err(Arc::new));
+}
+
+/// Gives the place to whoever answered, and the link its slot.
+async fn settle(shared: &Arc<Shared>, link: Link, place: Permit) -> Result<Lease, DialError> {
+    let node = link.node().clone();
+    shared.counters.note(&node, Happened::Dialled);
+    let settled = shared.data.settle(&node, place);
+    let outcome = match settled {
+        Ok(()) => Ok(Lease::new(install(shared, link).await)),
+        Err(full) => {
+            link.close(CloseCode::OVERLOADED);
+            Err(DialError::Full { current: full.current, max: full.max })
+        }
+    };
+    shared.data.settled(&node);
+    outcome
 }
 
 /// Puts a link into its slot and starts its task; returns the link to use.
 pub(super) async fn install(shared: &Arc<Shared>, link: Link) -> Link {
     let own = shared.hello().node;
-    if link.class() == LinkClass::Private {
-        // Shared with nobody, it takes no slot.
+    if link.class() == LinkClass::Private || link.remote().client {
+        // Shared with nobody, it takes no slot; nor does a client's, whom nobody dials.
         shared.spawn(serve::run_link(Arc::clone(shared), link.clone()));
         return link;
     }

@@ -27,6 +27,14 @@ pub enum DialError {
         /// How long was waited.
         patience: Duration,
     },
+    /// Whoever answered at the address has all the connections it may have.
+    #[error("{current} of {max} connections to whoever answered there are in use")]
+    Full {
+        /// Connections there are.
+        current: usize,
+        /// Connections there may be.
+        max: usize,
+    },
     /// The pool is closing.
     #[error("this node is shutting down")]
     Closing,
@@ -38,7 +46,7 @@ impl Blamed for DialError {
             Self::Connect(e) => e.blame(),
             Self::Hello(e) => e.blame(),
             Self::Timeout { .. } => Blame::EnvironmentFailed,
-            Self::Closing => Blame::CallerMisused,
+            Self::Closing | Self::Full { .. } => Blame::CallerMisused,
         }
     }
 }
@@ -71,6 +79,14 @@ pub enum PoolError {
         /// Why; shared by everybody who waited for the same dial.
         source: Arc<DialError>,
     },
+    /// Nobody could be dialled at an address; nothing was sent. Safe to retry.
+    #[error("no link to {addr}")]
+    DialAt {
+        /// The address tried.
+        addr: SocketAddr,
+        /// Why; shared by everybody who waited for the same dial.
+        source: Arc<DialError>,
+    },
     /// There are as many connections as there may be, to this peer or in all, and none is idle; nothing was sent. Safe to retry
     /// later.
     #[error("the pool is full: {current} of {max} connections are in use")]
@@ -94,7 +110,7 @@ pub enum PoolError {
 impl Blamed for PoolError {
     fn blame(&self) -> Blame {
         match self {
-            Self::Dial { source, .. } => source.blame(),
+            Self::Dial { source, .. } | Self::DialAt { source, .. } => source.blame(),
             Self::NotAMember { .. } | Self::Closing | Self::PoolFull { .. } => Blame::CallerMisused,
         }
     }

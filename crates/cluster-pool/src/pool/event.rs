@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::error::DialError;
 use crate::frame::Frame;
-use crate::link::{Link, LinkStream};
+use crate::link::{Link, LinkRecv, LinkStream};
 use crate::transport::CloseCode;
 
 /// Whom to dial.
@@ -85,6 +85,12 @@ impl InboundRequest {
 pub trait StreamHandler: Send + Sync + fmt::Debug {
     /// Serves one stream to its end.
     async fn handle(&self, link: &Link, stream: LinkStream);
+
+    /// Serves one stream on which only the peer sends. Refuses it, unless it is told otherwise.
+    async fn handle_uni(&self, link: &Link, mut stream: LinkRecv) {
+        tracing::debug!(peer = %link.node(), "a stream on which only the peer sends is served by nobody here");
+        stream.half.stop(CloseCode::UNSUPPORTED);
+    }
 }
 
 /// Refuses every stream: for owners that serve none.

@@ -9,14 +9,15 @@ use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::event::{InboundRequest, PoolEvent};
-use super::limits::Permit;
+use super::limits::{Holder, Permit};
 use super::slots::Arriving;
 use super::{Shared, dial};
 use crate::frame::{read_frame, write_frame};
 use crate::hello::{Admission, Hello, Refusal, greet_as_server};
-use crate::link::{Link, LinkStream};
+use crate::identity::Fingerprint;
+use crate::link::{Link, LinkRecv, LinkStream};
 use crate::planted::Bug;
-use crate::quic::DATA_STREAMS;
+use crate::quic::{DATA_STREAMS, DATA_STREAMS_MAX};
 use crate::transport::{CloseCode, ConnectionError, Incoming, LinkClass};
 
 /// A link that lost against another is closed when it has been without streams for this long: what the peer opened before
@@ -88,7 +89,8 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
     let stop = shared.stop.clone();
     let greeted = async {
         let connection = incoming.handshake.await.map_err(|e| super::DialError::from(e).chain())?;
-        let gate = Gate { shared: Arc::clone(&shared), place: Mutex::default() };
+        let certificate = connection.remote_fingerprint();
+        let gate = Gate { shared: Arc::clone(&shared), certificate, place: Mutex::default() };
         let (remote, class) = greet_as_server(&*connection, &shared.hello(), &gate)
             .await
             .map_err(|e| super::DialError::from(e).chain())?;
@@ -96,7 +98,8 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
             connection.set_stream_limit(DATA_STREAMS);
         }
         let place = gate.place.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok::<_, String>((Link::new(shared.new_link_id(), connection, remote, class, false), place))
+        let for_link = shared.for_a_link();
+        Ok::<_, String>((Link::new(shared.new_link_id(), connection, remote, class, false, for_link), place))
     };
     let outcome = tokio::select! {
         biased;
@@ -125,6 +128,8 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
 #[derive(Debug)]
 struct Gate {
     shared: Arc<Shared>,
+    /// Which one the peer showed.
+    certificate: Fingerprint,
     /// The place that whoever is let in takes.
     place: Mutex<Option<Place>>,
 }
@@ -149,8 +154,14 @@ impl Admission for Gate {
         let (shared, node) = (&self.shared, &hello.node);
         let place = match class {
             LinkClass::Control => return Ok(()),
+            LinkClass::Data | LinkClass::Private if hello.client => {
+                let holder = Holder::Client(self.certificate);
+                shared.with_room(|| shared.limits.reserve(holder.clone())).map(Place::OfItsOwn)
+            }
             LinkClass::Data => shared.with_room(|| shared.data.expect(node, &shared.limits)).map(Place::OfThePeer),
-            LinkClass::Private => shared.with_room(|| shared.limits.reserve(node)).map(Place::OfItsOwn),
+            LinkClass::Private => {
+                shared.with_room(|| shared.limits.reserve(Holder::Node(node.clone()))).map(Place::OfItsOwn)
+            }
         };
         let place = place.map_err(|_full| Refusal::Full)?;
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
@@ -168,6 +179,7 @@ pub(super) async fn retire(shared: Arc<Shared>, loser: Link, code: CloseCode) {
     if shared.config.has(Bug::KeepLoser) {
         return;
     }
+    loser.wind_down();
     if shared.config.has(Bug::DropLoserStreams) {
         return loser.close(code);
     }
@@ -193,7 +205,18 @@ pub(super) async fn retire(shared: Arc<Shared>, loser: Link, code: CloseCode) {
 pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
     let serving = Arc::new(Semaphore::new(shared.config.streams_served_max));
     let _open = shared.slots(link.class()).count_open();
+    let mut revoked = shared.revoked.subscribe();
+    revoked.mark_changed();
+    let mut stream_limit = DATA_STREAMS;
     let ended = loop {
+        // A peer that uses most of what it was granted gets more: slots cost memory, so they are not granted up front.
+        if link.class() != LinkClass::Control
+            && stream_limit == DATA_STREAMS
+            && link.active_streams() * 4 >= 3 * DATA_STREAMS as usize
+        {
+            stream_limit = DATA_STREAMS_MAX;
+            link.connection().set_stream_limit(stream_limit);
+        }
         let step = tokio::select! {
             biased;
             () = shared.stop.cancelled() => {
@@ -202,6 +225,13 @@ pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
             }
             error = link.connection().closed() => Err(error),
             datagram = link.connection().read_datagram() => datagram.map(|bytes| note_datagram(&shared, &link, bytes)),
+            Ok(()) = revoked.changed() => {
+                let is_revoked = revoked.borrow_and_update().covers(link.remote_identity(), link.remote_fingerprint());
+                if is_revoked {
+                    link.close(CloseCode::REVOKED);
+                }
+                Ok(())
+            }
             stream = accept(&link, &serving) => stream.map(|(stream, permit)| {
                 shared.spawn(serve_stream(Arc::clone(&shared), link.clone(), stream, permit));
             }),
@@ -220,10 +250,20 @@ pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
 }
 
 /// Takes a permit before the stream, so that a peer with a thousand streams waits in the transport.
-async fn accept(link: &Link, serving: &Arc<Semaphore>) -> Result<(LinkStream, OwnedSemaphorePermit), ConnectionError> {
+async fn accept(link: &Link, serving: &Arc<Semaphore>) -> Result<(Inbound, OwnedSemaphorePermit), ConnectionError> {
     let permit = Arc::clone(serving).acquire_owned().await;
     let permit = permit.map_err(|_closed| ConnectionError::ClosedHere { code: CloseCode::DONE })?;
-    Ok((link.accept_bi().await?, permit))
+    let stream = tokio::select! {
+        stream = link.accept_bi() => Inbound::Bi(stream?),
+        stream = link.accept_uni() => Inbound::Uni(stream?),
+    };
+    Ok((stream, permit))
+}
+
+/// A stream that the peer has opened.
+enum Inbound {
+    Bi(LinkStream),
+    Uni(LinkRecv),
 }
 
 fn note_datagram(shared: &Shared, link: &Link, bytes: bytes::Bytes) {
@@ -233,12 +273,15 @@ fn note_datagram(shared: &Shared, link: &Link, bytes: bytes::Bytes) {
     }
 }
 
-async fn serve_stream(shared: Arc<Shared>, link: Link, stream: LinkStream, _permit: OwnedSemaphorePermit) {
+async fn serve_stream(shared: Arc<Shared>, link: Link, stream: Inbound, _permit: OwnedSemaphorePermit) {
     let stop = shared.stop.clone();
+    let streams = &shared.serving.streams;
     let work = async {
-        match link.class() {
-            LinkClass::Control => serve_request(&shared, &link, stream).await,
-            LinkClass::Data | LinkClass::Private => shared.serving.streams.handle(&link, stream).await,
+        match (link.class(), stream) {
+            (LinkClass::Control, Inbound::Bi(stream)) => serve_request(&shared, &link, stream).await,
+            (LinkClass::Control, Inbound::Uni(mut stream)) => stream.half.stop(CloseCode::UNSUPPORTED),
+            (LinkClass::Data | LinkClass::Private, Inbound::Bi(stream)) => streams.handle(&link, stream).await,
+            (LinkClass::Data | LinkClass::Private, Inbound::Uni(stream)) => streams.handle_uni(&link, stream).await,
         }
     };
     tokio::select! {

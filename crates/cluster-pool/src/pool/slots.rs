@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::error::DialError;
 use super::lease::Lease;
-use super::limits::{Full, Limits, Permit};
+use super::limits::{Full, Holder, Limits, Permit};
 use crate::link::Link;
 
 /// A dial under way, and everybody who waits for it.
@@ -61,7 +61,7 @@ impl Slot {
     /// Sees to it that the slot has its place.
     fn take_place(&mut self, node: &NodeId, limits: &Limits) -> Result<(), Full> {
         if self.permit.is_none() {
-            self.permit = Some(limits.reserve(node)?);
+            self.permit = Some(limits.reserve(Holder::Node(node.clone()))?);
         }
         Ok(())
     }
@@ -115,6 +115,8 @@ pub(super) struct Slots {
     slots: Arc<DashMap<NodeId, Slot>>,
     /// Links that have not ended, those that lost against another too.
     open: Arc<AtomicUsize>,
+    /// Wakes whoever waits for a link.
+    came: Notify,
 }
 
 /// Counts one open link until it is dropped.
@@ -130,6 +132,41 @@ impl Drop for OpenGuard {
 impl Slots {
     pub(super) fn current(&self, node: &NodeId) -> Option<Link> {
         self.slots.get(node)?.current.as_ref().filter(|link| !link.is_dead()).cloned()
+    }
+
+    /// The link to a peer, leased, if there is a live one.
+    pub(super) fn lease(&self, node: &NodeId) -> Option<Lease> {
+        let slot = self.slots.get(node)?;
+        slot.current.as_ref().filter(|link| !link.is_dead()).map(|link| Lease::new(link.clone()))
+    }
+
+    /// Waits for a link to a peer.
+    pub(super) async fn wait_for(&self, node: &NodeId) -> Link {
+        loop {
+            let mut came = std::pin::pin!(self.came.notified());
+            came.as_mut().enable();
+            if let Some(link) = self.current(node) {
+                return link;
+            }
+            came.await;
+        }
+    }
+
+    /// The place that was taken for an address is that of whoever answered, unless his slot has one.
+    pub(super) fn settle(&self, node: &NodeId, place: Permit) -> Result<(), Full> {
+        let mut slot = self.slots.entry(node.clone()).or_default();
+        let settled = match &slot.permit {
+            Some(_) => Ok(()),
+            None => place.pass_to(Holder::Node(node.clone())).map(|place| slot.permit = Some(place)),
+        };
+        // Kept from being removed until the link is in it.
+        slot.arriving += 1;
+        settled
+    }
+
+    /// After [`settle`](Self::settle), whatever it said.
+    pub(super) fn settled(&self, node: &NodeId) {
+        drop(Arriving { slots: Arc::clone(&self.slots), node: node.clone() });
     }
 
     pub(super) fn len(&self) -> usize {
@@ -240,6 +277,8 @@ impl Slots {
         if let (Some(dial), Some(winner)) = (waiting, &slot.current) {
             dial.resolve(Ok(Lease::new(winner.clone())));
         }
+        drop(slot);
+        self.came.notify_waiters();
         installed
     }
 

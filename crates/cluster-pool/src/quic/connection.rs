@@ -9,27 +9,49 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use quinn::{RecvStream, SendDatagramError, SendStream, VarInt};
+use quinn::crypto::rustls::HandshakeData;
+use quinn::{ReadError, RecvStream, SendDatagramError, SendStream, VarInt, WriteError};
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::fault::connection_error;
-use crate::identity::Identity;
+use super::tls::door_of;
+use crate::identity::{Fingerprint, Identity};
 use crate::transport::{
     BiStream, CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, RecvHalf, SendHalf, Side,
+    StreamEnded,
 };
 
 #[derive(Debug)]
 pub(super) struct QuicConnection {
     connection: quinn::Connection,
     identity: Identity,
+    fingerprint: Fingerprint,
     /// The code this side closed with, which quinn does not remember.
     closed_with: OnceLock<CloseCode>,
 }
 
 impl QuicConnection {
+    /// One that this side began.
+    pub(super) fn dialled(connection: quinn::Connection, addr: SocketAddr) -> Result<Self, ConnectError> {
+        Self::new(connection, addr)
+    }
+
+    /// One that came in: by the door for its kind.
+    pub(super) fn accepted(connection: quinn::Connection, addr: SocketAddr) -> Result<Self, ConnectError> {
+        let accepted = Self::new(connection, addr)?;
+        let data = accepted.connection.handshake_data();
+        let door = data.and_then(|any| any.downcast::<HandshakeData>().ok()).and_then(|data| data.protocol);
+        if door.as_deref() == Some(door_of(&accepted.identity.role)) {
+            return Ok(accepted);
+        }
+        let detail = format!("{} came in by a door that is not for its kind", accepted.identity);
+        accepted.close(CloseCode::PROTOCOL);
+        Err(ConnectError::Handshake { addr, source: ConnectionError::Incompatible { detail } })
+    }
+
     /// Reads the peer's identity, which the verifier has already accepted.
-    pub(super) fn new(connection: quinn::Connection, addr: SocketAddr) -> Result<Self, ConnectError> {
+    fn new(connection: quinn::Connection, addr: SocketAddr) -> Result<Self, ConnectError> {
         let refuse = |detail: String| ConnectError::Handshake {
             addr,
             source: ConnectionError::Certificate { side: Side::Here, fault: CertificateFault::WrongIdentity, detail },
@@ -40,7 +62,8 @@ impl QuicConnection {
             .ok_or_else(|| refuse("no certificate was shown".into()))?;
         let certificate = chain.first().ok_or_else(|| refuse("the chain is empty".into()))?;
         let identity = Identity::of_certificate(certificate).map_err(|e| refuse(e.to_string()))?;
-        Ok(Self { connection, identity, closed_with: OnceLock::new() })
+        let fingerprint = Fingerprint::of(certificate);
+        Ok(Self { connection, identity, fingerprint, closed_with: OnceLock::new() })
     }
 
     fn error(&self, error: quinn::ConnectionError) -> ConnectionError {
@@ -55,6 +78,10 @@ impl QuicConnection {
 impl Connection for QuicConnection {
     fn remote_identity(&self) -> &Identity {
         &self.identity
+    }
+
+    fn remote_fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     fn remote_addr(&self) -> SocketAddr {
@@ -72,12 +99,22 @@ impl Connection for QuicConnection {
 
     async fn open_bi(&self) -> Result<BiStream, ConnectionError> {
         let (send, recv) = self.connection.open_bi().await.map_err(|e| self.error(e))?;
-        Ok((Box::new(QuicSend::new(send)), Box::new(QuicRecv(recv))))
+        Ok((Box::new(QuicSend::new(send)), Box::new(QuicRecv::new(recv))))
     }
 
     async fn accept_bi(&self) -> Result<BiStream, ConnectionError> {
         let (send, recv) = self.connection.accept_bi().await.map_err(|e| self.error(e))?;
-        Ok((Box::new(QuicSend::new(send)), Box::new(QuicRecv(recv))))
+        Ok((Box::new(QuicSend::new(send)), Box::new(QuicRecv::new(recv))))
+    }
+
+    async fn open_uni(&self) -> Result<Box<dyn SendHalf>, ConnectionError> {
+        let send = self.connection.open_uni().await.map_err(|e| self.error(e))?;
+        Ok(Box::new(QuicSend::new(send)))
+    }
+
+    async fn accept_uni(&self) -> Result<Box<dyn RecvHalf>, ConnectionError> {
+        let recv = self.connection.accept_uni().await.map_err(|e| self.error(e))?;
+        Ok(Box::new(QuicRecv::new(recv)))
     }
 
     fn send_datagram(&self, bytes: Bytes) -> Result<(), ConnectionError> {
@@ -118,16 +155,23 @@ impl Connection for QuicConnection {
 
 /// quinn finishes a stream that is dropped, which makes a cancelled message look complete. This one resets instead, unless
 /// it was finished.
-#[derive(Debug)]
 struct QuicSend {
     stream: SendStream,
     ended: bool,
+    /// Made when somebody asks.
+    stopped: Option<Stopped>,
 }
+
+type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, quinn::StoppedError>> + Send + Sync>>;
 
 impl QuicSend {
     const fn new(stream: SendStream) -> Self {
-        Self { stream, ended: false }
+        Self { stream, ended: false, stopped: None }
     }
+}
+
+fn code_of(code: VarInt) -> CloseCode {
+    CloseCode(u32::try_from(code.into_inner()).unwrap_or(u32::MAX))
 }
 
 impl Drop for QuicSend {
@@ -150,11 +194,24 @@ impl SendHalf for QuicSend {
         // As above.
         let _ = self.stream.reset(VarInt::from_u32(code.0));
     }
+
+    fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<Option<CloseCode>> {
+        let stopped = self.stopped.get_or_insert_with(|| Box::pin(self.stream.stopped()));
+        let stopped = std::task::ready!(stopped.as_mut().poll(cx));
+        // Asked again, it is asked anew: the future is over.
+        self.stopped = None;
+        Poll::Ready(stopped.ok().flatten().map(code_of))
+    }
 }
 
 impl AsyncWrite for QuicSend {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(Pin::new(&mut self.stream), cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes).map_err(|e| match e {
+            WriteError::Stopped(code) => StreamEnded(code_of(code)).into(),
+            // This side's own doing, and no reason to think that the connection is over.
+            WriteError::ClosedStream => io::ErrorKind::BrokenPipe.into(),
+            other => io::Error::from(other),
+        })
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -167,18 +224,44 @@ impl AsyncWrite for QuicSend {
     }
 }
 
+/// Dropped before its end, it tells the peer that nobody waits for the rest.
 #[derive(Debug)]
-struct QuicRecv(RecvStream);
+struct QuicRecv {
+    stream: RecvStream,
+    ended: bool,
+}
+
+impl QuicRecv {
+    const fn new(stream: RecvStream) -> Self {
+        Self { stream, ended: false }
+    }
+}
+
+impl Drop for QuicRecv {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.stop(CloseCode::CANCELLED);
+        }
+    }
+}
 
 impl RecvHalf for QuicRecv {
     fn stop(&mut self, code: CloseCode) {
+        self.ended = true;
         // Fails only when the stream is already over.
-        let _ = self.0.stop(VarInt::from_u32(code.0));
+        let _ = self.stream.stop(VarInt::from_u32(code.0));
     }
 }
 
 impl AsyncRead for QuicRecv {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(&mut self.0), cx, buf)
+        let before = buf.filled().len();
+        let read = std::task::ready!(self.stream.poll_read_buf(cx, buf));
+        self.ended |= read.is_err() || (buf.filled().len() == before && buf.remaining() > 0);
+        Poll::Ready(read.map_err(|e| match e {
+            ReadError::Reset(code) => StreamEnded(code_of(code)).into(),
+            ReadError::ClosedStream => io::ErrorKind::BrokenPipe.into(),
+            other => io::Error::from(other),
+        }))
     }
 }

@@ -64,6 +64,8 @@ fn certificate_fault(alert: u8, detail: &str) -> Option<CertificateFault> {
         45 if detail.contains("NotValidYet") || detail.contains("not valid yet") => CertificateFault::NotYetValid,
         45 => CertificateFault::Expired,
         48 => CertificateFault::OtherAuthority,
+        // An authority of the same name, with another key: another cluster that is called the same.
+        51 if detail.contains("BadSignature") => CertificateFault::OtherAuthority,
         116 => CertificateFault::Missing,
         44 => CertificateFault::Revoked,
         46 | 49 => CertificateFault::WrongIdentity,

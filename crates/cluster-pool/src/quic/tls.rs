@@ -4,21 +4,32 @@
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::client::Resumption;
+use rustls::server::NoServerSessionStorage;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
-use rustls::{ClientConfig, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, ServerConfig};
 
 use super::UnixTime;
-use crate::identity::Credentials;
 use crate::identity::credentials::provider;
+use crate::identity::trust::{OwnCertificate, Trust};
 use crate::identity::verify::MemberVerifier;
+use crate::identity::{Credentials, Role};
 
-/// What a member says it speaks.
+/// What a member says it speaks when it dials.
 const MEMBER_ALPN: &[u8] = b"cluster/1";
+/// What a client says.
+const CLIENT_ALPN: &[u8] = b"cluster-client/1";
+
+/// The door that somebody comes in by.
+pub(super) const fn door_of(role: &Role) -> &'static [u8] {
+    match role {
+        Role::Node(_) => MEMBER_ALPN,
+        Role::Client(_) => CLIENT_ALPN,
+    }
+}
 
 pub(super) struct Tls {
+    pub(super) trust: Arc<Trust>,
     pub(super) client: Arc<QuicClientConfig>,
     pub(super) server: Arc<QuicServerConfig>,
 }
@@ -32,9 +43,9 @@ impl std::fmt::Debug for Tls {
 impl Tls {
     pub(super) fn new(credentials: &Credentials, time: Option<UnixTime>) -> Result<Self, String> {
         let provider = provider();
-        let verifier =
-            Arc::new(MemberVerifier::new(credentials.cluster().clone(), credentials.authority().clone(), &provider)?);
-        let certificate = Arc::new(OwnCertificate(Arc::clone(credentials.certified_key())));
+        let trust = Arc::new(Trust::new(credentials)?);
+        let verifier = Arc::new(MemberVerifier::new(Arc::clone(&trust), &provider));
+        let certificate = Arc::new(OwnCertificate(Arc::clone(&trust)));
         let time: Arc<dyn TimeProvider> = match time {
             Some(time) => Arc::new(InjectedTime(time)),
             None => Arc::new(DefaultTimeProvider),
@@ -46,7 +57,7 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
             .with_client_cert_resolver(Arc::clone(&certificate) as _);
-        client.alpn_protocols = vec![MEMBER_ALPN.to_vec()];
+        client.alpn_protocols = vec![door_of(&credentials.identity().role).to_vec()];
         client.resumption = Resumption::disabled();
         client.enable_sni = false;
 
@@ -55,34 +66,15 @@ impl Tls {
             .map_err(|e| e.to_string())?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(certificate);
-        server.alpn_protocols = vec![MEMBER_ALPN.to_vec()];
+        server.alpn_protocols = vec![MEMBER_ALPN.to_vec(), CLIENT_ALPN.to_vec()];
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
 
         Ok(Self {
+            trust,
             client: Arc::new(QuicClientConfig::try_from(client).map_err(|e| e.to_string())?),
             server: Arc::new(QuicServerConfig::try_from(server).map_err(|e| e.to_string())?),
         })
-    }
-}
-
-/// Shows the one certificate this node has, on either side.
-#[derive(Debug)]
-struct OwnCertificate(Arc<CertifiedKey>);
-
-impl ResolvesClientCert for OwnCertificate {
-    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0))
-    }
-
-    fn has_certs(&self) -> bool {
-        true
-    }
-}
-
-impl ResolvesServerCert for OwnCertificate {
-    fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Links over real QUIC on loopback: what holds between two pools, and what a stranger can and cannot do.
 
+mod clients;
 mod limits;
 mod links;
 mod node;
+mod peers;
 mod strangers;

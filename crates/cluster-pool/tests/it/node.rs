@@ -55,6 +55,7 @@ pub(crate) struct Node {
 pub(crate) fn hello(credentials: &Credentials, life: u32, addr: SocketAddr) -> Hello {
     Hello {
         node: credentials.name().clone(),
+        client: matches!(credentials.identity().role, cluster_pool::Role::Client(_)),
         cluster: credentials.cluster().clone(),
         life: Life::new(u64::from(life), life),
         incarnation: Incarnation::from_unix_ms(u64::from(life)),
@@ -73,10 +74,21 @@ impl Node {
     }
 
     fn start_with(credentials: &Credentials, life: u32, addr: SocketAddr, config: PoolConfig) -> Self {
-        let transport = QuicTransport::bind(addr, QuicConfig::default(), credentials).unwrap();
+        let serving = Serving { streams: Arc::new(Echo), ..Serving::default() };
+        Self::serving(credentials, life, addr, config, serving, QuicConfig::default())
+    }
+
+    pub(crate) fn serving(
+        credentials: &Credentials,
+        life: u32,
+        addr: SocketAddr,
+        config: PoolConfig,
+        serving: Serving,
+        quic: QuicConfig,
+    ) -> Self {
+        let transport = QuicTransport::bind(addr, quic, credentials).unwrap();
         let addr = transport.local_addr();
         let hello = hello(credentials, life, addr);
-        let serving = Serving { streams: Arc::new(Echo), ..Serving::default() };
         let (pool, events) = ConnectionPool::start(Arc::new(transport), hello, config, serving);
         Self { pool, events, name: credentials.name().clone(), addr }
     }

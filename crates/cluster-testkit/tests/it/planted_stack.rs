@@ -45,6 +45,11 @@ fn every_mistake_in_the_pool_is_found_within_three_seeds() {
         let check = match bug {
             PoolBug::KeepLoser | PoolBug::EndHitsSuccessor => "one live link a pair",
             PoolBug::DropLoserStreams => "nothing is left",
+            // Of what users do with links: looked for in `links`.
+            PoolBug::CallerTakesDialWithHim
+            | PoolBug::PermitLeak
+            | PoolBug::ReorderAfterReconnect
+            | PoolBug::CancelLooksComplete => continue,
         };
         assert_eq!(finds(check, move |config| config.pool.bug = Some(bug)), Ok(()), "{bug:?}");
     }

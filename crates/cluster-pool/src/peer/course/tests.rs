@@ -1,0 +1,160 @@
+//! The course by hand, and in any order of things.
+
+use super::*;
+use proptest::prelude::*;
+
+fn at(ms: u64) -> Instant {
+    Instant::after_origin(Duration::from_millis(ms))
+}
+
+fn course() -> Course {
+    Course::new(&PeerConfig::default())
+}
+
+const FIRST: Life = Life::from_raw(1 << 20);
+const SECOND: Life = Life::from_raw(2 << 20);
+
+/// Fails attempts, each at the moment it may be made, until the course says something else than to wait for the back-off.
+fn fail(course: &mut Course, mut now: Instant, times: usize) -> Instant {
+    for _ in 0..times {
+        while let Next::Wait(until) = course.next(now, true) {
+            now = until;
+        }
+        assert_eq!(course.state(), PeerState::Connecting);
+        course.handle_failed(now, "no answer".into());
+    }
+    now
+}
+
+#[test]
+fn nothing_is_dialled_until_something_is_wanted() {
+    let mut course = course();
+    assert_eq!((course.next(at(0), false), course.state()), (Next::Rest, PeerState::Idle));
+    assert_eq!((course.next(at(1), true), course.state()), (Next::Dial, PeerState::Connecting));
+    course.handle_connected(at(2), FIRST);
+    assert_eq!((course.state(), course.life()), (PeerState::Connected, Some(FIRST)));
+    assert_eq!(course.take_events(), [PeerEvent::Connected { life: FIRST }]);
+}
+
+#[test]
+fn five_failures_open_the_breaker_and_a_sign_of_life_closes_it() {
+    let mut course = course();
+    let now = fail(&mut course, at(0), 5);
+    let retry_in: Vec<Duration> = course
+        .take_events()
+        .into_iter()
+        .filter_map(|e| if let PeerEvent::ConnectFailed { retry_in, .. } = e { Some(retry_in) } else { None })
+        .collect();
+    // Equal jitter of 100, 200, 400, 800 ms, then the breaker's 30 s.
+    for (retry_in, nominal) in retry_in.iter().zip([100, 200, 400, 800]) {
+        let nominal = Duration::from_millis(nominal);
+        assert!((nominal / 2..=nominal).contains(retry_in), "{retry_in:?} for {nominal:?}");
+    }
+    assert_eq!(retry_in[4], Duration::from_secs(30));
+    assert_eq!(course.breaker(), BreakerState::Open);
+    let until = now + Duration::from_secs(30);
+    let mut asked = now + Duration::from_secs(10);
+    while let Next::Wait(next) = course.next(asked, true) {
+        asked = next;
+        if next == until {
+            break;
+        }
+    }
+    assert_eq!((asked, course.state()), (until, PeerState::BreakerOpen));
+    course.handle_alive();
+    assert_eq!(course.breaker(), BreakerState::Closed);
+    assert_eq!(course.next(asked, true), Next::Dial);
+}
+
+#[test]
+fn one_that_accepts_and_closes_is_not_dialled_in_a_loop() {
+    let mut course = course();
+    let mut now = at(0);
+    let mut waited = Vec::new();
+    for _ in 0..4 {
+        if let Next::Wait(until) = course.next(now, true) {
+            waited.push(until.since(now));
+            now = until;
+            assert_eq!(course.next(now, true), Next::Dial);
+        }
+        course.handle_connected(now, FIRST);
+        course.handle_disconnected(now, "closed by the peer".into(), false);
+    }
+    assert!(waited.len() == 3 && waited.windows(2).all(|w| w[0] < w[1]), "{waited:?}");
+    // An answer proves the link: the next one starts over.
+    while let Next::Wait(until) = course.next(now, true) {
+        now = until;
+    }
+    course.handle_connected(now, FIRST);
+    course.handle_proof();
+    course.handle_disconnected(now, "closed by the peer".into(), false);
+    assert_eq!((course.failures(), course.next(now, true)), (0, Next::Dial));
+}
+
+#[test]
+fn another_life_is_told_once() {
+    let mut course = course();
+    for (life, told) in [(FIRST, None), (FIRST, None), (SECOND, Some((FIRST, SECOND))), (SECOND, None)] {
+        course.next(at(0), true);
+        course.handle_connected(at(0), life);
+        course.handle_proof();
+        course.handle_disconnected(at(0), "gone".into(), true);
+        let restarted = course.take_events().into_iter().find_map(|e| match e {
+            PeerEvent::Restarted { from, to } => Some((from, to)),
+            _ => None,
+        });
+        assert_eq!(restarted, told);
+    }
+}
+
+#[test]
+fn what_comes_after_closing_changes_nothing() {
+    let mut course = course();
+    course.next(at(0), true);
+    course.handle_close();
+    course.handle_connected(at(1), FIRST);
+    course.handle_failed(at(1), "late".into());
+    course.handle_disconnected(at(1), "late".into(), false);
+    assert_eq!((course.next(at(2), true), course.state()), (Next::Stop, PeerState::Closed));
+    assert!(course.take_events().is_empty());
+}
+
+proptest! {
+    /// In any order of things: a dial is begun only where none is under way and no link is there, never before its time, and
+    /// every link that is told to be up is told to be over before the next.
+    #[test]
+    fn never_connecting_and_connected(steps in prop::collection::vec((0u8..7, 0u64..5_000), 1..100)) {
+        let mut course = course();
+        let (mut now, mut up) = (at(0), false);
+        for (step, after) in steps {
+            now += Duration::from_millis(after);
+            let before = course.state();
+            match step {
+                0 | 1 => match course.next(now, true) {
+                    Next::Dial => prop_assert!(!matches!(before, PeerState::Closed)),
+                    Next::Wait(until) => prop_assert!(until > now),
+                    Next::Rest => prop_assert!(false, "it is wanted"),
+                    Next::Stop => prop_assert_eq!(before, PeerState::Closed),
+                },
+                2 if before == PeerState::Connecting => course.handle_connected(now, FIRST),
+                3 => course.handle_failed(now, "no".into()),
+                4 => course.handle_disconnected(now, "over".into(), false),
+                5 => course.handle_alive(),
+                6 if after > 4_900 => course.handle_close(),
+                _ => {}
+            }
+            // The driver asks for the next step only when there is no link.
+            if course.state() == PeerState::Connected {
+                course.handle_proof();
+                course.handle_disconnected(now, "over".into(), true);
+            }
+            for event in course.take_events() {
+                match event {
+                    PeerEvent::Connected { .. } => { prop_assert!(!up); up = true; }
+                    PeerEvent::Disconnected { .. } => { prop_assert!(up); up = false; }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! One request and its reply, on a stream of their own.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster_types::{Life, NodeId};
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant as Moment;
+
+use super::config::MESSAGE_LEN_MAX;
+use super::error::PeerError;
+use super::message::Channel;
+use super::wire;
+use crate::frame::{FrameBuffer, FrameError};
+use crate::link::{Link, LinkStream};
+use crate::transport::{CloseCode, stream_code};
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Which life of the peer answered.
+    pub life: Life,
+    /// What it says.
+    pub body: Bytes,
+}
+
+/// Asks on a link. Dropped half way, both halves of the stream are reset: the other side stops.
+pub(crate) async fn exchange(
+    link: &Link,
+    channel: Channel,
+    body: &[u8],
+    deadline: Moment,
+    patience: Duration,
+) -> Result<Reply, PeerError> {
+    let mut stream = open(link, deadline, patience).await?;
+    let left = deadline.saturating_duration_since(Moment::now());
+    let deadline_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
+    let frame = wire::request(channel, deadline_ms, body);
+    let asked = async {
+        stream.send.write_all(&frame).await.map_err(|e| unwritten(link, &e))?;
+        stream.send.finish();
+        let mut reader = FrameBuffer::default();
+        // A refusal's words are far shorter.
+        reader.next(&mut *stream.recv, MESSAGE_LEN_MAX).await.map_err(|e| unread(link.node(), e, patience))
+    };
+    match tokio::time::timeout_at(deadline, asked).await {
+        Ok(answer) => {
+            let life = link.life();
+            answered(link.node(), answer?).map(|body| Reply { life, body })
+        }
+        Err(_elapsed) => {
+            stream.send.reset(CloseCode::DEADLINE);
+            stream.recv.stop(CloseCode::DEADLINE);
+            Err(PeerError::Timeout { node: link.node().clone(), patience })
+        }
+    }
+}
+
+/// Opens a stream to the handler of a channel.
+pub(crate) async fn open_stream(
+    link: &Link,
+    channel: Channel,
+    deadline: Moment,
+    patience: Duration,
+) -> Result<LinkStream, PeerError> {
+    let mut stream = open(link, deadline, patience).await?;
+    let header = wire::stream(channel);
+    let written = tokio::time::timeout_at(deadline, stream.send.write_all(&header)).await;
+    match written {
+        Ok(written) => written.map_err(|e| unwritten(link, &e)).map(|()| stream),
+        Err(_elapsed) => Err(PeerError::Timeout { node: link.node().clone(), patience }),
+    }
+}
+
+async fn open(link: &Link, deadline: Moment, patience: Duration) -> Result<LinkStream, PeerError> {
+    let node = || link.node().clone();
+    match tokio::time::timeout_at(deadline, link.open_bi()).await {
+        Ok(opened) => opened.map_err(|e| PeerError::Unwritten { node: node(), reason: e.to_string() }),
+        Err(_elapsed) => {
+            let last = "the peer granted no stream: it has as many under way as it allows".to_owned();
+            Err(PeerError::NotConnected { node: node(), patience, last })
+        }
+    }
+}
+
+/// The frame is not whole over there, and so nobody looks at it.
+fn unwritten(link: &Link, error: &std::io::Error) -> PeerError {
+    let node = link.node().clone();
+    match stream_code(error) {
+        // It stopped reading without having read all.
+        Some(code) => PeerError::Refused { node, code, words: "it did not read the request".into() },
+        None => PeerError::Unwritten { node, reason: error.to_string() },
+    }
+}
+
+fn unread(node: &NodeId, error: FrameError, patience: Duration) -> PeerError {
+    let node = node.clone();
+    match error {
+        FrameError::Io(error) => match stream_code(&error) {
+            // Given before anybody looks at a request: nobody serves it, or nobody has time for it.
+            Some(code @ (CloseCode::UNSUPPORTED | CloseCode::DRAINING)) => {
+                PeerError::Refused { node, code, words: "nobody there serves it".into() }
+            }
+            // It was told the deadline, and its clock was a little faster.
+            Some(CloseCode::DEADLINE) => PeerError::Timeout { node, patience },
+            Some(code) => PeerError::HandlerFailed { node, words: code.to_string() },
+            None => PeerError::LinkLost { node, source: FrameError::Io(error) },
+        },
+        malformed => PeerError::Malformed { node, source: malformed },
+    }
+}
+
+fn answered(node: &NodeId, answer: Option<(u16, Bytes)>) -> Result<Bytes, PeerError> {
+    let node = || node.clone();
+    match answer {
+        Some((wire::KIND_REPLY, body)) => Ok(body),
+        Some((wire::KIND_REFUSAL, body)) => {
+            let refusal = wire::read_refusal(body);
+            let (code, words) = refusal.map_err(|source| PeerError::Malformed { node: node(), source })?;
+            if code == CloseCode::FAILED {
+                return Err(PeerError::HandlerFailed { node: node(), words });
+            }
+            Err(PeerError::Refused { node: node(), code, words })
+        }
+        Some((found, _)) => {
+            let source = FrameError::Unexpected { found, wanted: "a reply" };
+            Err(PeerError::Malformed { node: node(), source })
+        }
+        None => {
+            let source = FrameError::Io(std::io::ErrorKind::UnexpectedEof.into());
+            Err(PeerError::Malformed { node: node(), source })
+        }
+    }
+}
