@@ -22,7 +22,7 @@ use crate::engine::{DialFailure, Engine, Output};
 use crate::host::WallClock;
 use crate::join::{JoinReport, Seed};
 use crate::planted::Bug;
-use crate::resolver::Resolver;
+use cluster_pool::Resolver;
 
 /// Commands the handle may be ahead. They are rare and short; more wait in the caller.
 pub(crate) const COMMANDS_MAX: usize = 64;

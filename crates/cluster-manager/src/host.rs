@@ -4,10 +4,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cluster_pool::{RuntimeSpawner, Spawner, Transport};
+use cluster_pool::{Resolver, RuntimeSpawner, Spawner, SystemResolver, Transport};
 
 use crate::clock::SystemWallClock;
-use crate::resolver::{Resolver, SystemResolver};
 
 /// Says what day it is. Nothing is decided by differences of it: those are taken on the monotonic clock.
 #[cfg_attr(feature = "mock", mockall::automock)]

@@ -13,18 +13,17 @@ mod link_plan;
 mod name_guard;
 #[cfg_attr(not(feature = "planted"), doc(hidden))]
 pub mod planted;
-pub mod resolver;
 pub mod shutdown;
 mod start;
 pub mod state_file;
 
 pub use cluster::{Cluster, ClusterBuilder, MemberInfo};
+pub use cluster_pool::{Resolver, SystemResolver};
 pub use config::{ClusterConfig, Profile};
 pub use engine::Engine;
 pub use error::{JoinError, StartError};
 pub use host::{Host, WallClock};
 pub use join::{JoinReport, Seed as JoinSeed, SeedError, SeedOutcome};
-pub use resolver::{Resolver, SystemResolver};
 pub use shutdown::{Phase, PhaseReport, ShutdownReport};
 pub use state_file::StateFile;
 

@@ -1,6 +1,7 @@
 //! Links between the nodes of a cluster.
 #![doc = include_str!("../README.md")]
 
+pub mod client;
 pub mod frame;
 pub mod hello;
 pub mod identity;
@@ -10,10 +11,12 @@ pub mod peer;
 pub mod planted;
 pub mod pool;
 pub mod quic;
+pub mod resolver;
 pub mod router;
 pub mod spawn;
 pub mod transport;
 
+pub use client::{ClientError, ConnectionConfig, ConnectionManager, ManagedConnection, Policy, Retry};
 pub use hello::{Admission, AdmitAll, Hello, HelloError, Refusal};
 pub use identity::{
     Authority, Credentials, Fingerprint, Identity, IdentityError, NodeSecret, Pki, PkiError, Revocations, Role,
@@ -28,6 +31,7 @@ pub use pool::{
     PoolEvent, PoolStats, Serving, StreamHandler, WeakPool,
 };
 pub use quic::{BindError, QuicConfig, QuicTransport};
+pub use resolver::{Resolver, SystemResolver};
 pub use router::{MessageHandler, RequestHandler, Router, Turned, message_fn, request_fn};
 pub use spawn::{RuntimeSpawner, Spawner, Task};
 pub use transport::{

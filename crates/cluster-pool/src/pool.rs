@@ -383,7 +383,7 @@ impl ConnectionPool {
     /// What the data connections did, by peer and in all.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
-        self.0.counters.with(&self.0.data.all())
+        PoolStats { places: self.0.limits.taken(), ..self.0.counters.with(&self.0.data.all()) }
     }
 
     /// Dials a control link; the outcome comes as [`PoolEvent::Dialled`].

@@ -2,8 +2,11 @@
 #![doc = include_str!("../README.md")]
 
 pub mod assertions;
+pub mod conformance;
 pub mod engine_world;
+pub mod links;
 pub mod measure;
+pub mod memory;
 #[cfg(feature = "mocks")]
 pub mod mocks;
 pub mod net;
@@ -20,6 +23,8 @@ pub mod trace;
 pub use inventory as __inventory;
 
 pub use engine_world::{EngineWorld, Reported, WorldConfig};
+pub use links::{TestCluster, TestNode, TestServer, Wire};
+pub use memory::{MemoryNet, MemoryTransport};
 pub use net::LinkModel;
 pub use scenario::{Act, Level, Scenario};
 pub use simulation::{SimNode, Simulation};

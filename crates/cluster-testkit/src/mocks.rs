@@ -18,12 +18,12 @@ pub use cluster_failure::detector::{MockDeathWatch, MockFailureDetector};
 pub use cluster_gossip::plan::MockProbePlan;
 /// Says what day it is.
 pub use cluster_manager::host::MockWallClock;
-/// Finds where a name is.
-pub use cluster_manager::resolver::MockResolver;
 /// Decides who gets in.
 pub use cluster_pool::hello::MockAdmission;
 /// Serves the streams of peers.
 pub use cluster_pool::pool::MockStreamHandler;
+/// Finds where a name is.
+pub use cluster_pool::resolver::MockResolver;
 /// Runs tasks.
 pub use cluster_pool::spawn::MockSpawner;
 /// Reach peers and be reached.

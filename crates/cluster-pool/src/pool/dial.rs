@@ -7,7 +7,7 @@ use super::Shared;
 use super::error::DialError;
 use super::event::{DialTarget, PoolEvent};
 use super::lease::Lease;
-use super::limits::{Holder, Permit};
+use super::limits::Permit;
 use super::serve::{self, code_of_loser};
 use super::slots::{Dial, Installed};
 use super::stats::Happened;
@@ -32,9 +32,6 @@ pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarge
     if let (LinkClass::Data, Some(node)) = (class, &target.node) {
         shared.counters.note(node, Happened::Dialled);
         if outcome.is_err() {
-            if shared.config.has(Bug::PermitLeak) {
-                std::mem::forget(shared.limits.reserve(Holder::Node(node.clone())));
-            }
             shared.counters.note(node, Happened::Failed);
         }
     }
@@ -43,7 +40,8 @@ pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarge
         Err(error) => Err(error),
     };
     if let (Some(waiting), Some(node)) = (waiting, &target.node) {
-        shared.slots(class).end_dial(node, &waiting.0);
+        let leaks = outcome.is_err() && shared.config.has(Bug::PermitLeak);
+        shared.slots(class).end_dial(node, &waiting.0, leaks);
         waiting.0.resolve(outcome.map(Lease::new));
     } else {
         // The owner is gone only at the very end, when nobody wants to know.

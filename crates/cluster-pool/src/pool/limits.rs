@@ -122,7 +122,7 @@ impl Limits {
         Ok(Permit { limits: self.clone(), holder })
     }
 
-    #[cfg(test)]
+    /// Places that are taken.
     pub(super) fn taken(&self) -> usize {
         self.0.counts().total
     }

@@ -249,12 +249,15 @@ impl Slots {
         }
     }
 
-    /// Takes the dial out of its slot, so that the next caller begins a new one.
-    pub(super) fn end_dial(&self, node: &NodeId, dial: &Arc<Dial>) {
+    /// Takes the dial out of its slot, so that the next caller begins a new one. `leaks` is a planted mistake.
+    pub(super) fn end_dial(&self, node: &NodeId, dial: &Arc<Dial>, leaks: bool) {
         if let Some(mut slot) = self.slots.get_mut(node)
             && slot.dial.as_ref().is_some_and(|d| Arc::ptr_eq(d, dial))
         {
             slot.dial = None;
+            if leaks {
+                std::mem::forget(slot.permit.take());
+            }
         }
         self.slots.remove_if(node, |_, slot| slot.is_empty());
     }

@@ -41,6 +41,8 @@ pub struct PeerStats {
 pub struct PoolStats {
     /// Sums over all peers; its round-trip time is that of nobody.
     pub total: PeerStats,
+    /// Places taken, by connections and by dials: no more than [`PoolConfig::max_total`](super::PoolConfig).
+    pub places: usize,
     /// By peer, up to 4,096 of them.
     pub peers: BTreeMap<NodeId, PeerStats>,
 }

@@ -42,7 +42,7 @@ struct Inner {
 pub(crate) struct Gate(Arc<Inner>);
 
 impl Gate {
-    pub(super) fn new(runtime: Handle, whose: String, troubles: Troubles) -> Self {
+    pub(crate) fn new(runtime: Handle, whose: String, troubles: Troubles) -> Self {
         Self(Arc::new(Inner {
             runtime,
             mode: AtomicU8::new(RUNNING),
@@ -55,12 +55,12 @@ impl Gate {
     }
 
     /// Nothing behind it runs until [`resume`](Self::resume).
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         // The dead stay dead.
         let _ = self.0.mode.compare_exchange(RUNNING, STOPPED, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    pub(super) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         if self.0.mode.compare_exchange(STOPPED, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             let parked = std::mem::take(&mut *self.0.parked.lock().unwrap_or_else(PoisonError::into_inner));
             sometimes!(!parked.is_empty(), "a stopped process has been woken meanwhile");
@@ -69,14 +69,14 @@ impl Gate {
     }
 
     /// Ends everything behind it; what it held is dropped when the runtime next turns.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.0.mode.store(DEAD, Ordering::Release);
         let tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.iter().for_each(AbortHandle::abort);
     }
 
     /// How many tasks have not ended.
-    pub(super) fn live(&self) -> usize {
+    pub(crate) fn live(&self) -> usize {
         self.0.live.load(Ordering::Acquire)
     }
 }

@@ -8,3 +8,5 @@ mod regressions;
 mod runner;
 mod simulation;
 mod stack;
+mod storm;
+mod transports;

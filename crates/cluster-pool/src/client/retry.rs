@@ -1,0 +1,24 @@
+//! What may be done again.
+
+use crate::peer::{Fate, PeerError};
+
+/// What is done again when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// What certainly did not happen over there.
+    WhenUnsent,
+    /// Everything: to do it twice is as good as once.
+    Always,
+}
+
+/// An error that knows whether anything happened over there.
+pub trait MaybeUnsent {
+    /// Whether certainly nothing did.
+    fn is_unsent(&self) -> bool;
+}
+
+impl MaybeUnsent for PeerError {
+    fn is_unsent(&self) -> bool {
+        self.fate() == Fate::NotSent
+    }
+}
