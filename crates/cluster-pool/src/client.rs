@@ -58,6 +58,8 @@ struct Inner {
     seed: Seed,
     /// Numbers draws, so that two callers never draw the same.
     draws: AtomicU64,
+    /// Numbers what is tried again, for delays of its own.
+    operations: AtomicU64,
 }
 
 /// Connections of a client. Cheap to clone; clones share everything.
@@ -132,6 +134,7 @@ impl ConnectionManager {
             looked_up: AsyncMutex::new(None),
             seed: seed.derive("choices", 0),
             draws: AtomicU64::new(0),
+            operations: AtomicU64::new(0),
             config,
         };
         let manager = Self(Arc::new(inner));
@@ -197,7 +200,7 @@ impl ConnectionManager {
         retry: Retry,
         mut operation: impl AsyncFnMut(&ManagedConnection) -> Result<T, E>,
     ) -> Result<T, RetryError<E>> {
-        let entity = self.0.draws.fetch_add(1, Ordering::Relaxed);
+        let entity = self.0.operations.fetch_add(1, Ordering::Relaxed);
         let mut delays = self.0.config.delays(self.0.seed.derive("retries", entity));
         let mut attempts = 0;
         loop {

@@ -32,6 +32,9 @@ pub(crate) async fn exchange(
     deadline: Moment,
     patience: Duration,
 ) -> Result<Reply, PeerError> {
+    if body.len() > MESSAGE_LEN_MAX {
+        return Err(PeerError::TooLong { node: link.node().clone(), len: body.len(), max: MESSAGE_LEN_MAX });
+    }
     let mut stream = open(link, deadline, patience).await?;
     let left = deadline.saturating_duration_since(Moment::now());
     let deadline_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);

@@ -1,5 +1,6 @@
 //! Whole clusters in simulated worlds.
 
+mod clients;
 mod engine;
 mod levels;
 mod planted;
