@@ -3,6 +3,7 @@
 mod clients;
 mod engine;
 mod levels;
+mod ping_pong;
 mod planted;
 mod planted_stack;
 mod regressions;
