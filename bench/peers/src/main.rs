@@ -2,6 +2,7 @@
 
 mod contender;
 mod foca_world;
+mod links;
 mod ours;
 mod ping;
 
@@ -16,7 +17,7 @@ use foca_world::FocaWorld;
 use ours::Ours;
 
 #[derive(Debug, Parser)]
-#[command(about = "Membership protocols side by side in virtual time")]
+#[command(about = "Other people's crates beside ours")]
 struct Cli {
     #[command(subcommand)]
     what: What,
@@ -32,6 +33,11 @@ enum What {
     },
     /// Detection and cost by size and loss.
     Crash,
+    /// Links: a connection from a pool, a request, memory, latency; beside bb8, deadpool, bare quinn and tonic.
+    Links {
+        /// One part only: pool, request, thread, latency, memory or lock.
+        part: Option<String>,
+    },
     /// Simulated networks: the same UDP pings in turmoil and in ours.
     Ping,
 }
@@ -57,6 +63,7 @@ fn main() {
     match Cli::parse().what {
         What::Blocked { process } => print_blocked(if process { Block::Process } else { Block::Io }),
         What::Crash => print_crash(),
+        What::Links { part } => links::compare(part.as_deref()),
         What::Ping => ping::compare(),
     }
 }

@@ -92,6 +92,23 @@ pub async fn read_frame<R: AsyncRead + Unpin + ?Sized>(from: &mut R, max: usize)
     Ok(Frame { kind, body })
 }
 
+/// Most streams carry one small frame.
+const FIRST_READ: usize = 512;
+const FURTHER_READS: usize = 4 * 1024;
+
+/// Looks whether a stream has ended, without waiting for it: a half that is dropped before its end is known tells the peer to stop,
+/// which costs a packet.
+pub(crate) async fn note_end<R: AsyncRead + Unpin + ?Sized>(from: &mut R) {
+    let mut nothing = [0; 1];
+    std::future::poll_fn(|cx| {
+        let mut buf = tokio::io::ReadBuf::new(&mut nothing);
+        // Whatever comes here instead of the end is dropped with the stream.
+        let _ = std::pin::Pin::new(&mut *from).poll_read(cx, &mut buf);
+        Poll::Ready(())
+    })
+    .await;
+}
+
 /// Reads frame after frame off a stream, and keeps what it has read of the next one: it may be cancelled at any time.
 #[derive(Debug, Default)]
 pub(crate) struct FrameBuffer(BytesMut);
@@ -122,8 +139,8 @@ impl FrameBuffer {
         cx: &mut Context<'_>,
         from: &mut R,
     ) -> Poll<io::Result<bool>> {
-        // Room for a few small frames; a large one makes it grow as it arrives.
-        self.0.reserve(4 * 1024);
+        // Room for a small frame; a large one makes it grow as it arrives.
+        self.0.reserve(if self.0.capacity() == 0 { FIRST_READ } else { FURTHER_READS });
         let read = std::task::ready!(pin!(from.read_buf(&mut self.0)).poll(cx))?;
         Poll::Ready(Ok(read > 0))
     }

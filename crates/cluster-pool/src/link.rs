@@ -4,7 +4,7 @@ mod watched;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,8 +39,10 @@ struct Inner {
     idle: Notify,
     /// Users who hold it.
     leases: AtomicUsize,
-    /// When the last lease or stream was begun or ended. Held for a copy.
+    /// When it was last in use, unless it is. Held for a copy.
     last_used: Mutex<Moment>,
+    /// Calls that were given it because it was there, since somebody last took the number.
+    reuses: AtomicU64,
     /// The place of a private link: given back the moment it is over. The others' is their slot's.
     place: Mutex<Option<Permit>>,
     /// Cancelled when it takes nothing new any more.
@@ -82,6 +84,7 @@ impl Link {
             idle,
             leases,
             last_used,
+            reuses: AtomicU64::new(0),
             place,
             winding_down,
             bug,
@@ -218,15 +221,32 @@ impl Link {
         *self.0.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
     }
 
-    /// A lease begins or ends; says whether it was the last one.
-    pub(crate) fn note_leased(&self, begins: bool) -> bool {
-        self.touch();
-        if begins {
-            self.0.leases.fetch_add(1, Ordering::AcqRel);
-            false
-        } else {
-            self.0.leases.fetch_sub(1, Ordering::AcqRel) == 1
+    /// A lease begins.
+    pub(crate) fn note_leased(&self) {
+        self.0.leases.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A lease ends; says whether it was the last one. (Noted first: once the count is down, somebody may look.)
+    pub(crate) fn note_returned(&self) -> bool {
+        if self.0.leases.load(Ordering::Acquire) == 1 && self.active_streams() == 0 {
+            self.touch();
         }
+        self.0.leases.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Somebody got it because it was there.
+    pub(crate) fn note_reused(&self) {
+        self.0.reuses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was, to be counted elsewhere from now on.
+    pub(crate) fn take_reuses(&self) -> u64 {
+        self.0.reuses.swap(0, Ordering::Relaxed)
+    }
+
+    /// How often that was.
+    pub(crate) fn reuses(&self) -> u64 {
+        self.0.reuses.load(Ordering::Relaxed)
     }
 
     pub(crate) fn connection(&self) -> &dyn Connection {
@@ -346,9 +366,12 @@ struct StreamGuard(Link);
 
 impl Drop for StreamGuard {
     fn drop(&mut self) {
-        self.0.touch();
-        if self.0.0.active.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.0.idle.notify_waiters();
+        let link = &self.0;
+        if link.active_streams() == 1 && link.0.leases.load(Ordering::Acquire) == 0 {
+            link.touch();
+        }
+        if link.0.active.fetch_sub(1, Ordering::AcqRel) == 1 {
+            link.0.idle.notify_waiters();
         }
     }
 }

@@ -246,10 +246,13 @@ impl ConnectionPool {
     /// # Cancel safety
     /// Safe: whoever else waits for the same dial still gets it.
     pub async fn get_or_create(&self, node: &NodeId, addr: SocketAddr) -> Result<Lease, PoolError> {
+        // What is there may be used in a pool that drains, too.
+        if let Some(lease) = self.0.data.lease(node) {
+            lease.note_reused();
+            return Ok(lease);
+        }
         if self.0.draining.load(Ordering::Acquire) {
-            // What is there may still be used.
-            let link = self.0.data.current(node).ok_or(PoolError::Closing)?;
-            return Ok(Lease::new(link));
+            return Err(PoolError::Closing);
         }
         let wanted = self.0.with_room(|| match self.0.data.lease_or_dial(node, &self.0.limits) {
             Wanted::Full(full) => Err(full),
@@ -258,7 +261,7 @@ impl ConnectionPool {
         let planted = self.has(crate::planted::Bug::CallerTakesDialWithHim);
         let dial = match wanted? {
             Wanted::There(lease) => {
-                self.0.counters.note(node, Happened::Reused);
+                lease.note_reused();
                 return Ok(lease);
             }
             Wanted::Dial(dial, false) => dial,
@@ -293,7 +296,7 @@ impl ConnectionPool {
         let wanted = self.0.with_room(|| self.0.addresses.lease_or_dial(addr, &self.0.data, &self.0.limits))?;
         let dial = match wanted {
             WantedAt::There(lease) => {
-                self.0.counters.note(lease.node(), Happened::Reused);
+                lease.note_reused();
                 return Ok(lease);
             }
             WantedAt::Dial(dial, None) => dial,

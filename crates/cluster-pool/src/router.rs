@@ -27,7 +27,7 @@ pub use handlers::{Handled, MessageHandler, RequestHandler, Turned, message_fn, 
 #[cfg(feature = "mock")]
 pub use handlers::{MockMessageHandler, MockRequestHandler};
 
-use crate::frame::{FrameBuffer, frame_of};
+use crate::frame::{FrameBuffer, frame_of, note_end};
 use crate::link::{Link, LinkStream};
 use crate::peer::{Channel, Inbox, MESSAGE_LEN_MAX, wire};
 use crate::pool::StreamHandler;
@@ -230,13 +230,15 @@ impl Router {
             let _turn = requests.turns.acquire().await;
             guarded::guarded(requests.handler.handle_request(link, channel, body)).await
         };
+        note_end(&mut *stream.recv).await;
         let handled = tokio::select! {
             biased;
+            // First: what is answered at once need not watch for anything.
+            handled = tokio::time::timeout(patience, work) => handled,
             _gone = std::future::poll_fn(|cx| stream.send.poll_stopped(cx)) => {
                 add(&counters.cancelled);
                 return;
             }
-            handled = tokio::time::timeout(patience, work) => handled,
         };
         let answer = match handled {
             Ok(Ok(Ok(reply))) if reply.len() > MESSAGE_LEN_MAX => {

@@ -32,7 +32,14 @@ impl Peer {
     ) -> Result<Reply, PeerError> {
         let (shared, body, began) = (self.shared(), body.into(), Moment::now());
         let (len, max) = (body.len(), shared.config.message_len_max);
-        shared.state().metrics.requests += 1;
+        let closed = {
+            let mut state = shared.state();
+            state.metrics.requests += 1;
+            state.course.state() == PeerState::Closed
+        };
+        if closed {
+            return Err(PeerError::Closed { node: shared.node.clone() });
+        }
         if len > max {
             return Err(PeerError::TooLong { node: shared.node.clone(), len, max });
         }
@@ -46,7 +53,10 @@ impl Peer {
                 turn.map_err(|_closed| busy())?
             }
         };
-        let lease = self.link_by(deadline, patience).await?;
+        let lease = match shared.pool.lease(&shared.node).filter(|lease| !lease.is_winding_down()) {
+            Some(lease) => lease,
+            None => self.link_by(deadline, patience).await?,
+        };
         let reply = exchange::exchange(&lease, channel, &body, deadline, patience).await?;
         let mut state = shared.state();
         state.course.handle_proof();

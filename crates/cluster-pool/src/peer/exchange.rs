@@ -11,9 +11,9 @@ use super::config::MESSAGE_LEN_MAX;
 use super::error::PeerError;
 use super::message::Channel;
 use super::wire;
-use crate::frame::{FrameBuffer, FrameError};
+use crate::frame::{FrameBuffer, FrameError, note_end};
 use crate::link::{Link, LinkStream};
-use crate::transport::{CloseCode, stream_code};
+use crate::transport::{CloseCode, ConnectionError, stream_code};
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,27 +35,34 @@ pub(crate) async fn exchange(
     if body.len() > MESSAGE_LEN_MAX {
         return Err(PeerError::TooLong { node: link.node().clone(), len: body.len(), max: MESSAGE_LEN_MAX });
     }
-    let mut stream = open(link, deadline, patience).await?;
     let left = deadline.saturating_duration_since(Moment::now());
     let deadline_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
     let frame = wire::request(channel, deadline_ms, body);
+    let mut opened = None;
     let asked = async {
+        let stream = link.open_bi().await.map_err(|e| unopened(link, &e))?;
+        let stream = opened.insert(stream);
         stream.send.write_all(&frame).await.map_err(|e| unwritten(link, &e))?;
         stream.send.finish();
         let mut reader = FrameBuffer::default();
         // A refusal's words are far shorter.
-        reader.next(&mut *stream.recv, MESSAGE_LEN_MAX).await.map_err(|e| unread(link.node(), e, patience))
+        let answer = reader.next(&mut *stream.recv, MESSAGE_LEN_MAX).await;
+        note_end(&mut *stream.recv).await;
+        answer.map_err(|e| unread(link.node(), e, patience))
     };
     match tokio::time::timeout_at(deadline, asked).await {
         Ok(answer) => {
             let life = link.life();
             answered(link.node(), answer?).map(|body| Reply { life, body })
         }
-        Err(_elapsed) => {
-            stream.send.reset(CloseCode::DEADLINE);
-            stream.recv.stop(CloseCode::DEADLINE);
-            Err(PeerError::Timeout { node: link.node().clone(), patience })
-        }
+        Err(_elapsed) => match opened {
+            Some(mut stream) => {
+                stream.send.reset(CloseCode::DEADLINE);
+                stream.recv.stop(CloseCode::DEADLINE);
+                Err(PeerError::Timeout { node: link.node().clone(), patience })
+            }
+            None => Err(no_stream(link, patience)),
+        },
     }
 }
 
@@ -76,14 +83,19 @@ pub(crate) async fn open_stream(
 }
 
 async fn open(link: &Link, deadline: Moment, patience: Duration) -> Result<LinkStream, PeerError> {
-    let node = || link.node().clone();
     match tokio::time::timeout_at(deadline, link.open_bi()).await {
-        Ok(opened) => opened.map_err(|e| PeerError::Unwritten { node: node(), reason: e.to_string() }),
-        Err(_elapsed) => {
-            let last = "the peer granted no stream: it has as many under way as it allows".to_owned();
-            Err(PeerError::NotConnected { node: node(), patience, last })
-        }
+        Ok(opened) => opened.map_err(|e| unopened(link, &e)),
+        Err(_elapsed) => Err(no_stream(link, patience)),
     }
+}
+
+fn unopened(link: &Link, error: &ConnectionError) -> PeerError {
+    PeerError::Unwritten { node: link.node().clone(), reason: error.to_string() }
+}
+
+fn no_stream(link: &Link, patience: Duration) -> PeerError {
+    let last = "the peer granted no stream: it has as many under way as it allows".to_owned();
+    PeerError::NotConnected { node: link.node().clone(), patience, last }
 }
 
 /// The frame is not whole over there, and so nobody looks at it.

@@ -12,7 +12,7 @@ pub struct Lease(Link);
 
 impl Lease {
     pub(super) fn new(link: Link) -> Self {
-        link.note_leased(true);
+        link.note_leased();
         Self(link)
     }
 
@@ -39,7 +39,7 @@ impl Deref for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let last = self.0.note_leased(false);
+        let last = self.0.note_returned();
         // Nobody else can be given a connection of one user's own.
         if last && self.0.class() == LinkClass::Private {
             self.0.close(CloseCode::DONE);

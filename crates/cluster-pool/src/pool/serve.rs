@@ -203,49 +203,66 @@ pub(super) async fn retire(shared: Arc<Shared>, loser: Link, code: CloseCode) {
 
 /// Reads everything that comes on a link until it ends, then takes it out of the pool and says so.
 pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
-    let serving = Arc::new(Semaphore::new(shared.config.streams_served_max));
     let _open = shared.slots(link.class()).count_open();
-    let mut revoked = shared.revoked.subscribe();
-    revoked.mark_changed();
-    let mut stream_limit = DATA_STREAMS;
-    let ended = loop {
-        // A peer that uses most of what it was granted gets more: slots cost memory, so they are not granted up front.
-        if link.class() != LinkClass::Control
-            && stream_limit == DATA_STREAMS
-            && link.active_streams() * 4 >= 3 * DATA_STREAMS as usize
-        {
-            stream_limit = DATA_STREAMS_MAX;
-            link.connection().set_stream_limit(stream_limit);
+    // Each lives as long as the link: none is begun anew for each thing that comes.
+    let ended = tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => {
+            link.close(CloseCode::SHUTDOWN);
+            return;
         }
-        let step = tokio::select! {
-            biased;
-            () = shared.stop.cancelled() => {
-                link.close(CloseCode::SHUTDOWN);
-                return;
-            }
-            error = link.connection().closed() => Err(error),
-            datagram = link.connection().read_datagram() => datagram.map(|bytes| note_datagram(&shared, &link, bytes)),
-            Ok(()) = revoked.changed() => {
-                let is_revoked = revoked.borrow_and_update().covers(link.remote_identity(), link.remote_fingerprint());
-                if is_revoked {
-                    link.close(CloseCode::REVOKED);
-                }
-                Ok(())
-            }
-            stream = accept(&link, &serving) => stream.map(|(stream, permit)| {
-                shared.spawn(serve_stream(Arc::clone(&shared), link.clone(), stream, permit));
-            }),
-        };
-        if let Err(error) = step {
-            break link.note_dead(error);
-        }
+        error = link.connection().closed() => error,
+        error = read_datagrams(&shared, &link) => error,
+        never = heed_revocations(&shared, &link) => match never {},
+        error = accept_streams(&shared, &link) => error,
     };
+    let ended = link.note_dead(ended);
     let was_current = shared.slots(link.class()).remove(&link, shared.config.has(Bug::EndHitsSuccessor));
+    shared.counters.note_end(&link);
     tracing::debug!(?link, reason = %ended, "link ended");
     if was_current && link.class() == LinkClass::Control {
         let farewell = ended == ConnectionError::ClosedByPeer { code: CloseCode::SHUTDOWN };
         // An owner that is gone wants no news.
         let _ = shared.events.send(PoolEvent::LinkDown { link, reason: ended.to_string(), farewell }).await;
+    }
+}
+
+async fn read_datagrams(shared: &Shared, link: &Link) -> ConnectionError {
+    loop {
+        match link.connection().read_datagram().await {
+            Ok(bytes) => note_datagram(shared, link, bytes),
+            Err(error) => return error,
+        }
+    }
+}
+
+/// Closes the link when its peer is not accepted any more; whether it is, is looked at first of all.
+async fn heed_revocations(shared: &Shared, link: &Link) -> std::convert::Infallible {
+    let mut revoked = shared.revoked.subscribe();
+    loop {
+        if revoked.borrow_and_update().covers(link.remote_identity(), link.remote_fingerprint()) {
+            link.close(CloseCode::REVOKED);
+        }
+        if revoked.changed().await.is_err() {
+            // The pool is gone, and with it whoever could revoke.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn accept_streams(shared: &Arc<Shared>, link: &Link) -> ConnectionError {
+    let serving = Arc::new(Semaphore::new(shared.config.streams_served_max));
+    let mut is_raised = link.class() == LinkClass::Control;
+    loop {
+        match accept(link, &serving).await {
+            Ok((stream, permit)) => shared.spawn(serve_stream(Arc::clone(shared), link.clone(), stream, permit)),
+            Err(error) => return error,
+        }
+        // A peer that uses most of what it was granted gets more: slots cost memory, so they are not granted up front.
+        if !is_raised && link.active_streams() * 4 >= 3 * DATA_STREAMS as usize {
+            is_raised = true;
+            link.connection().set_stream_limit(DATA_STREAMS_MAX);
+        }
     }
 }
 

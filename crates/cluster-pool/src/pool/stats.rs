@@ -52,7 +52,6 @@ pub struct PoolStats {
 pub(super) enum Happened {
     Dialled,
     Failed,
-    Reused,
     Evicted,
 }
 
@@ -70,12 +69,21 @@ impl Counters {
         let count = |stats: &mut PeerStats| match happened {
             Happened::Dialled => stats.dials += 1,
             Happened::Failed => stats.failures += 1,
-            Happened::Reused => stats.reuses += 1,
             Happened::Evicted => stats.evictions += 1,
         };
         count(&mut stats.total);
         if stats.peers.len() < PEERS_MAX || stats.peers.contains_key(peer) {
             count(stats.peers.entry(peer.clone()).or_default());
+        }
+    }
+
+    /// A connection ends: what was counted on it is counted here.
+    pub(super) fn note_end(&self, link: &Link) {
+        let reuses = link.take_reuses();
+        let mut stats = self.lock();
+        stats.total.reuses += reuses;
+        if let Some(peer) = stats.peers.get_mut(link.node()) {
+            peer.reuses += reuses;
         }
     }
 
@@ -89,6 +97,7 @@ impl Counters {
             peer.rtt = Some(link.rtt());
             for stats in [&mut stats.total, peer] {
                 stats.connected += 1;
+                stats.reuses += link.reuses();
                 stats.idle += idle;
                 stats.bytes_sent += sent;
                 stats.bytes_received += received;

@@ -8,8 +8,8 @@ use std::task::Poll;
 /// Runs a handler; `Err` is what its panic said. Whatever the handler shares with others is its own to keep whole: a lock that it
 /// held is poisoned, as everywhere.
 pub(super) async fn guarded<T>(handler: impl Future<Output = T>) -> Result<T, String> {
-    let mut handler = Box::pin(handler);
-    std::future::poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+    let mut handler = std::pin::pin!(handler);
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
         Err(panic) => Poll::Ready(Err(words_of(&*panic))),
