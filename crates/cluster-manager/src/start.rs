@@ -121,6 +121,7 @@ pub(crate) fn assemble(
         life,
         incarnation: own.incarnation,
         addr,
+        dial: 0,
         draining: false,
     };
     let serving = Serving { admission: Arc::clone(&guard) as _, streams };

@@ -11,7 +11,7 @@ mod retry;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +34,9 @@ use crate::spawn::{RuntimeSpawner, Spawner};
 use crate::transport::Transport;
 use hosts::{Host, Hosts};
 
+/// How long a failed look for names is not repeated.
+const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
+
 /// What a client stands on.
 #[derive(Debug, Clone)]
 pub struct ClientHost {
@@ -53,7 +56,7 @@ struct Inner {
     config: ConnectionConfig,
     hosts: Hosts,
     resolver: Arc<dyn Resolver>,
-    /// When names were last looked up. Held while they are: whoever comes meanwhile waits for the same answer.
+    /// Until when the last answers about names are good. Held while names are looked up.
     looked_up: AsyncMutex<Option<Moment>>,
     seed: Seed,
     /// Numbers draws, so that two callers never draw the same.
@@ -121,6 +124,7 @@ impl ConnectionManager {
             life: Life::from_raw(seed.derive("client", 0).get()),
             incarnation: Incarnation::from_raw(0),
             addr: host.transport.local_addr(),
+            dial: 0,
             draining: false,
         };
         let serving = Serving { streams: Arc::new(NoStreams), ..Serving::default() };
@@ -162,10 +166,13 @@ impl ConnectionManager {
         let draw = inner.draws.fetch_add(1, Ordering::Relaxed);
         for host in inner.hosts.in_order(inner.config.policy, inner.seed, draw) {
             match inner.pool.get_or_create_at(host.addr()).await {
-                Ok(lease) => return Ok(ManagedConnection::new(lease, host)),
+                Ok(lease) => return Ok(ManagedConnection::new(lease, host, inner.config.avoid)),
                 Err(PoolError::Closing) => return Err(ClientError::Closed),
                 Err(error) => {
-                    host.note_failure(&inner.config);
+                    // That this side has no room is no fault of the host's.
+                    if !matches!(error, PoolError::PoolFull { .. }) {
+                        host.note_failure(inner.config.avoid);
+                    }
                     failures.push(HostFailure { host: host.name().to_owned(), addr: host.addr(), source: error });
                 }
             }
@@ -183,7 +190,7 @@ impl ConnectionManager {
     /// Avoids a node for a while: for whoever knows better than the connection does. Says whether it is known here.
     pub fn mark_node_unhealthy(&self, node: &NodeId) -> bool {
         let hosts = self.0.hosts.of_node(node);
-        hosts.iter().for_each(|host| host.note_failure(&self.0.config));
+        hosts.iter().for_each(|host| host.note_failure(self.0.config.avoid));
         !hosts.is_empty()
     }
 
@@ -211,8 +218,9 @@ impl ConnectionManager {
                         connection.host.note_success();
                         return Ok(done);
                     }
+                    Err(source) if source.is_callers_fault() => return Err(RetryError::Operation { attempts, source }),
                     Err(source) => {
-                        connection.host.note_failure(&self.0.config);
+                        connection.note_failure();
                         let again = retry == Retry::Always || source.is_unsent();
                         let error = RetryError::Operation { attempts, source };
                         if !again {
@@ -264,8 +272,13 @@ impl ConnectionManager {
     /// Looks the names up, if that was long ago.
     async fn look_up(&self) -> Result<(), ClientError> {
         let inner = &self.0;
-        let mut looked_up = inner.looked_up.lock().await;
-        if looked_up.is_some_and(|at| at.elapsed() < inner.config.resolve_interval) {
+        let mut looked_up = match inner.looked_up.try_lock() {
+            Ok(looked_up) => looked_up,
+            // Somebody asks already. Where there are hosts to go on with, nobody waits for the answer.
+            Err(_held) if !inner.hosts.is_empty() => return Ok(()),
+            Err(_held) => inner.looked_up.lock().await,
+        };
+        if looked_up.is_some_and(|until| Moment::now() < until) {
             return Ok(());
         }
         let (mut found, mut failures) = (Vec::new(), Vec::new());
@@ -281,13 +294,15 @@ impl ConnectionManager {
             }
         }
         if found.is_empty() {
+            // A name server that does not answer is not asked by everybody in turn.
+            *looked_up = Some(Moment::now() + LOOK_UP_AGAIN);
             return Err(ClientError::NothingFound { failures });
         }
         for failure in &failures {
             tracing::warn!(%failure, "a host cannot be looked up");
         }
         inner.hosts.replace(found);
-        *looked_up = Some(Moment::now());
+        *looked_up = Some(exchange::after(Moment::now(), inner.config.resolve_interval));
         Ok(())
     }
 }
@@ -297,12 +312,21 @@ impl ConnectionManager {
 pub struct ManagedConnection {
     lease: Lease,
     host: Arc<Host>,
+    avoid: Duration,
+    /// Its host has been told: one use of a connection is one failure at most.
+    failed: AtomicBool,
 }
 
 impl ManagedConnection {
-    fn new(lease: Lease, host: Arc<Host>) -> Self {
+    fn new(lease: Lease, host: Arc<Host>, avoid: Duration) -> Self {
         host.note_connected(lease.node());
-        Self { lease, host }
+        Self { lease, host, avoid, failed: AtomicBool::new(false) }
+    }
+
+    fn note_failure(&self) {
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            self.host.note_failure(self.avoid);
+        }
     }
 
     /// The node that answers.
@@ -330,10 +354,16 @@ impl ManagedConnection {
         body: impl Into<Bytes>,
         patience: Duration,
     ) -> Result<Reply, PeerError> {
-        let deadline = Moment::now() + patience;
-        let reply = exchange::exchange(&self.lease, channel, &body.into(), deadline, patience).await?;
-        self.host.note_success();
-        Ok(reply)
+        let deadline = exchange::after(Moment::now(), patience);
+        let reply = exchange::exchange(&self.lease, channel, &body.into(), deadline, patience).await;
+        match &reply {
+            Ok(_) => self.host.note_success(),
+            Err(PeerError::Timeout { .. } | PeerError::LinkLost { .. } | PeerError::Unwritten { .. }) => {
+                self.note_failure()
+            }
+            Err(_) => {}
+        }
+        reply
     }
 }
 

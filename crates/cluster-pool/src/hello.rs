@@ -51,6 +51,8 @@ pub struct Hello {
     pub incarnation: Incarnation,
     /// Where it wants to be dialled.
     pub addr: SocketAddr,
+    /// Of a dialler: the number of the dial, higher for a later one. Of the one who was dialled: 0.
+    pub dial: u64,
     /// Whether it is about to go: it answers what is under way and takes nothing new.
     pub draining: bool,
 }
@@ -68,6 +70,7 @@ struct WireHello {
     incarnation: u64,
     addr: SocketAddr,
     draining: bool,
+    dial: u64,
     /// 0 control, 1 data, 2 private. The server repeats nothing here: 0.
     class: u8,
 }
@@ -254,6 +257,7 @@ impl Hello {
             incarnation: self.incarnation.get(),
             addr: self.addr,
             draining: self.draining,
+            dial: self.dial,
             class: match class {
                 LinkClass::Control => 0,
                 LinkClass::Data => 1,
@@ -287,6 +291,7 @@ impl Hello {
             incarnation: Incarnation::from_raw(wire.incarnation),
             addr: wire.addr,
             draining: wire.draining,
+            dial: wire.dial,
         };
         let class = match wire.class {
             0 => LinkClass::Control,

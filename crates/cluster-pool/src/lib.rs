@@ -2,6 +2,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod client;
+mod complaints;
 pub mod frame;
 pub mod hello;
 pub mod identity;

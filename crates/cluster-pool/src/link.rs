@@ -145,6 +145,21 @@ impl Link {
         self.0.winding_down.is_cancelled()
     }
 
+    /// Whether something new may begin on it.
+    pub(crate) fn is_of_use(&self) -> bool {
+        !self.is_dead() && !self.is_winding_down()
+    }
+
+    /// The number its dialler gave it: of two of his the later one is higher.
+    pub(crate) fn dial(&self) -> u64 {
+        if self.0.outbound { self.0.id.0 } else { self.0.remote.dial }
+    }
+
+    /// Whether its end makes room: a client's has a place of its own until then, a peer's slot has that of its link.
+    pub(crate) fn holds_place(&self) -> bool {
+        !self.0.remote.client || self.0.place.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Waits until nothing new should begin on it.
     ///
     /// # Cancel safety

@@ -51,7 +51,7 @@ pub use queue::Overflow;
 use crate::link::Link;
 use crate::pool::ConnectionPool;
 use crate::router::Router;
-use crate::transport::LinkClass;
+use crate::transport::{CloseCode, LinkClass};
 use course::Course;
 use queue::SendQueue;
 use shared::{Shared, State};
@@ -274,7 +274,15 @@ impl Peer {
     pub fn reconnect(&self) {
         let shared = self.shared();
         shared.steer(|course, _| course.handle_alive());
-        shared.state().reconnect = true;
+        let in_use = {
+            let mut state = shared.state();
+            let in_use = state.course.state() == PeerState::Connected;
+            state.reconnect = in_use;
+            in_use
+        };
+        if !in_use && let Some(resting) = self.link_now() {
+            resting.close(CloseCode::RECONNECT);
+        }
         shared.wake.notify_one();
     }
 
@@ -293,7 +301,8 @@ impl Peer {
     /// What happens from now on.
     #[must_use]
     pub fn events(&self) -> PeerEvents {
-        PeerEvents(self.shared().events.subscribe())
+        let (shared, events) = (self.shared(), self.shared().events.subscribe());
+        PeerEvents { events, ended: shared.state().course.state() == PeerState::Closed }
     }
 
     /// What it has done, and what it holds.
@@ -321,7 +330,10 @@ fn check_addr(node: &NodeId, addr: SocketAddr) -> Result<(), PeerError> {
 
 /// What happens to a peer, in order.
 #[derive(Debug)]
-pub struct PeerEvents(broadcast::Receiver<PeerEvent>);
+pub struct PeerEvents {
+    events: broadcast::Receiver<PeerEvent>,
+    ended: bool,
+}
 
 impl PeerEvents {
     /// The next event; `None` once the peer is closed and everything has been read.
@@ -329,8 +341,14 @@ impl PeerEvents {
     /// # Cancel safety
     /// Safe.
     pub async fn next(&mut self) -> Option<PeerEvent> {
-        match self.0.recv().await {
-            Ok(event) => Some(event),
+        if self.ended {
+            return None;
+        }
+        match self.events.recv().await {
+            Ok(event) => {
+                self.ended = event == PeerEvent::Closed;
+                Some(event)
+            }
             Err(broadcast::error::RecvError::Lagged(missed)) => Some(PeerEvent::Lagged(missed)),
             Err(broadcast::error::RecvError::Closed) => None,
         }

@@ -5,13 +5,13 @@
 //! somebody asks for one. A link that a peer has dialled serves this side's traffic as well.
 
 mod addresses;
-mod complaints;
 mod config;
 mod dial;
 mod error;
 mod event;
 mod lease;
 mod limits;
+mod registry;
 mod serve;
 mod slots;
 mod stats;
@@ -35,6 +35,7 @@ pub use lease::Lease;
 pub(crate) use limits::Permit;
 pub use stats::{PeerStats, PoolStats};
 
+use crate::complaints::Complaints;
 use crate::hello::{Admission, AdmitAll, Hello, hear_hello};
 use crate::identity::{Credentials, Revocations};
 use crate::link::{Link, LinkId};
@@ -42,6 +43,7 @@ use crate::spawn::{RuntimeSpawner, Spawner};
 use crate::transport::{CloseCode, LinkClass, ReloadError, Transport};
 use addresses::{Addresses, WantedAt};
 use limits::{Full, Holder, Limits, Max};
+use registry::Registry;
 use slots::{Slots, Wanted};
 use stats::{Counters, Happened};
 
@@ -60,6 +62,10 @@ impl Default for Serving {
     }
 }
 
+/// How long the last words on a stream have to arrive before its link is closed, beside two round trips; and at most.
+const LAST_WORDS: Duration = Duration::from_millis(2);
+const LAST_WORDS_MAX: Duration = Duration::from_millis(100);
+
 /// What the pool's tasks share.
 #[derive(Debug)]
 struct Shared {
@@ -71,6 +77,7 @@ struct Shared {
     data: Slots,
     /// Holds no link: private ones are in nobody's slot, and only counted.
     private: Slots,
+    open: Registry,
     limits: Limits,
     /// Who answers where, for those who know an address and no name.
     addresses: Addresses,
@@ -82,7 +89,7 @@ struct Shared {
     next_link: AtomicU64,
     dropped_datagrams: AtomicU64,
     draining: AtomicBool,
-    complaints: complaints::Complaints,
+    complaints: Complaints,
     /// Cancelled when nothing new is to begin; each link has a child of it.
     winding_down: CancellationToken,
     revoked: watch::Sender<Arc<Revocations>>,
@@ -114,17 +121,43 @@ impl Shared {
                 Err(full) if full.of_peer => return Err(full),
                 Err(full) => full,
             };
-            let Some(idle) = self.data.longest_idle() else { return Err(full) };
+            let Some(idle) = self.longest_idle() else { return Err(full) };
             // If somebody else was faster, a place is free, or the next one is looked at.
-            self.evict(&idle);
+            self.evict(&idle, CloseCode::OVERLOADED);
         }
     }
 
-    /// Takes a link that nobody uses out of its slot and closes it.
-    fn evict(&self, link: &Link) {
-        if self.data.remove_idle(link) {
+    /// Data links that may be closed when nobody uses them: those of peers, and those that clients have begun.
+    fn evictable(&self) -> Vec<Link> {
+        let mut links = self.data.all();
+        links.extend(self.open.of_clients());
+        links
+    }
+
+    /// The one that nobody has used for longest, or one that is dead.
+    fn longest_idle(&self) -> Option<Link> {
+        let idle = self.evictable().into_iter().filter(|link| link.holds_place() && (link.is_dead() || link.is_idle()));
+        idle.min_by_key(|link| (!link.is_dead(), link.last_used()))
+    }
+
+    /// Closes a link that nobody uses, and takes it out of its slot if it has one.
+    fn evict(&self, link: &Link, code: CloseCode) {
+        let gone = if link.remote().client { link.is_idle() } else { self.data.remove_idle(link) };
+        if gone {
             self.counters.note(link.node(), Happened::Evicted);
-            link.close(CloseCode::DONE);
+            link.close(code);
+        }
+    }
+
+    /// Waits until no stream of the users is open, and then for what was said last to arrive: a close overtakes it.
+    async fn users_are_done(&self) {
+        let mut links = self.open.of_users();
+        while let Some(busy) = links.iter().find(|link| link.active_streams() > 0) {
+            busy.wait_idle().await;
+            links = self.open.of_users();
+        }
+        if let Some(rtt) = links.iter().map(Link::rtt).max() {
+            tokio::time::sleep((2 * rtt + LAST_WORDS).min(LAST_WORDS_MAX)).await;
         }
     }
 
@@ -197,6 +230,7 @@ impl ConnectionPool {
                 per_peer: config.max_per_peer,
                 per_client: config.max_per_client,
             }),
+            open: Registry::default(),
             addresses: Addresses::default(),
             counters: Counters::default(),
             events,
@@ -206,7 +240,7 @@ impl ConnectionPool {
             next_link: AtomicU64::new(1),
             dropped_datagrams: AtomicU64::new(0),
             draining: AtomicBool::new(false),
-            complaints: complaints::Complaints::default(),
+            complaints: Complaints::default(),
             winding_down: CancellationToken::new(),
             revoked: watch::Sender::default(),
             stop: CancellationToken::new(),
@@ -246,7 +280,6 @@ impl ConnectionPool {
     /// # Cancel safety
     /// Safe: whoever else waits for the same dial still gets it.
     pub async fn get_or_create(&self, node: &NodeId, addr: SocketAddr) -> Result<Lease, PoolError> {
-        // What is there may be used in a pool that drains, too.
         if let Some(lease) = self.0.data.lease(node) {
             lease.note_reused();
             return Ok(lease);
@@ -317,6 +350,12 @@ impl ConnectionPool {
         self.0.data.lease(node)
     }
 
+    /// Whether it takes no new work.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+
     /// Whether a mistake is planted.
     pub(crate) fn has(&self, bug: crate::planted::Bug) -> bool {
         self.0.config.has(bug)
@@ -338,20 +377,18 @@ impl ConnectionPool {
         self.0.transport.reload(credentials)
     }
 
-    /// Accepts these no longer, instead of those revoked before, and ends every link with one of them. Returns how many peers that
-    /// were linked by a current link are not any more.
+    /// Accepts these no longer, instead of those revoked before, and ends every link with one of them. Returns how many
+    /// there were.
     pub fn revoke(&self, revoked: Revocations) -> usize {
         let revoked = Arc::new(revoked);
         // New handshakes first: whoever is closed may dial at once.
         self.0.transport.revoke(Arc::clone(&revoked));
-        let links = [LinkClass::Control, LinkClass::Data].into_iter().flat_map(|class| self.0.slots(class).all());
-        let hit: Vec<Link> =
-            links.filter(|link| revoked.covers(link.remote_identity(), link.remote_fingerprint())).collect();
+        let is_hit = |link: &Link| revoked.covers(link.remote_identity(), link.remote_fingerprint());
+        let hit: Vec<Link> = self.0.open.all().into_iter().filter(is_hit).collect();
         hit.iter().for_each(|link| link.close(CloseCode::REVOKED));
-        // Those that are in no slot look for themselves.
+        // Those that are about to become links look for themselves.
         self.0.revoked.send_replace(revoked);
-        let peers: std::collections::BTreeSet<&NodeId> = hit.iter().map(Link::node).collect();
-        peers.len()
+        hit.len()
     }
 
     /// A data connection of the caller's own, beside the shared one: always dialled, given to nobody else, and closed when its last
@@ -422,7 +459,7 @@ impl ConnectionPool {
     /// have, for ten seconds at most.
     #[must_use]
     pub fn open_links(&self, class: LinkClass) -> usize {
-        self.0.slots(class).open()
+        self.0.open.count(class)
     }
 
     /// Datagrams that were dropped because the owner did not read its events fast enough.
@@ -462,13 +499,7 @@ impl ConnectionPool {
         self.drain();
         let shared = &self.0;
         let deadline = tokio::time::Instant::now() + patience;
-        let links = shared.data.all();
-        let idle = async {
-            for link in &links {
-                link.wait_idle().await;
-            }
-        };
-        let drained = tokio::time::timeout_at(deadline, idle).await.is_ok();
+        let drained = tokio::time::timeout_at(deadline, shared.users_are_done()).await.is_ok();
         shared.stop.cancel();
         shared.transport.close(CloseCode::SHUTDOWN);
         shared.tasks.close();

@@ -8,6 +8,7 @@ mod ahead;
 mod guarded;
 mod handlers;
 mod lanes;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +28,8 @@ pub use handlers::{Handled, MessageHandler, RequestHandler, Turned, message_fn, 
 #[cfg(feature = "mock")]
 pub use handlers::{MockMessageHandler, MockRequestHandler};
 
-use crate::frame::{FrameBuffer, frame_of, note_end};
+use crate::complaints::Complaints;
+use crate::frame::{FrameBuffer, FrameError, frame_of, note_end};
 use crate::link::{Link, LinkStream};
 use crate::peer::{Channel, Inbox, MESSAGE_LEN_MAX, wire};
 use crate::pool::StreamHandler;
@@ -66,6 +68,8 @@ struct Table {
     requests: BTreeMap<Channel, Requests>,
     streams: BTreeMap<Channel, Arc<dyn StreamHandler>>,
     inboxes: DashMap<NodeId, Arc<Inbox>>,
+    turns: turns::Turns,
+    violations_told: Complaints,
     counters: Counters,
 }
 
@@ -291,7 +295,9 @@ impl Router {
 
     fn note_violation(&self, link: &Link, what: &dyn fmt::Display) {
         add(&self.0.counters.violations);
-        tracing::warn!(peer = %link.node(), %what, "a peer sent something that is not understood");
+        let complain =
+            |more| tracing::warn!(peer = %link.node(), %what, more, "a peer sent something that is not understood");
+        self.0.violations_told.say(complain);
     }
 }
 
@@ -309,6 +315,8 @@ impl StreamHandler for Router {
             Ok(Ok(Some(frame))) => frame,
             // Opened and given up again.
             Ok(Ok(None)) => return,
+            // Given up before it was whole, or the link is over.
+            Ok(Err(FrameError::Io(_))) => return,
             Ok(Err(error)) => {
                 self.note_violation(link, &error);
                 return end(stream, CloseCode::PROTOCOL);

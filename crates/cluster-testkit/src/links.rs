@@ -214,6 +214,7 @@ impl TestCluster {
             life: Life::new(1_000 + boot, parts.host as u32),
             incarnation: Incarnation::from_raw(1 + boot),
             addr,
+            dial: 0,
             draining: false,
         };
         let counted = Arc::new(Counted { router: router.clone(), ..Counted::default() });

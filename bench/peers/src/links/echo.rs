@@ -108,6 +108,7 @@ impl Node {
             life: Life::new(now, 1),
             incarnation: Incarnation::from_unix_ms(now),
             addr,
+            dial: 0,
             draining: false,
         };
         let serving = Serving { streams: Arc::new(router.clone()), ..Serving::default() };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cluster_types::{NodeId, Seed};
 use tokio::time::Instant as Moment;
 
-use super::config::{AVOID_MAX, ConnectionConfig, Policy};
+use super::config::{AVOID_MAX, Policy};
 
 #[derive(Debug, Default)]
 struct Health {
@@ -79,11 +79,11 @@ impl Host {
         state.avoided_until = None;
     }
 
-    pub(super) fn note_failure(&self, config: &ConnectionConfig) {
+    pub(super) fn note_failure(&self, avoid: Duration) {
         let mut state = self.state();
         let factor = 1u32.checked_shl(state.failures).unwrap_or(u32::MAX);
         state.failures = state.failures.saturating_add(1);
-        state.avoided_until = Some(Moment::now() + config.avoid.saturating_mul(factor).min(AVOID_MAX));
+        state.avoided_until = Some(Moment::now() + avoid.saturating_mul(factor).min(AVOID_MAX));
     }
 
     fn is_avoided(&self) -> bool {

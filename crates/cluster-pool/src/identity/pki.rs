@@ -188,8 +188,10 @@ impl Pki {
     /// Whether the certificate is of no use 30 days from now: long enough to be seen, short enough to keep a year a year.
     fn is_expiring(&self, name: &NodeId, unix_s: u64) -> bool {
         const MARGIN_S: u64 = 30 * 86_400;
-        match (self.authority_certificate(), certificate_at(&self.path(name.as_str(), "crt"))) {
-            (Ok(authority), Ok(certificate)) => !is_trusted_at(&certificate, authority, unix_s + MARGIN_S),
+        match (self.authority_certificates(), certificate_at(&self.path(name.as_str(), "crt"))) {
+            (Ok(authorities), Ok(certificate)) => {
+                !authorities.into_iter().any(|authority| is_trusted_at(&certificate, authority, unix_s + MARGIN_S))
+            }
             _ => false,
         }
     }
@@ -244,10 +246,14 @@ impl Pki {
     /// The file cannot be read, or a line of it is no entry: then whoever was revoked before stays so.
     pub fn revocations(&self) -> Result<Revocations, PkiError> {
         let path = self.dir.join(REVOKED);
-        if !path.exists() {
-            return Ok(Revocations::none());
-        }
-        read(&path)?.parse().map_err(|e: RevocationsError| PkiError::Damaged { path, reason: e.to_string() })
+        let text = match read(&path) {
+            // Only where there certainly is none: what cannot be read revokes nobody, and pardons nobody.
+            Err(PkiError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                return Ok(Revocations::none());
+            }
+            other => other?,
+        };
+        text.parse().map_err(|e: RevocationsError| PkiError::Damaged { path, reason: e.to_string() })
     }
 
     fn key_of(&self, name: &NodeId) -> Result<KeyPair, PkiError> {

@@ -8,7 +8,7 @@ use tokio::time::Instant as Moment;
 use super::Peer;
 use super::course::PeerState;
 use super::error::PeerError;
-use super::exchange::{self, Reply};
+use super::exchange::{self, Reply, after};
 use super::message::Channel;
 use super::shared::Shared;
 use crate::link::LinkStream;
@@ -43,7 +43,7 @@ impl Peer {
         if len > max {
             return Err(PeerError::TooLong { node: shared.node.clone(), len, max });
         }
-        let deadline = began + patience;
+        let deadline = after(began, patience);
         let _turn = match shared.requests.try_acquire() {
             Ok(turn) => turn,
             Err(_all_taken) => {
@@ -53,7 +53,7 @@ impl Peer {
                 turn.map_err(|_closed| busy())?
             }
         };
-        let lease = match shared.pool.lease(&shared.node).filter(|lease| !lease.is_winding_down()) {
+        let lease = match shared.pool.lease(&shared.node) {
             Some(lease) => lease,
             None => self.link_by(deadline, patience).await?,
         };
@@ -73,7 +73,7 @@ impl Peer {
     /// # Cancel safety
     /// Safe.
     pub async fn open_stream(&self, channel: Channel, patience: Duration) -> Result<LinkStream, PeerError> {
-        let deadline = Moment::now() + patience;
+        let deadline = after(Moment::now(), patience);
         let lease = self.link_by(deadline, patience).await?;
         exchange::open_stream(&lease, channel, deadline, patience).await
     }
@@ -81,7 +81,7 @@ impl Peer {
     /// A link to it: the one there is, else the one that the driver is asked for.
     async fn link_by(&self, deadline: Moment, patience: Duration) -> Result<Lease, PeerError> {
         let shared = self.shared();
-        let there = || shared.pool.lease(&shared.node).filter(|lease| !lease.is_winding_down());
+        let there = || shared.pool.lease(&shared.node);
         if shared.state().course.state() == PeerState::Closed {
             return Err(PeerError::Closed { node: shared.node.clone() });
         }
@@ -99,17 +99,21 @@ impl Peer {
                 PeerState::BreakerOpen => return Err(self.breaker_open()),
                 _ => {}
             }
-            let changed = async {
-                tokio::select! {
-                    // The sender is in what this handle holds.
-                    _ = status.changed() => {}
-                    _ = shared.pool.link_to(LinkClass::Data, &shared.node), if there().is_none() => {}
-                }
+            let not_connected = |last: &str| {
+                Err(PeerError::NotConnected { node: shared.node.clone(), patience, last: last.to_owned() })
             };
-            if tokio::time::timeout_at(deadline, changed).await.is_err() {
-                let state = shared.state();
-                let last = state.course.last_error().unwrap_or("the first attempt has not ended").to_owned();
-                return Err(PeerError::NotConnected { node: shared.node.clone(), patience, last });
+            if shared.pool.is_draining() {
+                return not_connected("this node is shutting down");
+            }
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(deadline) => {
+                    let state = shared.state();
+                    return not_connected(state.course.last_error().unwrap_or("the first attempt has not ended"));
+                }
+                // The sender is in what this handle holds.
+                _ = status.changed() => {}
+                _ = shared.pool.link_to(LinkClass::Data, &shared.node) => {}
             }
         }
     }

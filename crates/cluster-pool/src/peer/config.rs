@@ -116,6 +116,9 @@ impl PeerConfig {
         if self.requests_max == 0 {
             return wrong("requests_max", "0".into(), "it must be at least 1, or no request can be made");
         }
+        if self.rest_after.is_zero() {
+            return wrong("rest_after", "0s".into(), "it must be above zero, or a link is let go before it is used");
+        }
         if self.queue_age_max.is_zero() {
             return wrong("queue_age_max", "0s".into(), "it must be above zero, or every message expires at once");
         }

@@ -83,6 +83,8 @@ pub enum PeerEvent {
         /// What it is.
         to: BreakerState,
     },
+    /// Its owner closed it. Nothing comes after this.
+    Closed,
     /// The reader was so slow that this many events are missing here.
     Lagged(u64),
 }
@@ -288,6 +290,20 @@ impl Course {
         }
     }
 
+    /// No attempt was made, for a reason of this side's own: it is tried again, and the breaker knows nothing of it.
+    pub(super) fn handle_not_tried(&mut self, now: Instant, reason: String) {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Connecting { permit } => {
+                // Given back unused.
+                drop(permit);
+                let retry_in = self.backoff.note_failure(now);
+                self.last_error = Some(reason.clone());
+                self.events.push(PeerEvent::ConnectFailed { reason, retry_in });
+            }
+            other => self.phase = other,
+        }
+    }
+
     /// There is a reason to think that it can be reached now: it was heard, it has a new address, its owner says so.
     pub(super) fn handle_alive(&mut self) {
         let transition = self.breaker.close();
@@ -303,7 +319,9 @@ impl Course {
         if let Phase::Connected { .. } = self.phase {
             self.events.push(PeerEvent::Disconnected { reason: "closed by its owner".into() });
         }
-        self.phase = Phase::Closed;
+        if !matches!(std::mem::replace(&mut self.phase, Phase::Closed), Phase::Closed) {
+            self.events.push(PeerEvent::Closed);
+        }
     }
 
     fn note_breaker(&mut self, transition: Option<cluster_failure::breaker::Transition>) {

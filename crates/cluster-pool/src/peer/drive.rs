@@ -48,16 +48,11 @@ impl PeerDriver {
         tokio::select! {
             biased;
             () = shared.wake.notified() => {}
-            () = self.dialled_by_the_peer(), if until.is_some() => shared.steer(|course, _| course.handle_alive()),
+            // The peer has dialled.
+            _link = shared.pool.link_to(LinkClass::Data, &shared.node), if until.is_some() => {
+                shared.steer(|course, _| course.handle_alive());
+            }
             () = sleep_until(until.into_iter().chain(expiry).min()) => {}
-        }
-    }
-
-    /// Waits for a link that is of use and that this side did not ask for.
-    async fn dialled_by_the_peer(&self) {
-        if self.0.pool.link_to(LinkClass::Data, &self.0.node).await.is_winding_down() {
-            // It goes; what comes after it is noticed by the next attempt.
-            std::future::pending().await
         }
     }
 
@@ -66,10 +61,10 @@ impl PeerDriver {
         let shared = &*self.0;
         let Some(dialled) = self.dial().await else { return };
         match dialled {
-            Ok(lease) if lease.is_winding_down() => {
-                shared.steer(|course, now| course.handle_failed(now, "this node is shutting down".into()));
-            }
             Ok(lease) => self.use_link(lease).await,
+            Err(error @ (PoolError::PoolFull { .. } | PoolError::Closing)) => {
+                shared.steer(|course, now| course.handle_not_tried(now, error.to_string()));
+            }
             Err(error) => {
                 let reason = chain(&error);
                 shared.steer(|course, now| course.handle_failed(now, reason));
@@ -80,7 +75,12 @@ impl PeerDriver {
     /// `None` when the peer is closed meanwhile.
     async fn dial(&self) -> Option<Result<Lease, PoolError>> {
         let shared = &*self.0;
-        let addr = shared.state().addr;
+        let addr = {
+            let mut state = shared.state();
+            // There is no link to give up.
+            state.reconnect = false;
+            state.addr
+        };
         let mut dial = std::pin::pin!(shared.pool.get_or_create(&shared.node, addr));
         loop {
             shared.expire();

@@ -15,6 +15,11 @@ use crate::frame::{FrameBuffer, FrameError, note_end};
 use crate::link::{Link, LinkStream};
 use crate::transport::{CloseCode, ConnectionError, stream_code};
 
+/// Nobody waits for longer than a day, so that no sum of times overflows.
+pub(crate) fn after(now: Moment, patience: Duration) -> Moment {
+    now + patience.min(Duration::from_secs(86_400))
+}
+
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {

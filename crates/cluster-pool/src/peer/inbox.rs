@@ -8,6 +8,7 @@ use cluster_types::Life;
 use tokio::sync::Notify;
 
 use super::message::{Channel, Priority};
+use super::queue::Turns;
 use crate::transport::CloseCode;
 
 /// Messages that wait at most; beyond it their senders do. As many as a sender's own queue holds.
@@ -72,12 +73,19 @@ pub(crate) struct Arrived {
 struct Waiting {
     /// By place of the priority.
     lanes: [VecDeque<Arrived>; 3],
+    turns: Turns,
     closed: bool,
 }
 
 impl Waiting {
     fn len(&self) -> usize {
         self.lanes.iter().map(VecDeque::len).sum()
+    }
+
+    fn next(&mut self) -> Option<Arrived> {
+        let waits = [0, 1, 2].map(|lane| !self.lanes[lane].is_empty());
+        let lane = self.turns.next(waits)?;
+        self.lanes[lane].pop_front()
     }
 }
 
@@ -115,14 +123,14 @@ impl Inbox {
         }
     }
 
-    /// The next message, the highest priority first.
+    /// The next message: higher priorities more often, as in a sender's queue.
     pub(crate) async fn receive(&self) -> Option<Received> {
         loop {
             let mut came = std::pin::pin!(self.came.notified());
             came.as_mut().enable();
             {
                 let mut waiting = self.waiting();
-                if let Some(arrived) = waiting.lanes.iter_mut().find_map(VecDeque::pop_front) {
+                if let Some(arrived) = waiting.next() {
                     let more = waiting.len() > 0;
                     drop(waiting);
                     self.room.notify_one();

@@ -49,6 +49,26 @@ const fn weight_of(message: &Message) -> usize {
 /// Who goes next while all three priorities wait: indices of [`Priority::ALL`].
 const ORDER: [usize; 10] = [0, 1, 0, 0, 1, 0, 2, 0, 1, 0];
 
+/// Whose turn it is among the priorities.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Turns(usize);
+
+impl Turns {
+    /// The next one of those that are ready, by place of the priority.
+    pub(super) fn next(&mut self, ready: [bool; 3]) -> Option<usize> {
+        if !ready.contains(&true) {
+            return None;
+        }
+        loop {
+            let lane = ORDER[self.0];
+            self.0 = (self.0 + 1) % ORDER.len();
+            if ready[lane] {
+                return Some(lane);
+            }
+        }
+    }
+}
+
 /// Bounds of a queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
@@ -64,13 +84,12 @@ pub(super) struct SendQueue {
     bytes: usize,
     /// Nothing expires before this; looked for anew only when it has come.
     earliest: Instant,
-    /// Where in [`ORDER`] it is.
-    turn: usize,
+    turns: Turns,
 }
 
 impl SendQueue {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { bounds, lanes: Default::default(), bytes: 0, earliest: Instant::END, turn: 0 }
+        Self { bounds, lanes: Default::default(), bytes: 0, earliest: Instant::END, turns: Turns::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -144,16 +163,7 @@ impl SendQueue {
             let next = self.lanes[priority.index()].front();
             next.is_some_and(|waiting| next_is_ready(priority, waiting.message.body.len()))
         });
-        if !ready.contains(&true) {
-            return None;
-        }
-        let lane = loop {
-            let lane = ORDER[self.turn];
-            self.turn = (self.turn + 1) % ORDER.len();
-            if ready[lane] {
-                break lane;
-            }
-        };
+        let lane = self.turns.next(ready)?;
         let waiting = self.lanes[lane].pop_front()?;
         self.bytes -= waiting.weight();
         Some(waiting)

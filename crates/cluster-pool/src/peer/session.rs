@@ -3,12 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
-
 use tokio::time::Instant as Moment;
 
 use super::config::word_of;
 use super::course::PeerState;
+use super::exchange::after;
 use super::lane::{Lane, Step};
 use super::message::{NotSent, Outcome, Priority, Unknown};
 use super::shared::Shared;
@@ -17,9 +16,6 @@ use crate::link::{Link, LinkStream};
 use crate::planted::Bug;
 use crate::pool::Lease;
 use crate::transport::{CloseCode, ConnectionError, stream_code};
-
-/// A peer that grants no stream for so long is not there.
-const STREAM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -45,13 +41,15 @@ pub(super) struct Session<'a> {
     lanes: [Option<Lane>; 3],
     opening: Option<(Priority, Opening)>,
     used_at: Moment,
+    /// Which lane is looked at first: each in its turn, so that none waits for another that always has something.
+    first: usize,
     /// The link goes: nothing new begins on it.
     going: bool,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(shared: &'a Shared, lease: Lease) -> Self {
-        Self { shared, lease, lanes: [None, None, None], opening: None, used_at: Moment::now(), going: false }
+        Self { shared, lease, lanes: [None, None, None], opening: None, used_at: Moment::now(), first: 0, going: false }
     }
 
     /// Uses the link until there is a reason not to.
@@ -81,7 +79,11 @@ impl<'a> Session<'a> {
             if self.going && quiet {
                 return End::WoundDown;
             }
-            let rest_at = self.used_at + shared.config.rest_after;
+            let rest_at = after(self.used_at, shared.config.rest_after);
+            if shared.state().queue.is_empty() {
+                // What it was to be opened for has expired.
+                self.opening = None;
+            }
             let resting = quiet && self.opening.is_none();
             if resting && Moment::now() >= rest_at {
                 return End::Rested;
@@ -97,8 +99,9 @@ impl<'a> Session<'a> {
                         return end;
                     }
                 }
-                (priority, step) = std::future::poll_fn(|cx| poll_lanes(&mut self.lanes, cx)) => {
-                    self.note_step(priority, step);
+                (priority, step) = std::future::poll_fn(|cx| poll_lanes(&mut self.lanes, self.first, cx)) => {
+                    self.first = (self.first + 1) % 3;
+                    self.note_step(priority, step, link);
                 }
                 () = shared.wake.notified() => {}
                 () = sleep_until(wake_at) => {}
@@ -143,13 +146,8 @@ impl<'a> Session<'a> {
 
     fn open(&mut self, priority: Priority) {
         let link = self.lease.link().clone();
-        let opening = async move {
-            match tokio::time::timeout(STREAM_PATIENCE, link.open_bi()).await {
-                Ok(opened) => opened.map_err(|e| e.to_string()),
-                Err(_elapsed) => Err(format!("the peer granted no stream for {STREAM_PATIENCE:?}")),
-            }
-        };
-        self.opening = Some((priority, Box::pin(opening)));
+        // As long as it takes: the messages have their times, and the end of the link is seen elsewhere.
+        self.opening = Some((priority, Box::pin(async move { link.open_bi().await.map_err(|e| e.to_string()) })));
     }
 
     fn note_opened(&mut self, (priority, opened): (Priority, Result<LinkStream, String>)) -> Result<(), End> {
@@ -159,7 +157,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn note_step(&mut self, priority: Priority, step: Step) {
+    fn note_step(&mut self, priority: Priority, step: Step, link: &Link) {
         match step {
             Step::Written => {}
             Step::Settled(settled) => {
@@ -169,8 +167,8 @@ impl<'a> Session<'a> {
                     self.shared.end_all([waiting], self.outcome_of(code));
                 }
             }
-            Step::GoAway => self.going = true,
-            Step::Failed(error) => self.lose_lane(priority, &error),
+            Step::GoAway => self.go(link),
+            Step::Failed(error) => self.lose_lane(priority, &error, link),
         }
         let in_flight = self.lanes.iter().flatten().map(Lane::in_flight).sum();
         self.shared.state().metrics.in_flight = in_flight;
@@ -179,17 +177,26 @@ impl<'a> Session<'a> {
     fn outcome_of(&self, code: CloseCode) -> Outcome {
         match code {
             CloseCode::DONE => Outcome::Delivered { life: self.lease.life() },
-            CloseCode::FAILED => Outcome::MaybeDelivered(Unknown::HandlerFailed),
-            refused => Outcome::NotSent(NotSent::Refused(refused)),
+            refused @ (CloseCode::REFUSED | CloseCode::UNSUPPORTED | CloseCode::OVERLOADED | CloseCode::DRAINING) => {
+                Outcome::NotSent(NotSent::Refused(refused))
+            }
+            // Failed, and whatever a later version may say.
+            _ => Outcome::MaybeDelivered(Unknown::HandlerFailed),
         }
     }
 
     /// The receiver ended one lane, or the link is over, which is seen next.
-    fn lose_lane(&mut self, priority: Priority, error: &FrameError) {
+    fn lose_lane(&mut self, priority: Priority, error: &FrameError, link: &Link) {
         let code = if let FrameError::Io(e) = error { stream_code(e) } else { None };
         tracing::debug!(peer = %self.shared.node, lane = word_of(priority), %error, "a lane ended");
         let Some(lane) = self.lanes[priority.index()].take() else { return };
         let (writing, in_flight) = lane.give_up();
+        if code == Some(CloseCode::DRAINING) {
+            // Turned away before any of it was looked at: all of it goes elsewhere, in order.
+            self.go(link);
+            let unread = in_flight.into_iter().chain(writing).collect::<Vec<_>>();
+            return unread.into_iter().rev().for_each(|waiting| self.put_back(Some(waiting)));
+        }
         // Nobody over there serves messages at all: none of them was looked at.
         let refused = code == Some(CloseCode::UNSUPPORTED);
         let refusal = Outcome::NotSent(NotSent::Refused(CloseCode::UNSUPPORTED));
@@ -200,6 +207,12 @@ impl<'a> Session<'a> {
         } else {
             self.put_back(writing);
         }
+    }
+
+    /// Nothing new begins on this link, by whomever.
+    fn go(&mut self, link: &Link) {
+        self.going = true;
+        link.wind_down();
     }
 
     fn put_back(&self, writing: Option<super::queue::Waiting>) {
@@ -232,6 +245,13 @@ impl<'a> Session<'a> {
     }
 }
 
+impl Drop for Session<'_> {
+    /// The driver is dropped in the middle of it.
+    fn drop(&mut self) {
+        self.wrap_up(&End::Closed);
+    }
+}
+
 async fn poll_opening(opening: &mut Option<(Priority, Opening)>) -> (Priority, Result<LinkStream, String>) {
     match opening {
         Some((priority, opening)) => (*priority, opening.await),
@@ -239,12 +259,12 @@ async fn poll_opening(opening: &mut Option<(Priority, Opening)>) -> (Priority, R
     }
 }
 
-fn poll_lanes(lanes: &mut [Option<Lane>; 3], cx: &mut Context<'_>) -> Poll<(Priority, Step)> {
-    for (priority, lane) in Priority::ALL.into_iter().zip(lanes) {
-        if let Some(lane) = lane
+fn poll_lanes(lanes: &mut [Option<Lane>; 3], first: usize, cx: &mut Context<'_>) -> Poll<(Priority, Step)> {
+    for place in (0..3).map(|n| (first + n) % 3) {
+        if let Some(lane) = &mut lanes[place]
             && let Poll::Ready(step) = lane.poll_step(cx)
         {
-            return Poll::Ready((priority, step));
+            return Poll::Ready((Priority::ALL[place], step));
         }
     }
     Poll::Pending
@@ -261,7 +281,7 @@ pub(super) async fn sleep_until(at: Option<Moment>) {
 pub(super) const fn is_orderly(error: &ConnectionError) -> bool {
     matches!(
         error,
-        ConnectionError::ClosedByPeer { code: CloseCode::DONE | CloseCode::DUPLICATE | CloseCode::SUPERSEDED }
+        ConnectionError::ClosedByPeer { code: CloseCode::DUPLICATE | CloseCode::SUPERSEDED }
             | ConnectionError::ClosedHere { .. }
     )
 }

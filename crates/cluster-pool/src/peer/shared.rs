@@ -77,13 +77,14 @@ impl Shared {
         let events = state.course.take_events();
         events.iter().for_each(|event| state.metrics.note_event(event));
         let status = state.course.state();
-        drop(state);
+        // Told before the next change can be: neither waits for anybody.
         self.status.send_if_modified(|told| std::mem::replace(told, status) != status);
         for event in events {
             tracing::debug!(peer = %self.node, ?event, "peer");
             // Nobody need listen.
             let _ = self.events.send(event);
         }
+        drop(state);
         result
     }
 

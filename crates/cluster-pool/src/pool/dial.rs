@@ -11,7 +11,7 @@ use super::limits::Permit;
 use super::serve::{self, code_of_loser};
 use super::slots::{Dial, Installed};
 use super::stats::Happened;
-use crate::hello::greet_as_client;
+use crate::hello::{Hello, greet_as_client};
 use crate::link::Link;
 use crate::planted::Bug;
 use crate::transport::{CloseCode, LinkClass};
@@ -62,8 +62,11 @@ impl Drop for Waiting {
 pub(super) async fn establish(shared: &Shared, class: LinkClass, target: &DialTarget) -> Result<Link, DialError> {
     let _permit = shared.dials.acquire().await.map_err(|_closed| DialError::Closing)?;
     let connection = shared.transport.connect(target.addr, class).await?;
-    let remote = greet_as_client(&*connection, &shared.hello(), class, target.node.as_ref()).await?;
-    Ok(Link::new(shared.new_link_id(), connection, remote, class, true, shared.for_a_link()))
+    // Numbered when it is greeted: both sides go by it, should there be another.
+    let id = shared.new_link_id();
+    let own = Hello { dial: id.0, ..shared.hello() };
+    let remote = greet_as_client(&*connection, &own, class, target.node.as_ref()).await?;
+    Ok(Link::new(id, connection, remote, class, true, shared.for_a_link()))
 }
 
 /// As [`run`], where nobody knows yet who will answer.

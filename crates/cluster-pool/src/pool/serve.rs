@@ -56,8 +56,8 @@ pub(super) async fn close_idle(shared: Arc<Shared>) {
             () = tokio::time::sleep(shared.config.idle_check_interval) => {}
         }
         let unused = |link: &Link| link.is_idle() && link.last_used().elapsed() >= shared.config.idle_timeout;
-        for link in shared.data.all().into_iter().filter(unused) {
-            shared.evict(&link);
+        for link in shared.evictable().into_iter().filter(unused) {
+            shared.evict(&link, CloseCode::DONE);
         }
     }
 }
@@ -203,7 +203,7 @@ pub(super) async fn retire(shared: Arc<Shared>, loser: Link, code: CloseCode) {
 
 /// Reads everything that comes on a link until it ends, then takes it out of the pool and says so.
 pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
-    let _open = shared.slots(link.class()).count_open();
+    let _open = shared.open.enter(&link);
     // Each lives as long as the link: none is begun anew for each thing that comes.
     let ended = tokio::select! {
         biased;
@@ -212,8 +212,8 @@ pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
             return;
         }
         error = link.connection().closed() => error,
-        error = read_datagrams(&shared, &link) => error,
         never = heed_revocations(&shared, &link) => match never {},
+        error = read_datagrams(&shared, &link) => error,
         error = accept_streams(&shared, &link) => error,
     };
     let ended = link.note_dead(ended);
@@ -293,6 +293,10 @@ fn note_datagram(shared: &Shared, link: &Link, bytes: bytes::Bytes) {
 async fn serve_stream(shared: Arc<Shared>, link: Link, stream: Inbound, _permit: OwnedSemaphorePermit) {
     let stop = shared.stop.clone();
     let streams = &shared.serving.streams;
+    if shared.draining.load(Ordering::Acquire) && link.class() != LinkClass::Control {
+        // Nobody has looked at it, and whoever opened it is told so.
+        return turn_away(stream, CloseCode::DRAINING);
+    }
     let work = async {
         match (link.class(), stream) {
             (LinkClass::Control, Inbound::Bi(stream)) => serve_request(&shared, &link, stream).await,
@@ -335,6 +339,13 @@ async fn serve_request(shared: &Shared, link: &Link, mut stream: LinkStream) {
         }
         Ok(Err(_dropped)) => end(stream, CloseCode::UNSUPPORTED),
         Err(_elapsed) => end(stream, CloseCode::OVERLOADED),
+    }
+}
+
+fn turn_away(stream: Inbound, code: CloseCode) {
+    match stream {
+        Inbound::Bi(stream) => end(stream, code),
+        Inbound::Uni(mut stream) => stream.half.stop(code),
     }
 }
 

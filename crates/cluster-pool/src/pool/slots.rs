@@ -2,9 +2,9 @@
 //!
 //! Two nodes that dial each other at the same moment must keep the same one of the two. Both know both lives and who
 //! dialled, so both decide alike without a word: the newer life wins; between the same lives the dial of the smaller name;
-//! between two dials of the same side the later one (the earlier is dead on the other side, or it would not have dialled).
+//! between two dials of the same side the later one, by the number that its dialler gave it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cmp::Reverse;
 use std::sync::{Arc, OnceLock};
 
 use cluster_types::NodeId;
@@ -113,20 +113,8 @@ pub(super) enum Installed {
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     slots: Arc<DashMap<NodeId, Slot>>,
-    /// Links that have not ended, those that lost against another too.
-    open: Arc<AtomicUsize>,
     /// Wakes whoever waits for a link.
     came: Notify,
-}
-
-/// Counts one open link until it is dropped.
-#[derive(Debug)]
-pub(super) struct OpenGuard(Arc<AtomicUsize>);
-
-impl Drop for OpenGuard {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 impl Slots {
@@ -137,7 +125,7 @@ impl Slots {
     /// The link to a peer, leased, if there is a live one.
     pub(super) fn lease(&self, node: &NodeId) -> Option<Lease> {
         let slot = self.slots.get(node)?;
-        slot.current.as_ref().filter(|link| !link.is_dead()).map(|link| Lease::new(link.clone()))
+        slot.current.as_ref().filter(|link| link.is_of_use()).map(|link| Lease::new(link.clone()))
     }
 
     /// Waits for a link to a peer.
@@ -145,7 +133,7 @@ impl Slots {
         loop {
             let mut came = std::pin::pin!(self.came.notified());
             came.as_mut().enable();
-            if let Some(link) = self.current(node) {
+            if let Some(link) = self.current(node).filter(Link::is_of_use) {
                 return link;
             }
             came.await;
@@ -173,23 +161,6 @@ impl Slots {
         self.slots.iter().filter(|slot| slot.current.as_ref().is_some_and(|link| !link.is_dead())).count()
     }
 
-    /// Counts a link as open.
-    pub(super) fn count_open(&self) -> OpenGuard {
-        self.open.fetch_add(1, Ordering::AcqRel);
-        OpenGuard(Arc::clone(&self.open))
-    }
-
-    /// How many links have not ended.
-    pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
-    }
-
-    /// The link that nobody has used for longest, or one that is dead.
-    pub(super) fn longest_idle(&self) -> Option<Link> {
-        let idle = self.all().into_iter().filter(|link| link.is_dead() || link.is_idle());
-        idle.min_by_key(|link| (!link.is_dead(), link.last_used()))
-    }
-
     /// Takes a link out if it is still the current one, and dead or idle; says whether it was.
     pub(super) fn remove_idle(&self, link: &Link) -> bool {
         let mut removed = false;
@@ -215,7 +186,7 @@ impl Slots {
     /// gets the same. (A place is counted while the slot is held; counting never asks for a slot.)
     pub(super) fn lease_or_dial(&self, node: &NodeId, limits: &Limits) -> Wanted {
         let mut slot = self.slots.entry(node.clone()).or_default();
-        if let Some(link) = slot.current.as_ref().filter(|link| !link.is_dead()) {
+        if let Some(link) = slot.current.as_ref().filter(|link| link.is_of_use()) {
             return Wanted::There(Lease::new(link.clone()));
         }
         if let Some(dial) = &slot.dial {
@@ -266,7 +237,7 @@ impl Slots {
     pub(super) fn install(&self, own: &NodeId, link: &Link) -> Installed {
         let mut slot = self.slots.entry(link.node().clone()).or_default();
         let installed = match slot.current.take() {
-            Some(current) if !current.is_dead() && !beats(own, link, &current) => {
+            Some(current) if current.is_of_use() && !beats(own, link, &current) => {
                 slot.current = Some(current.clone());
                 Installed::Duplicate { winner: current }
             }
@@ -307,5 +278,6 @@ fn beats(own: &NodeId, new: &Link, old: &Link) -> bool {
     let dialler = |link: &Link| {
         if link.is_outbound() { own.clone() } else { link.node().clone() }
     };
-    dialler(new) <= dialler(old)
+    // Of two dials of one side both know which came later.
+    (dialler(new), Reverse(new.dial())) < (dialler(old), Reverse(old.dial()))
 }

@@ -20,6 +20,11 @@ const TOLD_TOGETHER: usize = 32;
 const TOLD_WITHIN: Duration = Duration::from_millis(1);
 
 pub(super) async fn serve(router: &Router, link: &Link, stream: LinkStream, reader: FrameBuffer, priority: Priority) {
+    let _turn = tokio::select! {
+        biased;
+        _over = link.closed() => return,
+        turn = router.0.turns.take(link, priority) => turn,
+    };
     let settling = Arc::default();
     let lane = Serving { router, link, stream, reader, priority, settling, taken: 0, untold: 0 };
     lane.run().await;
@@ -60,9 +65,13 @@ impl Serving<'_> {
                     }
                 }
                 frame = self.reader.next(&mut *self.stream.recv, FRAME_LEN_MAX), if !ended => match frame {
-                    Ok(Some((kind, body))) => if let Err(error) = self.take_all(kind, body).await {
-                        self.router.note_violation(self.link, &error);
-                        return end(self.stream, CloseCode::PROTOCOL);
+                    Ok(Some((kind, body))) => match self.take_all(kind, body).await {
+                        Ok(()) => {}
+                        Err(FrameError::Io(_)) => return,
+                        Err(error) => {
+                            self.router.note_violation(self.link, &error);
+                            return end(self.stream, CloseCode::PROTOCOL);
+                        }
                     },
                     Ok(None) => ended = true,
                     // Given up by the sender, or the link is over.
@@ -84,6 +93,10 @@ impl Serving<'_> {
         let began = Instant::now();
         let (mut next, mut taken) = (Some((kind, body)), 0);
         while let Some((kind, body)) = next {
+            if self.link.is_dead() {
+                // Its sender has given up what it sent here, and may be sending elsewhere.
+                return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
+            }
             self.take_one(kind, body).await?;
             taken += 1;
             if taken >= TOLD_TOGETHER || began.elapsed() >= TOLD_WITHIN {

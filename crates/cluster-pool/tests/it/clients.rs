@@ -157,7 +157,7 @@ async fn whoever_is_revoked_is_out_at_once_and_does_not_come_back() {
     let of_app = app.pool.get_or_create_at(a.addr).await.unwrap();
 
     let revoked: Revocations = "b\nc\nclient/app".parse().unwrap();
-    assert_eq!(a.pool.revoke(revoked), 1, "of the peers in slots it is one");
+    assert_eq!(a.pool.revoke(revoked), 4, "control, data, private, and the client's");
     assert!(
         a.pool.current(LinkClass::Data, &b.name).is_none() && a.pool.current(LinkClass::Control, &b.name).is_none()
     );

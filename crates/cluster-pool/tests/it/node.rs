@@ -60,6 +60,7 @@ pub(crate) fn hello(credentials: &Credentials, life: u32, addr: SocketAddr) -> H
         life: Life::new(u64::from(life), life),
         incarnation: Incarnation::from_unix_ms(u64::from(life)),
         addr,
+        dial: 0,
         draining: false,
     }
 }

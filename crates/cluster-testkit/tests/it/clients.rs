@@ -215,14 +215,18 @@ async fn each_kind_of_bad_server_is_told_apart() {
     }
     insta::assert_debug_snapshot!(told);
     bad.act(Script::RefuseConnections);
-    bad.node()
-        .pool
-        .links(cluster_pool::LinkClass::Data)
-        .iter()
-        .for_each(|link| link.close(cluster_pool::CloseCode::DONE));
+    // Its clients are turned out, and not let in again.
+    bad.node().pool.revoke("client/app".parse().unwrap());
+    bad.node().pool.revoke(cluster_pool::Revocations::none());
+    let turned_out = async {
+        while manager.stats().total.connected > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, turned_out).await.unwrap();
     for _ in 0..6 {
         // Whoever does not let anybody in is passed over.
-        drop(manager.get_connection().await.unwrap());
+        assert_eq!(manager.get_connection().await.unwrap().addr(), good.addr());
     }
 }
 

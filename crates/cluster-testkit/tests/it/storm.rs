@@ -33,11 +33,16 @@ const RAGES_FOR: Duration = Duration::from_secs(30);
 /// Longer than the idle time and the looks for it: whatever is held for nothing is let go by then.
 const CALM: Duration = Duration::from_secs(120);
 
+/// Receiver and its life, sender and its life, and the priority: what has an order.
+type Lane = (usize, u64, usize, u64, Priority);
+
 /// What the receiving side has seen, and what the sending side was told.
 #[derive(Debug, Default)]
 struct Ledger {
-    /// Numbers of messages as they were taken, by receiver and its life, sender, and priority.
-    taken: BTreeMap<(usize, u64, usize, Priority), Vec<u64>>,
+    /// Numbers of messages as handlers were given them.
+    taken: BTreeMap<Lane, Vec<u64>>,
+    /// And as they were done with them.
+    done: BTreeMap<Lane, Vec<u64>>,
     /// Numbers of requests that were handled.
     handled: BTreeMap<u64, usize>,
     told: BTreeMap<u64, Outcome>,
@@ -123,17 +128,23 @@ impl Storm {
     fn router(&mut self, receiver: usize) -> Router {
         self.lives[receiver] += 1;
         let (life, ledger) = (self.lives[receiver], Arc::clone(&self.ledger));
+        let slow = Seed::new(receiver as u64);
         let take = message_fn(move |from: Link, message: Received| {
             let ledger = Arc::clone(&ledger);
             async move {
                 let sender = index_of(&from);
-                let key = (receiver, life, sender, message.priority);
-                ledger.lock().unwrap().taken.entry(key).or_default().push(number_of(&message.body));
+                let (number, key) =
+                    (number_of(&message.body), (receiver, life, sender, from.life().get(), message.priority));
+                ledger.lock().unwrap().taken.entry(key).or_default().push(number);
+                // Now and then it takes its time, and the next one must not overtake it.
+                if slow.below(number, 4) == 0 {
+                    tokio::time::sleep(Duration::from_millis(slow.draw(number) % 300)).await;
+                }
+                ledger.lock().unwrap().done.entry(key).or_default().push(number);
                 Ok(())
             }
         });
         let ledger = Arc::clone(&self.ledger);
-        let slow = Seed::new(receiver as u64);
         let answer = request_fn(move |_, body: Bytes| {
             let (ledger, number) = (Arc::clone(&ledger), number_of(&body));
             async move {
@@ -167,7 +178,7 @@ impl Storm {
             let from = self.draws.below(NODES as u64) as usize;
             let to = (from + 1 + self.draws.below(NODES as u64 - 1) as usize) % NODES;
             let pause = Duration::from_millis(self.draws.below(120));
-            match self.draws.below(20) {
+            match self.draws.below(21) {
                 0..=6 => self.send(from, to, &mut peers),
                 7..=9 => self.ask(from, to, &mut peers),
                 10 | 11 => self.stream(from, to, &mut peers),
@@ -181,7 +192,8 @@ impl Storm {
                 16 => self.cut(from, to),
                 17 => self.cuts.clear(),
                 18 => self.stop_for_a_while(from),
-                _ => self.restart(from),
+                19 => self.restart(from),
+                _ => self.drain(from).await,
             }
             tokio::time::sleep(pause).await;
         }
@@ -223,10 +235,7 @@ impl Storm {
         let ledger = Arc::clone(&self.ledger);
         self.work.spawn(async move {
             let outcome = ticket.await;
-            let before = ledger.lock().unwrap().told.insert(number, outcome);
-            if before.is_some() {
-                find(&ledger, "a message ended twice");
-            }
+            ledger.lock().unwrap().told.insert(number, outcome);
         });
     }
 
@@ -284,7 +293,7 @@ impl Storm {
                 Ok(Ok(_lease)) => {}
                 Ok(Err(error)) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                    if cause == "this node is shutting down" {
+                    if cause == "this node is shutting down" && !pool.is_draining() {
                         find(&ledger, "a caller is told of somebody else's cancellation");
                     }
                 }
@@ -315,6 +324,21 @@ impl Storm {
             tokio::time::sleep(span).await;
             resume();
         });
+    }
+
+    /// A process ends in order, in the middle of everything, and another one takes its place.
+    async fn drain(&mut self, i: usize) {
+        let Some(node) = self.nodes[i].take() else { return };
+        node.resume();
+        let patience = Duration::from_secs(self.draws.below(8));
+        let began = tokio::time::Instant::now();
+        node.stop(patience).await;
+        if began.elapsed() > patience + Duration::from_millis(300) {
+            find(&self.ledger, "a pool takes longer to close than it was given");
+        }
+        let killed = node.kill(&self.cluster);
+        let router = self.router(i);
+        self.nodes[i] = Some(self.cluster.restart(killed, router));
     }
 
     fn restart(&mut self, i: usize) {
@@ -377,6 +401,13 @@ impl Storm {
                 find(&format!("order of priority {priority:?} is not kept"));
             }
             numbers.iter().for_each(|number| *taken.entry(*number).or_default() += 1);
+        }
+        for (lane, numbers) in &ledger.done {
+            // The last one may not be done.
+            let begun = &ledger.taken[lane];
+            if numbers[..] != begun[..numbers.len()] {
+                find("a message overtook another in their handler");
+            }
         }
         if taken.values().any(|times| *times > 1) {
             find("a message was taken twice");

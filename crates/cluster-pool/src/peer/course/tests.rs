@@ -112,11 +112,27 @@ fn what_comes_after_closing_changes_nothing() {
     let mut course = course();
     course.next(at(0), true);
     course.handle_close();
+    assert_eq!(course.take_events(), [PeerEvent::Closed]);
+    course.handle_close();
     course.handle_connected(at(1), FIRST);
     course.handle_failed(at(1), "late".into());
     course.handle_disconnected(at(1), "late".into(), false);
     assert_eq!((course.next(at(2), true), course.state()), (Next::Stop, PeerState::Closed));
     assert!(course.take_events().is_empty());
+}
+
+/// This side's own limits are no failures of the peer's.
+#[test]
+fn what_was_not_even_tried_waits_and_leaves_the_breaker_alone() {
+    let mut course = course();
+    let mut now = at(0);
+    for _ in 0..10 {
+        while let Next::Wait(until) = course.next(now, true) {
+            now = until;
+        }
+        course.handle_not_tried(now, "the pool is full".into());
+    }
+    assert_eq!((course.breaker(), course.failures()), (BreakerState::Closed, 10));
 }
 
 proptest! {

@@ -9,14 +9,14 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lets one complaint through a second and counts the others.
 #[derive(Debug, Default)]
-pub(super) struct Complaints {
+pub(crate) struct Complaints {
     /// When the last one went through, and how many did not since. Held for a comparison only.
     last: Mutex<(Option<Instant>, u64)>,
 }
 
 impl Complaints {
     /// Complains, unless one has just been made; `complain` is told how many were held back before it.
-    pub(super) fn say(&self, complain: impl FnOnce(u64)) {
+    pub(crate) fn say(&self, complain: impl FnOnce(u64)) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, held_back) = &mut *last;
         if at.is_some_and(|at| at.elapsed() < INTERVAL) {
