@@ -30,8 +30,8 @@ const RAW: Channel = Channel(3);
 
 const NODES: usize = 3;
 const RAGES_FOR: Duration = Duration::from_secs(30);
-/// Longer than the idle time and the looks for it: whatever is held for nothing is let go by then.
-const CALM: Duration = Duration::from_secs(120);
+/// What waits goes within 60 s or never; then its link rests after 10 s, is idle for 60 s, and that is looked for every 30 s.
+const CALM: Duration = Duration::from_secs(180);
 
 /// Receiver and its life, sender and its life, and the priority: what has an order.
 type Lane = (usize, u64, usize, u64, Priority);
