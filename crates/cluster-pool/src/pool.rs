@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod lease;
 mod limits;
+mod pulse;
 mod registry;
 mod serve;
 mod slots;

@@ -77,6 +77,8 @@ impl CloseCode {
     pub const DRAINING: Self = Self(13);
     /// The owner of this side wants a fresh connection.
     pub const RECONNECT: Self = Self(14);
+    /// Nothing was heard from the other side for too long.
+    pub const SILENT: Self = Self(15);
 }
 
 impl fmt::Display for CloseCode {
@@ -97,6 +99,7 @@ impl fmt::Display for CloseCode {
             Self::FAILED => "failed",
             Self::DRAINING => "draining",
             Self::RECONNECT => "connected anew",
+            Self::SILENT => "silent for too long",
             Self(code) => return write!(f, "code {code}"),
         })
     }

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::event::{InboundRequest, PoolEvent};
 use super::limits::{Holder, Permit};
+use super::pulse::Pulse;
 use super::slots::Arriving;
 use super::{Shared, dial};
 use crate::frame::{read_frame, write_frame};
@@ -204,6 +205,7 @@ pub(super) async fn retire(shared: Arc<Shared>, loser: Link, code: CloseCode) {
 /// Reads everything that comes on a link until it ends, then takes it out of the pool and says so.
 pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
     let _open = shared.open.enter(&link);
+    let pulse = Pulse::default();
     // Each lives as long as the link: none is begun anew for each thing that comes.
     let ended = tokio::select! {
         biased;
@@ -213,7 +215,8 @@ pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
         }
         error = link.connection().closed() => error,
         never = heed_revocations(&shared, &link) => match never {},
-        error = read_datagrams(&shared, &link) => error,
+        error = read_datagrams(&shared, &link, &pulse) => error,
+        error = pulse.watch(&link), if link.class() != LinkClass::Control => error,
         error = accept_streams(&shared, &link) => error,
     };
     let ended = link.note_dead(ended);
@@ -227,10 +230,11 @@ pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
     }
 }
 
-async fn read_datagrams(shared: &Shared, link: &Link) -> ConnectionError {
+async fn read_datagrams(shared: &Shared, link: &Link, pulse: &Pulse) -> ConnectionError {
     loop {
         match link.connection().read_datagram().await {
-            Ok(bytes) => note_datagram(shared, link, bytes),
+            Ok(bytes) if link.class() == LinkClass::Control => note_datagram(shared, link, bytes),
+            Ok(bytes) => pulse.handle(link, &bytes),
             Err(error) => return error,
         }
     }
@@ -285,7 +289,7 @@ enum Inbound {
 
 fn note_datagram(shared: &Shared, link: &Link, bytes: bytes::Bytes) {
     let event = PoolEvent::Datagram { link: link.clone(), bytes };
-    if link.class() == LinkClass::Control && shared.events.try_send(event).is_err() {
+    if shared.events.try_send(event).is_err() {
         shared.dropped_datagrams.fetch_add(1, Ordering::Relaxed);
     }
 }

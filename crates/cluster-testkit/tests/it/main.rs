@@ -8,6 +8,7 @@ mod planted;
 mod planted_stack;
 mod regressions;
 mod runner;
+mod silence;
 mod simulation;
 mod stack;
 mod storm;
