@@ -14,14 +14,14 @@ Usage: cargo xtask TASK
 
   test [ARGS]         every test that needs no privilege; ARGS go to the test runner
   integration [TEST]  whole clusters of real processes
-  bench [layer1 | membership | sim | peers]
+  bench [layer1 | links | membership | sim | peers]
                       benchmarks, each against a baseline in the same run; peers: other people's crates
   sim [SCENARIO] [--seeds N | --seed S] [--jobs J] [--level L0|L1] [--verify]
                       scenarios in the simulated world, 100 seeds of all if nothing is said; sim list: their names;
                       sim replay FILE: a saved schedule
   sim membership      the membership table by size and loss, with plots; ten to twenty minutes
   sim decide          the settings against each other; sim quiet: a hundred virtual hours; sim memory
-  coverage            line coverage with cargo-llvm-cov, if it is installed
+  coverage            line coverage with cargo-llvm-cov, if it is installed: pool and peer above 90 %, all above 85 %
   mutants -p CRATE    mutation tests with cargo-mutants, if it is installed
   tidy [--table]      dependency rule, file headers, file sizes, promises; --table shows the sizes
   ci                  what the gate runs: format, tidy, lints, docs, tests, integration

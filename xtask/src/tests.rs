@@ -43,8 +43,11 @@ pub(crate) fn bench(root: &Path, args: &[String]) -> Outcome {
             run(&peers, "cargo", &["run", "--release", "--quiet", "--", "crash"])?;
             run(&peers, "cargo", &["run", "--release", "--quiet", "--", "ping"])
         }
+        Some("links") => run(&root.join("bench/peers"), "cargo", &["run", "--release", "--quiet", "--", "links"]),
         Some("sim") => sim(root, &["speed".into()]),
-        Some(other) => Err(format!("there is no benchmark {other:?}: layer1, membership, sim and peers are there")),
+        Some(other) => {
+            Err(format!("there is no benchmark {other:?}: layer1, links, membership, sim and peers are there"))
+        }
     }
 }
 
@@ -64,12 +67,22 @@ pub(crate) fn sim(root: &Path, args: &[String]) -> Outcome {
     run(root, "cargo", &[&base[..], features, what, &args].concat())
 }
 
-/// Line coverage of the whole workspace, processes of the agent included.
+/// Everything but the pool's own modules and the peer's.
+const NOT_POOL_OR_PEER: &str = "crates/cluster-(types|failure|gossip|manager|agent|testkit)/|xtask/|\
+    cluster-pool/src/(client|complaints|frame|hello|identity|lib|link|planted|quic|resolver|router|spawn|transport)";
+
+/// Line coverage, processes of the agent included: above 85 % of the workspace, and above 90 % of the pool and its peers.
 pub(crate) fn coverage(root: &Path) -> Outcome {
     if !has_cargo_command("llvm-cov") {
-        return Err("cargo-llvm-cov is not installed: `cargo install cargo-llvm-cov --locked`".into());
+        return Err("cargo-llvm-cov is not installed: `cargo install cargo-llvm-cov --locked`, \
+             `rustup component add llvm-tools-preview`"
+            .into());
     }
-    run(root, "cargo", &["llvm-cov", "--workspace", "--summary-only"])
+    let how: &[&str] = if has_cargo_command("nextest") { &["llvm-cov", "nextest"] } else { &["llvm-cov"] };
+    run(root, "cargo", &[how, &["--workspace", "--no-report"], &FEATURES].concat())?;
+    run(root, "cargo", &["llvm-cov", "report", "--summary-only", "--fail-under-lines", "85"])?;
+    let pool = ["--ignore-filename-regex", NOT_POOL_OR_PEER, "--fail-under-lines", "90"];
+    run(root, "cargo", &[&["llvm-cov", "report", "--summary-only"][..], &pool].concat())
 }
 
 /// Mutation tests of the pure crates: every survivor is a change of the code that no test notices.

@@ -225,6 +225,7 @@ impl From<&HelloError> for Refusal {
             HelloError::Draining => Self::Draining,
             HelloError::NameTaken { holder } => Self::NameTaken { holder: *holder },
             HelloError::Full => Self::Full,
+            HelloError::Refused { reason } => Self::Other(reason.clone()),
             other => Self::Other(other.to_string()),
         }
     }
@@ -442,5 +443,51 @@ const fn code_for(error: &HelloError) -> CloseCode {
         | HelloError::Incompatible { .. }
         | HelloError::NotItself { .. }
         | HelloError::NoMember { .. } => CloseCode::PROTOCOL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change here is a change of the protocol: nodes of two versions meet in every rolling upgrade.
+    #[test]
+    fn golden_bytes() {
+        let hello = Hello {
+            node: "db-1".parse().unwrap(),
+            client: false,
+            cluster: "prod".parse().unwrap(),
+            life: Life::from_raw(0x0102_0304_0506_0708),
+            incarnation: Incarnation::from_raw(77),
+            addr: "10.0.0.1:7946".parse().unwrap(),
+            dial: 3,
+            draining: true,
+        };
+        let hex = |bytes: Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let holder = "10.0.0.2:7946".parse().unwrap();
+        let lines = [
+            format!("hello, control: {}", hex(hello.encode(LinkClass::Control))),
+            format!("hello, data: {}", hex(hello.encode(LinkClass::Data))),
+            format!("hello, private, of a client: {}", hex(Hello { client: true, ..hello }.encode(LinkClass::Private))),
+            format!("refusal, draining: {}", hex(Refusal::Draining.encode())),
+            format!("refusal, name taken: {}", hex(Refusal::NameTaken { holder }.encode())),
+            format!("refusal, full: {}", hex(Refusal::Full.encode())),
+            format!("refusal, in words: {}", hex(Refusal::Other("no".into()).encode())),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn refusals_are_what_they_were() {
+        let holder = "[::1]:1".parse().unwrap();
+        for refusal in
+            [Refusal::Draining, Refusal::NameTaken { holder }, Refusal::Full, Refusal::Other("because".into())]
+        {
+            assert_eq!(Refusal::decode(&refusal.encode()).unwrap(), refusal);
+        }
+        // A code of a later version is a refusal in words; a name that is taken by nobody known is, too.
+        let later = encode_body(&WireRefusal { code: 200, reason: "the moon".into(), holder: None });
+        assert_eq!(Refusal::decode(&later).unwrap(), Refusal::Other("the moon".into()));
+        assert!(Refusal::decode(&[0xff; 3]).is_err());
     }
 }

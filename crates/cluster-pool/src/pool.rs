@@ -14,6 +14,7 @@ mod limits;
 mod pulse;
 mod registry;
 mod serve;
+mod shared;
 mod slots;
 mod stats;
 
@@ -39,12 +40,13 @@ pub use stats::{PeerStats, PoolStats};
 use crate::complaints::Complaints;
 use crate::hello::{Admission, AdmitAll, Hello, hear_hello};
 use crate::identity::{Credentials, Revocations};
-use crate::link::{Link, LinkId};
+use crate::link::Link;
 use crate::spawn::{RuntimeSpawner, Spawner};
 use crate::transport::{CloseCode, LinkClass, ReloadError, Transport};
 use addresses::{Addresses, WantedAt};
-use limits::{Full, Holder, Limits, Max};
+use limits::{Holder, Limits, Max};
 use registry::Registry;
+use shared::Shared;
 use slots::{Slots, Wanted};
 use stats::{Counters, Happened};
 
@@ -60,119 +62,6 @@ pub struct Serving {
 impl Default for Serving {
     fn default() -> Self {
         Self { streams: Arc::new(NoStreams), admission: Arc::new(AdmitAll) }
-    }
-}
-
-/// How long the last words on a stream have to arrive before its link is closed, beside two round trips; and at most.
-const LAST_WORDS: Duration = Duration::from_millis(2);
-const LAST_WORDS_MAX: Duration = Duration::from_millis(100);
-
-/// What the pool's tasks share.
-#[derive(Debug)]
-struct Shared {
-    transport: Arc<dyn Transport>,
-    config: PoolConfig,
-    /// Read at each hello, written when the incarnation changes: tiny sections, never across an await.
-    hello: RwLock<Hello>,
-    control: Slots,
-    data: Slots,
-    /// Holds no link: private ones are in nobody's slot, and only counted.
-    private: Slots,
-    open: Registry,
-    limits: Limits,
-    /// Who answers where, for those who know an address and no name.
-    addresses: Addresses,
-    counters: Counters,
-    events: mpsc::Sender<PoolEvent>,
-    serving: Serving,
-    dials: Semaphore,
-    handshakes: Arc<Semaphore>,
-    next_link: AtomicU64,
-    dropped_datagrams: AtomicU64,
-    draining: AtomicBool,
-    complaints: Complaints,
-    /// Cancelled when nothing new is to begin; each link has a child of it.
-    winding_down: CancellationToken,
-    revoked: watch::Sender<Arc<Revocations>>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-    spawner: Arc<dyn Spawner>,
-}
-
-impl Shared {
-    fn hello(&self) -> Hello {
-        let hello = self.hello.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Hello { draining: self.draining.load(Ordering::Acquire), ..hello }
-    }
-
-    const fn slots(&self, class: LinkClass) -> &Slots {
-        match class {
-            LinkClass::Control => &self.control,
-            LinkClass::Data => &self.data,
-            LinkClass::Private => &self.private,
-        }
-    }
-
-    /// Tries to take a place; where all are taken, the connection that has been idle for longest makes room.
-    fn with_room<T>(&self, take: impl Fn() -> Result<T, Full>) -> Result<T, Full> {
-        loop {
-            let full = match take() {
-                Ok(taken) => return Ok(taken),
-                // Another peer's place does not help one that has all that it may have.
-                Err(full) if full.of_peer => return Err(full),
-                Err(full) => full,
-            };
-            let Some(idle) = self.longest_idle() else { return Err(full) };
-            // If somebody else was faster, a place is free, or the next one is looked at.
-            self.evict(&idle, CloseCode::OVERLOADED);
-        }
-    }
-
-    /// Data links that may be closed when nobody uses them: those of peers, and those that clients have begun.
-    fn evictable(&self) -> Vec<Link> {
-        let mut links = self.data.all();
-        links.extend(self.open.of_clients());
-        links
-    }
-
-    /// The one that nobody has used for longest, or one that is dead.
-    fn longest_idle(&self) -> Option<Link> {
-        let idle = self.evictable().into_iter().filter(|link| link.holds_place() && (link.is_dead() || link.is_idle()));
-        idle.min_by_key(|link| (!link.is_dead(), link.last_used()))
-    }
-
-    /// Closes a link that nobody uses, and takes it out of its slot if it has one.
-    fn evict(&self, link: &Link, code: CloseCode) {
-        let gone = if link.remote().client { link.is_idle() } else { self.data.remove_idle(link) };
-        if gone {
-            self.counters.note(link.node(), Happened::Evicted);
-            link.close(code);
-        }
-    }
-
-    /// Waits until no stream of the users is open, and then for what was said last to arrive: a close overtakes it.
-    async fn users_are_done(&self) {
-        let mut links = self.open.of_users();
-        while let Some(busy) = links.iter().find(|link| link.active_streams() > 0) {
-            busy.wait_idle().await;
-            links = self.open.of_users();
-        }
-        if let Some(rtt) = links.iter().map(Link::rtt).max() {
-            tokio::time::sleep((2 * rtt + LAST_WORDS).min(LAST_WORDS_MAX)).await;
-        }
-    }
-
-    /// What a new link has of its pool.
-    fn for_a_link(&self) -> (CancellationToken, Option<crate::planted::Bug>) {
-        (self.winding_down.child_token(), self.config.planted())
-    }
-
-    fn new_link_id(&self) -> LinkId {
-        LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.spawner.spawn(Box::pin(self.tasks.track_future(task)));
     }
 }
 

@@ -24,6 +24,8 @@ pub use cluster_pool::hello::MockAdmission;
 pub use cluster_pool::pool::MockStreamHandler;
 /// Finds where a name is.
 pub use cluster_pool::resolver::MockResolver;
+/// Handle what peers send.
+pub use cluster_pool::router::{MockMessageHandler, MockRequestHandler};
 /// Runs tasks.
 pub use cluster_pool::spawn::MockSpawner;
 /// Reach peers and be reached.

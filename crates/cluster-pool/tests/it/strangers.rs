@@ -222,3 +222,30 @@ async fn an_unreachable_peer_is_named_and_not_pooled() {
     assert!(cause.contains("it is down, unreachable, or drops what this node sends"), "{cause}");
     assert!(a.pool.is_empty(LinkClass::Data));
 }
+
+/// A node of a later version, or of an earlier one, with which there is nothing in common: both ranges are named.
+#[tokio::test]
+async fn another_protocol_is_named_with_both_ranges() {
+    let prod = authority("prod");
+    let any = "127.0.0.1:0".parse().unwrap();
+    let bind = |name| QuicTransport::bind(any, QuicConfig::default(), &credentials(&prod, name)).unwrap();
+    let (near, far) = (bind("near"), bind("db-1"));
+    // The golden hello of a server, but for the protocols it speaks: 7 to 9.
+    let golden = "0709000470726f640464622d3100888e98a8c0e08081014d000a0000018a3e010300";
+    let body: Vec<u8> =
+        (0..golden.len()).step_by(2).map(|at| u8::from_str_radix(&golden[at..at + 2], 16).unwrap()).collect();
+    let serve = async {
+        let connection = far.accept().await.unwrap().handshake.await.unwrap();
+        let (mut send, _recv) = connection.open_bi().await.unwrap();
+        cluster_pool::frame::write_frame(&mut *send, 1, &body).await.unwrap();
+        connection.closed().await
+    };
+    let greet = async {
+        let connection = near.connect(far.local_addr(), LinkClass::Data).await.unwrap();
+        let own = crate::node::hello(&credentials(&prod, "near"), 1, near.local_addr());
+        cluster_pool::hello::greet_as_client(&*connection, &own, LinkClass::Data, None).await.unwrap_err()
+    };
+    let (told, error) = tokio::time::timeout(PATIENCE, async { tokio::join!(serve, greet) }).await.unwrap();
+    assert_eq!(error.to_string(), "the peer speaks protocol 7 to 9, this node 1 to 1");
+    assert_eq!(told.to_string(), "closed by the peer: protocol violated");
+}

@@ -3,6 +3,8 @@
 mod clients;
 mod engine;
 mod levels;
+#[cfg(feature = "mocks")]
+mod mocked;
 mod ping_pong;
 mod planted;
 mod planted_stack;
