@@ -1,6 +1,7 @@
 //! The handle: one node of a cluster in the hands of its owner.
 
 mod builder;
+mod messages;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,7 @@ use crate::config::Profile;
 use crate::driver::Command;
 use crate::error::JoinError;
 use crate::join::{JoinReport, Seed as JoinSeed};
+use crate::peers::Peers;
 use crate::shutdown::{Phase, PhaseReport, ShutdownReport};
 use crate::start::Parts;
 
@@ -55,6 +57,7 @@ struct Inner {
     registry: SharedNodeRegistry,
     commands: mpsc::Sender<Command>,
     spawner: Arc<dyn Spawner>,
+    peers: Peers,
     /// Awaited by at most one; the name can be lost once.
     name_lost: AsyncMutex<Option<oneshot::Receiver<SocketAddr>>>,
     /// Held for the whole of a shutdown: a second one waits and gets the same report.
@@ -86,7 +89,7 @@ impl Running {
 
 impl Inner {
     fn new(parts: Parts, running: Running) -> Self {
-        let Parts { own, cluster, pool, registry, commands, name_lost, spawner, release } = parts;
+        let Parts { own, cluster, pool, registry, commands, name_lost, spawner, peers, release } = parts;
         Self {
             own,
             cluster,
@@ -94,6 +97,7 @@ impl Inner {
             registry,
             commands,
             spawner,
+            peers,
             name_lost: AsyncMutex::new(Some(name_lost)),
             shutdown: AsyncMutex::new(None),
             running: Mutex::new(Some((release, running))),
@@ -394,13 +398,23 @@ impl Cluster {
         let now = Moment::now();
         let patience = limit.saturating_duration_since(now).saturating_sub(CLOSING_GRACE);
         let limit = limit.max(now + CLOSING_GRACE);
+        // What waits for members that can be reached goes out; half of the time is for that.
+        let flush = async {
+            for peer in self.0.peers.all().iter().filter(|peer| peer.is_connected()) {
+                peer.flushed().await;
+            }
+        };
+        let flushed = tokio::time::timeout(patience / 2, flush).await.is_ok();
+        self.0.peers.close();
+        let ended = tokio::time::timeout_at(limit, self.0.peers.ended()).await.is_ok();
+        let patience = limit.saturating_duration_since(Moment::now()).saturating_sub(CLOSING_GRACE);
         // On the I/O thread, where the links' tasks are.
         let (closed, closing) = oneshot::channel();
         self.0.spawner.spawn(Box::pin(async move {
             // Whoever asked may have stopped waiting; the pool closes all the same.
             let _ = closed.send(pool.close(patience).await);
         }));
-        let clean = matches!(tokio::time::timeout_at(limit, closing).await, Ok(Ok(true)));
+        let clean = flushed & ended & matches!(tokio::time::timeout_at(limit, closing).await, Ok(Ok(true)));
         let taken = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((release, running)) = taken else { return clean };
         // The loop may have ended by itself.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use cluster_gossip::SwimConfig;
-use cluster_pool::{PoolConfig, QuicConfig};
+use cluster_pool::{PeerConfig, PoolConfig, QuicConfig};
 use cluster_types::{Metadata, MetadataError};
 
 /// Which network the cluster lives in: a bundle of defaults.
@@ -77,6 +77,8 @@ pub struct ClusterConfig {
     pub quic: QuicConfig,
     /// Settings of the pool.
     pub pool: PoolConfig,
+    /// Settings of the peers that messages to members go through.
+    pub peers: PeerConfig,
     /// What this node says about itself.
     pub metadata: Metadata,
     /// A mistake to plant.
@@ -95,6 +97,7 @@ impl ClusterConfig {
             quic: profile.quic(),
             // A member may talk to every other; what nobody uses is closed all the same.
             pool: PoolConfig::new().with_max_total(1_024),
+            peers: PeerConfig::new(),
             metadata: Metadata::default(),
             #[cfg(feature = "planted")]
             bug: None,

@@ -1,8 +1,8 @@
 //! Why a node did not start or join.
 
 use cluster_failure::ConfigError;
-use cluster_pool::{BindError, PkiError};
-use cluster_types::{Blame, Blamed};
+use cluster_pool::{BindError, Fate, PeerError, PkiError, Rejected};
+use cluster_types::{Blame, Blamed, NodeId};
 
 use crate::join::{JoinReport, SeedOutcome};
 
@@ -62,6 +62,51 @@ pub enum JoinError {
     /// The node is shutting down, or has lost its name.
     #[error("this node is shutting down")]
     ShuttingDown,
+}
+
+/// Why a member was not reached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// No live member has that name. Nothing was sent.
+    #[error("{node} is not a live member of the cluster")]
+    NotAMember {
+        /// The name.
+        node: NodeId,
+    },
+    /// It is this node's own name. Nothing was sent.
+    #[error("that is this node itself")]
+    Myself,
+    /// The node is shutting down. Nothing was sent.
+    #[error("this node is shutting down")]
+    ShuttingDown,
+    /// The message was not taken, and is handed back.
+    #[error(transparent)]
+    Rejected(#[from] Box<Rejected>),
+    /// The request failed, or the peer could not be made.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+}
+
+impl MessageError {
+    /// What is known of the message or the request.
+    #[must_use]
+    pub const fn fate(&self) -> Fate {
+        match self {
+            Self::Peer(error) => error.fate(),
+            Self::NotAMember { .. } | Self::Myself | Self::ShuttingDown | Self::Rejected(_) => Fate::NotSent,
+        }
+    }
+}
+
+impl Blamed for MessageError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::NotAMember { .. } | Self::Myself | Self::ShuttingDown => Blame::CallerMisused,
+            Self::Rejected(e) => e.blame(),
+            Self::Peer(e) => e.blame(),
+        }
+    }
 }
 
 fn reasons(report: &JoinReport) -> String {

@@ -11,6 +11,7 @@ pub mod host;
 mod join;
 mod link_plan;
 mod name_guard;
+mod peers;
 #[cfg_attr(not(feature = "planted"), doc(hidden))]
 pub mod planted;
 pub mod shutdown;
@@ -21,14 +22,17 @@ pub use cluster::{Cluster, ClusterBuilder, MemberInfo};
 pub use cluster_pool::{Resolver, SystemResolver};
 pub use config::{ClusterConfig, Profile};
 pub use engine::Engine;
-pub use error::{JoinError, StartError};
+pub use error::{JoinError, MessageError, StartError};
 pub use host::{Host, WallClock};
 pub use join::{JoinReport, Seed as JoinSeed, SeedError, SeedOutcome};
 pub use shutdown::{Phase, PhaseReport, ShutdownReport};
 pub use state_file::StateFile;
 
 pub use cluster_gossip::{BroadcastError, MemberTable, SharedNodeRegistry};
-pub use cluster_pool::{Authority, Credentials, Pki, PkiError};
+pub use cluster_pool::{
+    Authority, Channel, Credentials, Fate, Message, Outcome, Peer, PeerConfig, PeerReport, Pki, PkiError, Priority,
+    Received, Reply, Router, Ticket, Turned, message_fn, request_fn,
+};
 pub use cluster_types::{
     Accusation, Blame, Blamed, ClusterName, Delivery, Event, EventKind, Evidence, HealthFault, IdError, Incarnation,
     Instant, Life, Member, Metadata, NodeId, State, Subscription,

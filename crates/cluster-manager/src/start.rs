@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cluster_gossip::SharedNodeRegistry;
-use cluster_pool::{ConnectionPool, Credentials, Hello, QuicTransport, Role, Serving, Spawner, StreamHandler};
+use cluster_pool::{ConnectionPool, Credentials, Hello, QuicTransport, Role, Router, Serving, Spawner, StreamHandler};
 use cluster_types::{Claim, ClusterName, Incarnation, Life, Seed};
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::error::StartError;
 use crate::host::Host;
 use crate::name_guard::NameGuard;
+use crate::peers::{Ground, Peers};
 
 /// What a started node hands to its handle.
 pub(crate) struct Parts {
@@ -26,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) name_lost: oneshot::Receiver<SocketAddr>,
     pub(crate) spawner: Arc<dyn Spawner>,
+    pub(crate) peers: Peers,
     /// Lets the loop's task, and its thread, end.
     pub(crate) release: oneshot::Sender<()>,
 }
@@ -34,7 +36,7 @@ pub(crate) struct Parts {
 pub(crate) fn io_thread(
     config: ClusterConfig,
     credentials: &Credentials,
-    streams: Arc<dyn StreamHandler>,
+    serving: (Arc<dyn StreamHandler>, Router),
     started: oneshot::Sender<Result<Parts, StartError>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -45,7 +47,7 @@ pub(crate) fn io_thread(
     runtime.block_on(async {
         let bound = QuicTransport::bind(config.bind, config.quic.clone(), credentials).map_err(StartError::from);
         let host = bound.and_then(|transport| Host::system(Arc::new(transport)).map_err(StartError::Thread));
-        match host.and_then(|host| assemble(host, config, credentials, streams)) {
+        match host.and_then(|host| assemble(host, config, credentials, serving)) {
             Ok((node, parts)) => match started.send(Ok(parts)) {
                 Ok(()) => node.run().await,
                 // Whoever started it has gone.
@@ -89,7 +91,7 @@ pub(crate) fn assemble(
     host: Host,
     config: ClusterConfig,
     credentials: &Credentials,
-    streams: Arc<dyn StreamHandler>,
+    (streams, router): (Arc<dyn StreamHandler>, Router),
 ) -> Result<(Node, Parts), StartError> {
     let Host { transport, spawner, wall_clock, resolver, seed: random } = host;
     let identity = credentials.identity();
@@ -145,5 +147,15 @@ pub(crate) fn assemble(
     );
     let (release, released) = oneshot::channel();
     let node = Node { driver, pool: pool.clone(), registry: registry.clone(), released };
-    Ok((node, Parts { own, cluster, pool, registry, commands, name_lost, spawner, release }))
+    let peers = Peers::new(Ground {
+        own: own.node.clone(),
+        pool: pool.clone(),
+        router,
+        registry: registry.clone(),
+        spawner: Arc::clone(&spawner),
+        config: config.peers,
+        seed: Seed::new(random).derive("peers", 0),
+        clock,
+    });
+    Ok((node, Parts { own, cluster, pool, registry, commands, name_lost, spawner, peers, release }))
 }

@@ -112,6 +112,7 @@ impl Peer {
             state: Mutex::new(state),
             wake: Notify::new(),
             room: Notify::new(),
+            ended: Notify::new(),
             status: watch::Sender::new(PeerState::Idle),
             events: broadcast::Sender::new(EVENTS_BEHIND_MAX),
             requests: Semaphore::new(config.requests_max),
@@ -267,6 +268,25 @@ impl Peer {
     /// Safe: no message is lost.
     pub async fn receive(&self) -> Option<Received> {
         self.shared().inbox.receive().await
+    }
+
+    /// Waits until every message that was taken so far, and any taken meanwhile, has ended.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn flushed(&self) {
+        let shared = self.shared();
+        loop {
+            let mut ended = std::pin::pin!(shared.ended.notified());
+            ended.as_mut().enable();
+            {
+                let metrics = &shared.state().metrics;
+                if metrics.queued == metrics.ended() {
+                    return;
+                }
+            }
+            ended.await;
+        }
     }
 
     /// Gives up the link there is, if there is one, and connects anew without waiting. What was written and not yet taken is reported

@@ -5,6 +5,7 @@
 //! reported to the sender and counted, and nobody else notices.
 
 mod ahead;
+mod elsewhere;
 mod guarded;
 mod handlers;
 mod lanes;
@@ -24,6 +25,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
 use ahead::Ahead;
+use elsewhere::Elsewhere;
 pub use handlers::{Handled, MessageHandler, RequestHandler, Turned, message_fn, request_fn};
 #[cfg(feature = "mock")]
 pub use handlers::{MockMessageHandler, MockRequestHandler};
@@ -33,6 +35,7 @@ use crate::frame::{FrameBuffer, FrameError, frame_of, note_end};
 use crate::link::{Link, LinkStream};
 use crate::peer::{Channel, Inbox, MESSAGE_LEN_MAX, wire};
 use crate::pool::StreamHandler;
+use crate::spawn::Spawner;
 use crate::transport::CloseCode;
 
 /// A peer that opens a stream says within this what it is for.
@@ -71,6 +74,30 @@ struct Table {
     turns: turns::Turns,
     violations_told: Complaints,
     counters: Counters,
+}
+
+impl Table {
+    /// The same, with every handler run on a spawner.
+    fn elsewhere(self, spawner: &Arc<dyn Spawner>) -> Self {
+        let there = || Arc::clone(spawner);
+        let messages = self
+            .messages
+            .into_iter()
+            .map(|(channel, handler)| (channel, Arc::new(Elsewhere::new(handler, there())) as Arc<dyn MessageHandler>));
+        let requests = self.requests.into_iter().map(|(channel, Requests { handler, turns })| {
+            (channel, Requests { handler: Arc::new(Elsewhere::new(handler, there())), turns })
+        });
+        let streams = self
+            .streams
+            .into_iter()
+            .map(|(channel, handler)| (channel, Arc::new(Elsewhere::new(handler, there())) as Arc<dyn StreamHandler>));
+        Self {
+            messages: messages.collect(),
+            requests: requests.collect(),
+            streams: streams.collect(),
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -113,9 +140,17 @@ pub struct RouterStats {
 pub struct RouterBuilder {
     table: Table,
     taken: Option<ChannelTaken>,
+    elsewhere: Option<Arc<dyn Spawner>>,
 }
 
 impl RouterBuilder {
+    /// Runs the handlers there, and not among the links' own tasks: a handler that blocks its thread stops no packet.
+    #[must_use]
+    pub fn run_on(mut self, spawner: Arc<dyn Spawner>) -> Self {
+        self.elsewhere = Some(spawner);
+        self
+    }
+
     fn note_taken(&mut self, channel: Channel, taken: bool) {
         if taken {
             self.taken.get_or_insert(ChannelTaken { channel });
@@ -160,7 +195,10 @@ impl RouterBuilder {
     pub fn build(self) -> Result<Router, ChannelTaken> {
         match self.taken {
             Some(taken) => Err(taken),
-            None => Ok(Router(Arc::new(self.table))),
+            None => Ok(Router(Arc::new(match self.elsewhere {
+                Some(spawner) => self.table.elsewhere(&spawner),
+                None => self.table,
+            }))),
         }
     }
 }

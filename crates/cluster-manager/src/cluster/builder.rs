@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cluster_pool::{Credentials, NoStreams, PkiError, StreamHandler};
+use cluster_pool::{Credentials, PkiError, Router, StreamHandler};
 use tokio::sync::oneshot;
 
 use super::{Cluster, Inner, Running};
@@ -17,12 +17,13 @@ use crate::start::{assemble, io_thread};
 pub struct ClusterBuilder {
     credentials: Result<Credentials, PkiError>,
     config: ClusterConfig,
-    streams: Arc<dyn StreamHandler>,
+    streams: Option<Arc<dyn StreamHandler>>,
+    router: Router,
 }
 
 impl ClusterBuilder {
     pub(super) fn new(credentials: Result<Credentials, PkiError>, profile: Profile) -> Self {
-        Self { credentials, config: ClusterConfig::new(profile), streams: Arc::new(NoStreams) }
+        Self { credentials, config: ClusterConfig::new(profile), streams: None, router: Router::new() }
     }
 
     /// The UDP address to bind; port 0 picks a free one.
@@ -39,11 +40,27 @@ impl ClusterBuilder {
         self
     }
 
-    /// Serves the streams that members open to this node on data links. Without it they are refused.
+    /// Gives what members send to this node to handlers. Without it messages come out of [`Cluster::peer`]'s inbox, and requests
+    /// are refused.
+    ///
+    /// Handlers run among the node's own tasks, where one that blocks its thread stops membership: unless they never block, make the
+    /// router with [`run_on`](cluster_pool::router::RouterBuilder::run_on).
+    #[must_use]
+    pub fn router(mut self, router: Router) -> Self {
+        self.router = router;
+        self
+    }
+
+    /// Serves all streams that members open to this node on data links, in a protocol of one's own: instead of a router, and then
+    /// nothing that members send by [`Cluster::send`] or [`Cluster::request`] is understood here.
     #[must_use]
     pub fn streams(mut self, handler: Arc<dyn StreamHandler>) -> Self {
-        self.streams = handler;
+        self.streams = Some(handler);
         self
+    }
+
+    fn serving(streams: Option<Arc<dyn StreamHandler>>, router: &Router) -> Arc<dyn StreamHandler> {
+        streams.unwrap_or_else(|| Arc::new(router.clone()))
     }
 
     /// Starts the node: binds, and begins to accept members. It is alone until it joins.
@@ -62,9 +79,9 @@ impl ClusterBuilder {
         let config = ClusterConfig { swim, ..self.config };
         let (started, ready) = oneshot::channel();
         let name = format!("cluster {}", credentials.name());
-        let thread = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || io_thread(config, &credentials, self.streams, started));
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            io_thread(config, &credentials, (Self::serving(self.streams, &self.router), self.router), started)
+        });
         let thread = thread.map_err(StartError::Thread)?;
         match ready.await {
             Ok(Ok(parts)) => Ok(Cluster(Arc::new(Inner::new(parts, Running::Thread(thread))))),
@@ -88,7 +105,8 @@ impl ClusterBuilder {
         let swim = self.config.swim.clone().check()?;
         let config = ClusterConfig { swim, ..self.config };
         let spawner = Arc::clone(&host.spawner);
-        let (node, parts) = assemble(host, config, &credentials, self.streams)?;
+        let streams = Self::serving(self.streams, &self.router);
+        let (node, parts) = assemble(host, config, &credentials, (streams, self.router))?;
         let (ended, running) = oneshot::channel();
         spawner.spawn(Box::pin(async move {
             node.run().await;

@@ -8,7 +8,7 @@ use cluster_manager::{
     Subscription,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 fn authority() -> Authority {
     Cluster::local_authority("test").expect("an authority")
@@ -19,7 +19,11 @@ async fn start(name: &str, authority: &Authority) -> Cluster {
 }
 
 /// The first event for which `wanted` holds.
-async fn until(events: &mut Subscription<MemberTable, Event>, what: &str, wanted: impl Fn(&EventKind) -> bool) {
+pub(crate) async fn until(
+    events: &mut Subscription<MemberTable, Event>,
+    what: &str,
+    wanted: impl Fn(&EventKind) -> bool,
+) {
     let find = async {
         loop {
             match events.recv().await {
@@ -32,7 +36,7 @@ async fn until(events: &mut Subscription<MemberTable, Event>, what: &str, wanted
     tokio::time::timeout(PATIENCE, find).await.unwrap_or_else(|_| panic!("no {what}"));
 }
 
-fn about<'a>(event: &'a str, node: &'a str) -> impl Fn(&EventKind) -> bool + 'a {
+pub(crate) fn about<'a>(event: &'a str, node: &'a str) -> impl Fn(&EventKind) -> bool + 'a {
     move |kind| kind.as_str() == event && kind.node().is_some_and(|n| n.as_str() == node)
 }
 

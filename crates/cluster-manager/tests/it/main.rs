@@ -1,3 +1,4 @@
 //! The handle over real QUIC on loopback.
 
 mod handle;
+mod messages;

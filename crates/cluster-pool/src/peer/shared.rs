@@ -30,6 +30,8 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     /// There is room in the queue.
     pub(super) room: Notify,
+    /// A message has ended.
+    pub(super) ended: Notify,
     pub(super) status: watch::Sender<PeerState>,
     pub(super) events: broadcast::Sender<PeerEvent>,
     pub(super) requests: Semaphore,
@@ -96,6 +98,7 @@ impl Shared {
             waiting.outcome.tell(outcome);
             self.room.notify_one();
         }
+        self.ended.notify_waiters();
     }
 
     /// Ends what has waited for too long.

@@ -1,0 +1,205 @@
+//! Members as peers: one for each member that somebody has something to say to, made when that is, and gone with the member.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cluster_failure::BreakerState;
+use cluster_gossip::SharedNodeRegistry;
+use cluster_pool::{ConnectionPool, Peer, PeerConfig, PeerEvent, PeerEvents, Router, Spawner};
+use cluster_types::{Delivery, Event, EventKind, Member, NodeId, Seed};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::error::MessageError;
+
+#[derive(Debug)]
+struct Shared {
+    own: NodeId,
+    pool: ConnectionPool,
+    router: Router,
+    registry: SharedNodeRegistry,
+    spawner: Arc<dyn Spawner>,
+    config: PeerConfig,
+    seed: Seed,
+    clock: Clock,
+    /// Held to look or to add; whatever is closed is closed without it.
+    peers: Mutex<BTreeMap<NodeId, Peer>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// The peers of one node. Dropping it closes them all.
+#[derive(Debug)]
+pub(crate) struct Peers(Arc<Shared>);
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What peers stand on.
+pub(crate) struct Ground {
+    pub(crate) own: NodeId,
+    pub(crate) pool: ConnectionPool,
+    pub(crate) router: Router,
+    pub(crate) registry: SharedNodeRegistry,
+    pub(crate) spawner: Arc<dyn Spawner>,
+    pub(crate) config: PeerConfig,
+    pub(crate) seed: Seed,
+    pub(crate) clock: Clock,
+}
+
+impl Peers {
+    pub(crate) fn new(ground: Ground) -> Self {
+        let Ground { own, pool, router, registry, spawner, config, seed, clock } = ground;
+        let (peers, stop, tasks) = (Mutex::default(), CancellationToken::new(), TaskTracker::new());
+        let shared = Arc::new(Shared { own, pool, router, registry, spawner, config, seed, clock, peers, stop, tasks });
+        shared.spawn(follow(Arc::clone(&shared)));
+        Self(shared)
+    }
+
+    /// The peer for a live member.
+    pub(crate) fn get(&self, node: &NodeId) -> Result<Peer, MessageError> {
+        self.0.get(node)
+    }
+
+    /// Every live member but this node.
+    pub(crate) fn others(&self) -> Vec<NodeId> {
+        let members = self.0.registry.snapshot();
+        let live = members.iter().filter(|member| member.state().is_live() && *member.node() != self.0.own);
+        live.map(|member| member.node().clone()).collect()
+    }
+
+    /// What everybody who has one has to say of it.
+    pub(crate) fn all(&self) -> Vec<Peer> {
+        self.0.peers().values().cloned().collect()
+    }
+
+    /// Closes all; whatever still waits is reported as not sent.
+    pub(crate) fn close(&self) {
+        self.0.stop.cancel();
+        let peers = std::mem::take(&mut *self.0.peers());
+        peers.values().for_each(Peer::close);
+    }
+
+    /// Waits until nothing of them runs any more.
+    pub(crate) async fn ended(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+impl Shared {
+    fn peers(&self) -> MutexGuard<'_, BTreeMap<NodeId, Peer>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawner.spawn(Box::pin(self.tasks.track_future(task)));
+    }
+
+    fn get(self: &Arc<Self>, node: &NodeId) -> Result<Peer, MessageError> {
+        let not_a_member = || MessageError::NotAMember { node: node.clone() };
+        if *node == self.own {
+            return Err(MessageError::Myself);
+        }
+        let mut peers = self.peers();
+        if self.stop.is_cancelled() {
+            return Err(MessageError::ShuttingDown);
+        }
+        if let Some(peer) = peers.get(node) {
+            return Ok(peer.clone());
+        }
+        let members = self.registry.snapshot();
+        let member =
+            members.member(node.as_str()).filter(|member| member.state().is_live()).ok_or_else(not_a_member)?;
+        let entity = node.as_str().bytes().fold(0, |h: u64, b| h.wrapping_mul(31).wrapping_add(u64::from(b)));
+        let config = self.config.clone().with_seed(self.seed.derive("peer", entity).get());
+        let (peer, driver) = Peer::new(&self.pool, &self.router, node.clone(), member.claim.addr, config)?;
+        self.spawn(driver.drive());
+        self.spawn(tell_breaker(Arc::clone(self), node.clone(), peer.events()));
+        peers.insert(node.clone(), peer.clone());
+        Ok(peer)
+    }
+
+    /// What membership knows is worth a try, or worth nothing.
+    fn handle_event(&self, kind: &EventKind) {
+        match kind {
+            EventKind::Failed(member, _) | EventKind::Left(member) | EventKind::Reaped(member) => {
+                self.remove(member.node());
+            }
+            EventKind::Alive(member) | EventKind::Updated(member) | EventKind::Joined(member) => self.refresh(member),
+            EventKind::LinkUp { node, .. } => {
+                if let Some(peer) = self.peer(node) {
+                    peer.note_alive();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn peer(&self, node: &NodeId) -> Option<Peer> {
+        self.peers().get(node).cloned()
+    }
+
+    fn remove(&self, node: &NodeId) {
+        let gone = self.peers().remove(node);
+        gone.iter().for_each(Peer::close);
+    }
+
+    fn refresh(&self, member: &Member) {
+        if let Some(peer) = self.peer(member.node()) {
+            // An address that cannot be is not taken: the one before stays.
+            let _ = peer.set_addr(member.claim.addr);
+            peer.note_alive();
+        }
+    }
+
+    /// After events were missed: whoever is not there any more goes.
+    fn handle_snapshot(&self, members: &cluster_gossip::MemberTable) {
+        let known: Vec<NodeId> = self.peers().keys().cloned().collect();
+        for node in known {
+            match members.member(node.as_str()).filter(|member| member.state().is_live()) {
+                Some(member) => self.refresh(member),
+                None => self.remove(&node),
+            }
+        }
+    }
+}
+
+/// Follows membership until the peers are closed.
+async fn follow(shared: Arc<Shared>) {
+    let mut events = shared.registry.subscribe();
+    loop {
+        let delivery = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            delivery = events.recv() => delivery,
+        };
+        match delivery {
+            Some(Delivery::Event { event, .. }) => {
+                let event: &Event = &event;
+                shared.handle_event(&event.kind);
+            }
+            Some(Delivery::Snapshot { state, .. }) => shared.handle_snapshot(&state),
+            Some(Delivery::Lagged { .. }) => {}
+            None => return,
+        }
+    }
+}
+
+/// Makes a peer's breaker an event of the cluster.
+async fn tell_breaker(shared: Arc<Shared>, node: NodeId, mut events: PeerEvents) {
+    while let Some(event) = events.next().await {
+        if let PeerEvent::Breaker { to, .. } = event {
+            let kind = match to {
+                BreakerState::Open => EventKind::BreakerOpen(node.clone()),
+                BreakerState::HalfOpen => EventKind::BreakerHalfOpen(node.clone()),
+                BreakerState::Closed => EventKind::BreakerClosed(node.clone()),
+            };
+            shared.registry.note(shared.clock.now(), kind);
+        }
+    }
+}
