@@ -104,6 +104,15 @@ pub enum Act {
         /// How much.
         bytes: u64,
     },
+    /// Two nodes play ping-pong over their peers.
+    PingPong {
+        /// Who serves.
+        from: usize,
+        /// Who returns.
+        to: usize,
+        /// How often.
+        rounds: u64,
+    },
 }
 
 /// An act and its time.

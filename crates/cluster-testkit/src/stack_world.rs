@@ -6,6 +6,7 @@
 
 mod acts;
 mod boot;
+mod game;
 mod gate;
 mod host;
 mod look;
@@ -27,6 +28,7 @@ use crate::net::{LinkModel, SimNet};
 use crate::panics::Troubles;
 use crate::simulation::Workload;
 use crate::trace::Trace;
+use game::Games;
 pub(crate) use gate::Gate;
 use host::SimHost;
 use names::Names;
@@ -47,7 +49,7 @@ pub struct StackConfig {
     pub link: LinkModel,
     /// Changes the settings of every node that starts.
     pub configure: Option<Configure>,
-    /// Serves the streams of members; without it they are read to their end, and the number of bytes is answered.
+    /// Serves the streams of members, all of them; without it transfers are counted and balls come out of inboxes.
     pub serve: Option<Serve>,
 }
 
@@ -79,6 +81,7 @@ pub struct StackWorld {
     trace: Trace,
     reports: Reports,
     transfers: Transfers,
+    games: Games,
     names: Names,
     workload: Option<Workload>,
     workload_errors: Troubles,
@@ -132,6 +135,7 @@ impl StackWorld {
             trace,
             reports,
             transfers,
+            games: Games::default(),
             names: Names::default(),
             workload: None,
             workload_errors: Troubles::default(),

@@ -104,6 +104,11 @@ pub const CATALOGUE: &[Entry] = &[
     stack_only("clock-steps", "wall clocks are set by up to five minutes", processes::clock_steps),
     stack_only("closed-links", "links are closed at random", processes::closed_links),
     stack_only(
+        "ping-pong",
+        "all pairs play ping-pong over their peers while links are closed at random",
+        processes::ping_pong,
+    ),
+    stack_only(
         "blocked-application",
         "an application blocks its runtime for 20 seconds",
         processes::blocked_application,

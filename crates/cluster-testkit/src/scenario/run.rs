@@ -24,6 +24,8 @@ pub struct Outcome {
     pub events: u64,
     /// Everything that was reported.
     pub reports: Vec<Reported>,
+    /// How the links of the users were at the end, in words: state, queue, counts of each peer.
+    pub peers: Vec<String>,
     /// How much time passed in the world.
     pub span: Duration,
     /// Acts that this level cannot do, and left out.
@@ -121,7 +123,15 @@ pub fn play(scenario: &Scenario, mut stage: impl Stage) -> Outcome {
     if let Err(what) = scenario.check() {
         let findings = vec![Finding { check: "the schedule can be played", what }];
         let (hash, events) = stage.trace_hash();
-        return Outcome { findings, hash, events, reports: Vec::new(), span: Duration::ZERO, left_out: 0 };
+        return Outcome {
+            findings,
+            hash,
+            events,
+            reports: Vec::new(),
+            peers: Vec::new(),
+            span: Duration::ZERO,
+            left_out: 0,
+        };
     }
     let mut left_out = 0;
     for step in &scenario.steps {
@@ -134,8 +144,9 @@ pub fn play(scenario: &Scenario, mut stage: impl Stage) -> Outcome {
     let mut findings = check_all(scenario, &stage, SwimConfig::lan().budget.total());
     let reports = stage.reports();
     note_sites(&reports);
+    let peers = stage.peer_reports();
     let left = stage.finish();
     findings.extend(left.into_iter().map(|what| Finding { check: "nothing is left", what }));
     let (hash, events) = stage.trace_hash();
-    Outcome { findings, hash, events, reports, span: stage.now().since_origin(), left_out }
+    Outcome { findings, hash, events, reports, peers, span: stage.now().since_origin(), left_out }
 }

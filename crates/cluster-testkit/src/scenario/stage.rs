@@ -25,6 +25,10 @@ pub trait Stage {
     fn bytes_sent(&self) -> u64;
     /// What is wrong with a world that has come to rest, beside what the nodes report, in words.
     fn loose_ends(&self) -> Vec<String>;
+    /// How the links of the users are, in words, for a report.
+    fn peer_reports(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Ends every process in order; says what is left that should not be, in words.
     fn finish(&mut self) -> Vec<String>;
     /// A hash of everything that has happened, and how many events it is over.
@@ -45,7 +49,11 @@ impl Stage for EngineWorld {
             Act::Links(LinkModel { loss, .. }) => self.set_loss(*loss),
             // The engine has no disk, and draws a new life anyway.
             Act::Wipe(_) => {}
-            Act::BlockApplication(_) | Act::StepWallClock { .. } | Act::CloseLinks { .. } | Act::Transfer { .. } => {
+            Act::BlockApplication(_)
+            | Act::StepWallClock { .. }
+            | Act::CloseLinks { .. }
+            | Act::Transfer { .. }
+            | Act::PingPong { .. } => {
                 return false;
             }
         }
@@ -107,6 +115,7 @@ impl Stage for StackWorld {
             Act::StepWallClock { node, by_ms } => self.step_wall_clock(*node, *by_ms),
             Act::CloseLinks { node, to } => self.close_links(*node, *to),
             Act::Transfer { from, to, bytes } => self.transfer(*from, *to, *bytes),
+            Act::PingPong { from, to, rounds } => self.ping_pong(*from, *to, *rounds),
         }
         true
     }
@@ -133,6 +142,10 @@ impl Stage for StackWorld {
 
     fn loose_ends(&self) -> Vec<String> {
         Self::loose_ends(self)
+    }
+
+    fn peer_reports(&self) -> Vec<String> {
+        Self::peer_reports(self)
     }
 
     fn finish(&mut self) -> Vec<String> {

@@ -90,7 +90,8 @@ impl Truth {
             | Act::StepWallClock { .. }
             | Act::CloseLinks { .. }
             | Act::Wipe(_)
-            | Act::Transfer { .. } => {}
+            | Act::Transfer { .. }
+            | Act::PingPong { .. } => {}
         }
     }
 

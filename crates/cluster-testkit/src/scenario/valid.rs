@@ -76,7 +76,7 @@ impl Act {
             | Self::Wipe(node)
             | Self::StepWallClock { node, .. } => vec![*node],
             Self::CloseLinks { node, to } => vec![*node, *to],
-            Self::Transfer { from, to, .. } => vec![*from, *to],
+            Self::Transfer { from, to, .. } | Self::PingPong { from, to, .. } => vec![*from, *to],
             Self::Cut { .. } | Self::Split(..) | Self::Heal | Self::Links(_) => Vec::new(),
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cluster_pool::identity::authority::Validity;
 
+use super::game::{Game, give_back};
 use super::gate::Gate;
 use super::transfer::Transfer;
 use super::{SHUTDOWN_PATIENCE, StackWorld};
@@ -121,6 +122,29 @@ impl StackWorld {
         }
     }
 
+    /// Lets two nodes play ping-pong over their peers, so many rounds.
+    pub fn ping_pong(&mut self, from: usize, to: usize, rounds: u64) {
+        self.note(&format!("ping-pong {from} - {to}, {rounds} rounds"));
+        let names = [from, to].map(|i| self.hosts[i].name.clone());
+        if let (Some(server), Some(returner)) = (&self.hosts[from].process, &self.hosts[to].process) {
+            let [of_server, of_returner] = names;
+            let game = Game { from, to, rounds };
+            let play = self.games.clone().play(game, server.cluster.clone(), of_returner);
+            server.application.spawn_here(play);
+            returner.application.spawn_here(give_back(returner.cluster.clone(), of_server));
+        }
+    }
+
+    /// How the peers of each running node are, in words.
+    #[must_use]
+    pub fn peer_reports(&self) -> Vec<String> {
+        let of = |i: usize| {
+            let peers = self.process(i).cluster.peers();
+            peers.into_iter().map(move |report| format!("of node {i}: {report}"))
+        };
+        self.running().into_iter().flat_map(of).collect()
+    }
+
     /// Ends what the users run on all nodes.
     pub(crate) fn end_workloads(&self) {
         let processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
@@ -134,6 +158,9 @@ impl StackWorld {
         self.heal();
         self.set_link(LinkModel::lan());
         self.end_workloads();
+        for Game { from, to, rounds } in self.games.unfinished() {
+            self.troubles.add(format!("the game of {rounds} rounds between {from} and {to} was not played to its end"));
+        }
         for transfer in self.transfers.unfinished() {
             // One whose sender or receiver has ended since has no end to wait for.
             let ends = [transfer.from, transfer.to].map(|i| (self.hosts[i].ended, self.hosts[i].is_running()));

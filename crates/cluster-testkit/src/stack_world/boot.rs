@@ -96,9 +96,12 @@ impl StackWorld {
         config.quic.rng_seed = Some(quic_seed(seed));
         config.quic.unix_time = Some(host.unix_time());
         let quic = config.quic.clone();
-        let streams = self.config.serve.as_ref().map_or_else(|| Arc::new(CountingSink) as _, |serve| serve(i));
         let builder = Cluster::builder(host.credentials.clone(), self.config.profile);
-        let builder = builder.streams(streams).configure(|settings| *settings = config);
+        let builder = match &self.config.serve {
+            Some(serve) => builder.streams(serve(i)),
+            None => builder.router(CountingSink::router()),
+        };
+        let builder = builder.configure(|settings| *settings = config);
         let socket = Arc::new(self.net.bind(i, host.addr));
         let transport = QuicTransport::over(socket, Arc::new(node.clone()), quic, &host.credentials)
             .unwrap_or_else(|e| panic!("node {i} got no endpoint: {e}"));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cluster_manager::Cluster;
+use cluster_manager::{Channel, Cluster, Router};
 use cluster_pool::link::LinkStream;
 use cluster_pool::{Link, StreamHandler};
 use cluster_types::NodeId;
@@ -14,9 +14,23 @@ use crate::reachable;
 
 const CHUNK: usize = 16 * 1024;
 
+/// The channel of the streams that are counted.
+const BULK: Channel = Channel(1);
+
+/// A stream that is not open after this is not to be had.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Reads a stream to its end, and answers how many bytes there were.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CountingSink;
+
+impl CountingSink {
+    /// What a node serves that was not told anything else.
+    pub(super) fn router() -> Router {
+        let router = Router::builder().on_stream(BULK, Arc::new(Self)).build();
+        router.unwrap_or_else(|e| panic!("one handler a channel: {e}"))
+    }
+}
 
 #[async_trait]
 impl StreamHandler for CountingSink {
@@ -71,8 +85,7 @@ impl Transfers {
 }
 
 async fn send(cluster: &Cluster, to: &NodeId, bytes: u64) -> Option<u64> {
-    let link = cluster.link(to).await.ok()?;
-    let mut stream = link.open_bi().await.ok()?;
+    let mut stream = cluster.open_stream(to, BULK, PATIENCE).await.ok()?;
     let chunk = [7; CHUNK];
     let mut left = bytes;
     while left > 0 {

@@ -17,10 +17,12 @@ pub(crate) fn write(bundles: &Path, job: &Job) -> io::Result<PathBuf> {
     fs::create_dir_all(&dir)?;
     Saved::new(job.level, job.seed, scenario).save(&dir.join("schedule.json"))?;
     // In a process of its own: it may end badly.
-    let Told { findings, lines, reported, hash, .. } = super::campaign::run_one(&job.clone().window(0..u64::MAX));
+    let Told { findings, lines, reported, peers, hash, .. } =
+        super::campaign::run_one(&job.clone().window(0..u64::MAX));
     fs::write(dir.join("trace.txt"), lines.join("\n") + "\n")?;
     let counts: String = reported.iter().map(|(event, count)| format!("{event}: {count}\n")).collect();
-    let report = format!("findings:\n{}\n\nreported:\n{counts}\ntrace {hash}\n", findings.join("\n"));
+    let (findings, peers) = (findings.join("\n"), peers.join("\n"));
+    let report = format!("findings:\n{findings}\n\nreported:\n{counts}\npeers:\n{peers}\n\ntrace {hash}\n");
     fs::write(dir.join("report.txt"), report)?;
     Ok(dir)
 }
@@ -43,6 +45,7 @@ pub(crate) fn replay(file: &Path) -> bool {
     for (event, count) in &told.reported {
         println!("{event}: {count}");
     }
+    told.peers.iter().for_each(|peer| println!("{peer}"));
     told.findings.iter().for_each(|finding| println!("broken: {finding}"));
     println!("trace {} over {} events", told.hash, told.events);
     told.findings.is_empty()

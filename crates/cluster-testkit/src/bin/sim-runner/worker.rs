@@ -68,6 +68,7 @@ pub(crate) struct Told {
     pub(crate) checkpoints: Vec<String>,
     pub(crate) sites: Vec<Seen>,
     pub(crate) reported: BTreeMap<String, usize>,
+    pub(crate) peers: Vec<String>,
     pub(crate) lines: Vec<String>,
 }
 
@@ -121,7 +122,7 @@ fn plant(name: &str, config: &mut ClusterConfig) {
 const fn plant(_name: &str, _config: &mut ClusterConfig) {}
 
 fn tell(outcome: Outcome, trace: &Trace) -> Told {
-    let Outcome { findings, hash, events, reports, span, left_out } = outcome;
+    let Outcome { findings, hash, events, reports, peers, span, left_out } = outcome;
     let mut findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
     let sites = catalogue();
     let broken = sites.iter().filter(|seen| seen.is_broken());
@@ -145,6 +146,7 @@ fn tell(outcome: Outcome, trace: &Trace) -> Told {
         checkpoints: trace.checkpoints().iter().map(|hash| format!("{hash:032x}")).collect(),
         sites,
         reported,
+        peers,
         lines,
     }
 }

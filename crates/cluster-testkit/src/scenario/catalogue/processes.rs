@@ -71,6 +71,24 @@ pub(super) fn closed_links(draws: &mut Draws) -> Scenario {
     scenario.then_quiet(secs(30)).expecting(|e| e.no_failures = true)
 }
 
+pub(super) fn ping_pong(draws: &mut Draws) -> Scenario {
+    let nodes = 3 + draws.below(3) as usize;
+    let mut scenario = Scenario::new("").cluster(nodes).over(LinkModel::lan().with_loss(draws.fraction() * 0.05));
+    let mut at = settled(draws);
+    for from in 0..nodes {
+        for to in from + 1..nodes {
+            scenario = scenario.at(at, Act::PingPong { from, to, rounds: 2_000 });
+        }
+    }
+    for _ in 0..40 {
+        at += ms(5 + draws.below(150));
+        let node = one_of(draws, nodes);
+        let to = (node + 1 + draws.below(nodes as u64 - 1) as usize) % nodes;
+        scenario = scenario.at(at, Act::CloseLinks { node, to });
+    }
+    scenario.then_quiet(secs(90)).expecting(|e| e.no_failures = true)
+}
+
 pub(super) fn blocked_application(draws: &mut Draws) -> Scenario {
     let nodes = few(draws);
     let at = settled(draws);
