@@ -269,7 +269,10 @@ impl Router {
         add(&counters.requests);
         let patience = Duration::from_millis(u64::from(deadline_ms));
         let work = async {
-            let _turn = requests.turns.acquire().await;
+            let _turn = match requests.turns.try_acquire() {
+                Ok(turn) => Ok(turn),
+                Err(_all_taken) => requests.turns.acquire().await,
+            };
             guarded::guarded(requests.handler.handle_request(link, channel, body)).await
         };
         note_end(&mut *stream.recv).await;

@@ -211,7 +211,9 @@ pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
         biased;
         () = shared.stop.cancelled() => {
             link.close(CloseCode::SHUTDOWN);
-            return;
+            // Its owner is the one who ends it, and wants no news.
+            shared.slots(link.class()).remove(&link, false);
+            return shared.counters.note_end(&link);
         }
         error = link.connection().closed() => error,
         never = heed_revocations(&shared, &link) => match never {},

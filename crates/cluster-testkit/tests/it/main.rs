@@ -14,4 +14,5 @@ mod silence;
 mod simulation;
 mod stack;
 mod storm;
+mod stress;
 mod transports;
