@@ -144,8 +144,16 @@ impl Shared {
         self.peers().get(node).cloned()
     }
 
+    /// An event may be old by the time it is read: whoever is back by now stays.
     fn remove(&self, node: &NodeId) {
-        let gone = self.peers().remove(node);
+        let mut peers = self.peers();
+        let members = self.registry.snapshot();
+        if let Some(member) = members.member(node.as_str()).filter(|member| member.state().is_live()) {
+            drop(peers);
+            return self.refresh(member);
+        }
+        let gone = peers.remove(node);
+        drop(peers);
         gone.iter().for_each(Peer::close);
     }
 
@@ -157,15 +165,10 @@ impl Shared {
         }
     }
 
-    /// After events were missed: whoever is not there any more goes.
-    fn handle_snapshot(&self, members: &cluster_gossip::MemberTable) {
+    /// After events were missed: whoever is not there any more goes, and the others are looked at anew.
+    fn handle_snapshot(&self) {
         let known: Vec<NodeId> = self.peers().keys().cloned().collect();
-        for node in known {
-            match members.member(node.as_str()).filter(|member| member.state().is_live()) {
-                Some(member) => self.refresh(member),
-                None => self.remove(&node),
-            }
-        }
+        known.iter().for_each(|node| self.remove(node));
     }
 }
 
@@ -183,7 +186,7 @@ async fn follow(shared: Arc<Shared>) {
                 let event: &Event = &event;
                 shared.handle_event(&event.kind);
             }
-            Some(Delivery::Snapshot { state, .. }) => shared.handle_snapshot(&state),
+            Some(Delivery::Snapshot { .. }) => shared.handle_snapshot(),
             Some(Delivery::Lagged { .. }) => {}
             None => return,
         }

@@ -177,8 +177,12 @@ impl ConnectionManager {
                 }
             }
         }
-        // All of them: they may be elsewhere now.
-        *inner.looked_up.lock().await = None;
+        // All of them: they may be elsewhere now. Where somebody is asking just now, or has just asked in vain, that is enough.
+        if let Ok(mut good_until) = inner.looked_up.try_lock()
+            && good_until.is_some_and(|until| until > Moment::now() + LOOK_UP_AGAIN)
+        {
+            *good_until = None;
+        }
         Err(ClientError::AllFailed { failures })
     }
 
@@ -281,7 +285,7 @@ impl ConnectionManager {
         if looked_up.is_some_and(|until| Moment::now() < until) {
             return Ok(());
         }
-        let (mut found, mut failures) = (Vec::new(), Vec::new());
+        let (mut found, mut failures, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
         for name in &inner.config.hosts {
             let answer = match name.parse() {
                 Ok(addr) => Ok(vec![addr]),
@@ -290,7 +294,10 @@ impl ConnectionManager {
             match answer {
                 Ok(addrs) if addrs.is_empty() => failures.push(format!("{name}: it has no address")),
                 Ok(addrs) => found.extend(addrs.into_iter().map(|addr| (name.clone(), addr))),
-                Err(reason) => failures.push(format!("{name}: {reason}")),
+                Err(reason) => {
+                    failures.push(format!("{name}: {reason}"));
+                    unknown.push(name.as_str());
+                }
             }
         }
         if found.is_empty() {
@@ -301,7 +308,7 @@ impl ConnectionManager {
         for failure in &failures {
             tracing::warn!(%failure, "a host cannot be looked up");
         }
-        inner.hosts.replace(found);
+        inner.hosts.replace(found, &unknown);
         *looked_up = Some(exchange::after(Moment::now(), inner.config.resolve_interval));
         Ok(())
     }

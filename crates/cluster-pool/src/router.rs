@@ -325,7 +325,10 @@ impl Router {
             Some(handler) => {
                 // What came with the first frame is the handler's.
                 stream.recv = Box::new(Ahead::new(read.rest(), stream.recv));
-                handler.handle(link, stream).await;
+                if let Err(panicked) = guarded::guarded(handler.handle(link, stream)).await {
+                    add(&self.0.counters.panics);
+                    tracing::error!(peer = %link.node(), %channel, %panicked, "a handler panicked");
+                }
             }
             None => {
                 add(&self.0.counters.refused);

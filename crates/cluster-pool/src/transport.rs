@@ -364,7 +364,7 @@ pub trait Connection: Send + Sync + fmt::Debug {
     async fn read_datagram(&self) -> Result<Bytes, ConnectionError>;
     /// The largest datagram that fits the path now, in bytes.
     fn datagram_len_max(&self) -> usize;
-    /// How many streams the peer may have open at once, from now on.
+    /// How many streams the peer may have open at once, from now on; of those on which only it sends, eight at most.
     fn set_stream_limit(&self, limit: u32);
     /// Ends the connection at once; what is not yet delivered may be lost.
     fn close(&self, code: CloseCode);

@@ -122,14 +122,19 @@ impl Hosts {
         self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// These are the hosts now; what is known of those that stay is kept.
-    pub(super) fn replace(&self, found: Vec<(String, SocketAddr)>) {
+    /// These are the hosts now; what is known of those that stay is kept, and so are those whose names could not be looked up.
+    pub(super) fn replace(&self, found: Vec<(String, SocketAddr)>, unknown: &[&str]) {
         let mut hosts = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *hosts);
         for (name, addr) in found {
             if !hosts.iter().any(|host| host.addr == addr) {
                 let known = before.iter().find(|host| host.addr == addr).cloned();
                 hosts.push(known.unwrap_or_else(|| Arc::new(Host::new(name, addr))));
+            }
+        }
+        for host in before {
+            if unknown.contains(&host.name()) && !hosts.iter().any(|other| other.addr == host.addr) {
+                hosts.push(host);
             }
         }
     }

@@ -279,6 +279,7 @@ impl Course {
     pub(super) fn handle_failed(&mut self, now: Instant, reason: String) {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Connecting { permit } => {
+                self.at_rest = false;
                 let delay = self.backoff.note_failure(now);
                 let transition = self.breaker.handle_outcome(now, permit, Outcome::Failure);
                 self.note_breaker(transition);
@@ -296,6 +297,7 @@ impl Course {
             Phase::Connecting { permit } => {
                 // Given back unused.
                 drop(permit);
+                self.at_rest = false;
                 let retry_in = self.backoff.note_failure(now);
                 self.last_error = Some(reason.clone());
                 self.events.push(PeerEvent::ConnectFailed { reason, retry_in });

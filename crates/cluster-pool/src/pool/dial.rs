@@ -19,6 +19,11 @@ use crate::transport::{CloseCode, LinkClass};
 /// Runs in the pool's tracker, so that no caller who goes away takes the dial with him.
 pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarget, waiting: Option<Arc<Dial>>) {
     let waiting = waiting.map(Waiting);
+    // Whatever comes and goes in its slot meanwhile, the place is kept until the link of this dial is in it.
+    let _kept = match (class, &target.node) {
+        (LinkClass::Data, Some(node)) => shared.data.expect(node, &shared.limits).ok(),
+        _ => None,
+    };
     let stop = shared.stop.clone();
     let patience = shared.config.dial_timeout;
     let outcome = tokio::select! {

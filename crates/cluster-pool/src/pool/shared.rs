@@ -113,8 +113,12 @@ impl Shared {
     /// Waits until no stream of the users is open, and then for what was said last to arrive: a close overtakes it.
     pub(super) async fn users_are_done(&self) {
         let mut links = self.open.of_users();
-        while let Some(busy) = links.iter().find(|link| link.active_streams() > 0) {
-            busy.wait_idle().await;
+        while let Some(busy) = links.iter().find(|link| !link.is_dead() && link.active_streams() > 0) {
+            tokio::select! {
+                () = busy.wait_idle() => {}
+                // Its streams are over, whoever still holds them.
+                _over = busy.closed() => {}
+            }
             links = self.open.of_users();
         }
         if let Some(rtt) = links.iter().map(Link::rtt).max() {

@@ -30,8 +30,13 @@ pub(crate) const KEEP_ALIVE: Duration = Duration::from_millis(2_300);
 /// Streams the peer may have open on a control link: a state exchange, a fallback probe, and one of each to spare.
 pub(crate) const CONTROL_STREAMS: u32 = 4;
 
-/// Streams the peer may have open on a data connection. quinn allocates about 131 B a permitted stream up front.
-pub(crate) const DATA_STREAMS: u32 = 32;
+/// Streams the peer may have open on a data connection. A permitted one costs 0.3 KiB a pair of connections up front; each eighth part that
+/// is used up costs a packet that permits more: fewer would show in the time of a request, more in the memory of the idle.
+pub(crate) const DATA_STREAMS: u32 = 64;
+/// Of one direction there are fewer: hardly anybody uses them, and each permitted one is paid for.
+pub(crate) const fn uni_streams(streams: u32) -> u32 {
+    if streams < 8 { streams } else { 8 }
+}
 /// And once it has used three quarters of them.
 pub(crate) const DATA_STREAMS_MAX: u32 = 100;
 
@@ -93,7 +98,7 @@ impl QuicConfig {
             LinkClass::Data | LinkClass::Private => (DATA_STREAMS, Some(KEEP_ALIVE), DATA_IDLE_TIMEOUT),
         };
         config.max_concurrent_bidi_streams(VarInt::from_u32(streams));
-        config.max_concurrent_uni_streams(VarInt::from_u32(streams));
+        config.max_concurrent_uni_streams(VarInt::from_u32(uni_streams(streams)));
         config.keep_alive_interval(keep_alive);
         // The shorter one of both sides counts.
         let idle = IdleTimeout::try_from(idle).expect("seconds fit a variable-length integer of milliseconds");

@@ -14,6 +14,7 @@ use quinn::{ReadError, RecvStream, SendDatagramError, SendStream, VarInt, WriteE
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::config::uni_streams;
 use super::fault::connection_error;
 use super::tls::door_of;
 use crate::identity::{Fingerprint, Identity};
@@ -138,7 +139,7 @@ impl Connection for QuicConnection {
 
     fn set_stream_limit(&self, limit: u32) {
         self.connection.set_max_concurrent_bi_streams(VarInt::from_u32(limit));
-        self.connection.set_max_concurrent_uni_streams(VarInt::from_u32(limit));
+        self.connection.set_max_concurrent_uni_streams(VarInt::from_u32(uni_streams(limit)));
     }
 
     fn close(&self, code: CloseCode) {

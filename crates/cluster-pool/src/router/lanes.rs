@@ -136,10 +136,18 @@ impl Serving<'_> {
         }
         let arrived = Arrived { received, number, settling: Arc::clone(&self.settling) };
         match self.router.inbox(self.link) {
-            Some(inbox) => match inbox.put(arrived).await {
-                Ok(()) => add(&counters.messages),
-                Err(back) => self.turn_away(&back),
-            },
+            Some(inbox) => {
+                let put = tokio::select! {
+                    biased;
+                    put = inbox.put(arrived) => put,
+                    // Its sender has given it up.
+                    _over = self.link.closed() => return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into()),
+                };
+                match put {
+                    Ok(()) => add(&counters.messages),
+                    Err(back) => self.turn_away(&back),
+                }
+            }
             None => self.turn_away(&arrived),
         }
         Ok(())

@@ -40,7 +40,11 @@ impl Games {
             }
         }
         reachable!("a game of ping-pong is played to its end");
-        self.lock().retain(|other| *other != game);
+        // One of them, should there be several alike.
+        let mut games = self.lock();
+        if let Some(at) = games.iter().position(|other| *other == game) {
+            games.remove(at);
+        }
     }
 
     /// Those that were not played to their end.

@@ -118,7 +118,7 @@ fn prop_unhealthy_node_avoidance() {
         let servers = TestServer::start_all(3);
         let policy = if in_turn { Policy::RoundRobin } else { Policy::PowerOfTwoChoices };
         let mut config = ConnectionConfig::new(hosts(&servers)).with_policy(policy);
-        config.avoid = Duration::from_millis(300);
+        config.avoid = Duration::from_millis(900);
         let manager = ConnectionManager::start(&servers[0].client("app"), config).await.unwrap();
         // Each has been met, so that names are known.
         while manager.hosts().iter().any(|host| host.node.is_none()) {
@@ -197,7 +197,6 @@ async fn each_kind_of_bad_server_is_told_apart() {
     let config = |config: ConnectionConfig| config.with_policy(Policy::RoundRobin);
     let manager = manager(&servers, config).await;
     let mut told = BTreeMap::new();
-    let patience = Duration::from_millis(200);
     for script in [Script::Refuse, Script::FailFirst(9), Script::DieMidRequest, Script::Stall] {
         bad.act(script);
         let connection = loop {
@@ -206,6 +205,8 @@ async fn each_kind_of_bad_server_is_told_apart() {
                 break connection;
             }
         };
+        // The others answer, or end, by themselves.
+        let patience = if script == Script::Stall { Duration::from_millis(200) } else { PATIENCE };
         let error = connection.request(ECHO, "x", patience).await.unwrap_err();
         told.insert(format!("{script:?}"), format!("{error} [{:?}]", error.fate()));
         let well = manager.get_connection().await.unwrap();
