@@ -296,10 +296,7 @@ impl ConnectionPool {
         let place = self.0.with_room(|| self.0.limits.reserve(Holder::Node(node.clone())))?;
         let target = DialTarget { addr, node: Some(node.clone()) };
         self.0.counters.note(node, Happened::Dialled);
-        let patience = self.0.config.dial_timeout;
-        let dialled = tokio::time::timeout(patience, dial::establish(&self.0, LinkClass::Private, &target)).await;
-        let dialled = dialled.unwrap_or(Err(DialError::Timeout { addr, patience }));
-        let link = dialled.map_err(|error| {
+        let link = dial::attempt(&self.0, LinkClass::Private, &target).await.map_err(|error| {
             self.0.counters.note(node, Happened::Failed);
             PoolError::Dial { node: node.clone(), addr, source: Arc::new(error) }
         })?;

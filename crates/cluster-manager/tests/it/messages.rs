@@ -123,14 +123,20 @@ async fn what_is_sent_to_all_ends_for_each() {
     }
 }
 
-/// What waits for a member that leaves is reported, and whoever asks for it afterwards is told that it is none.
-#[tokio::test]
-async fn a_member_that_leaves_takes_its_peer_with_it() {
+/// Two members, of which the second has no place for connections of users.
+async fn with_one_who_has_no_room() -> (Cluster, Cluster) {
     let authority = Cluster::local_authority("test").expect("an authority");
     let a = start("a", &authority, Router::new()).await;
     let b =
         Cluster::local("b", &authority).configure(|config| config.pool.max_total = 0).start().await.expect("it starts");
     join(&b, &a).await;
+    (a, b)
+}
+
+/// What waits for a member that leaves is reported, and whoever asks for it afterwards is told that it is none.
+#[tokio::test]
+async fn a_member_that_leaves_takes_its_peer_with_it() {
+    let (a, b) = with_one_who_has_no_room().await;
     let (node, mut events) = (b.node().clone(), a.subscribe());
     // It has no place for anybody: the message waits.
     let ticket = a.send(&node, Message::new(WORDS, "too late")).await.expect("taken");
@@ -146,11 +152,7 @@ async fn a_member_that_leaves_takes_its_peer_with_it() {
 /// A member that is alive and cannot be talked to: its breaker is an event of the cluster, and membership holds nothing against it.
 #[tokio::test]
 async fn the_breaker_of_a_member_is_an_event_and_no_verdict() {
-    let authority = Cluster::local_authority("test").expect("an authority");
-    let a = start("a", &authority, Router::new()).await;
-    let b =
-        Cluster::local("b", &authority).configure(|config| config.pool.max_total = 0).start().await.expect("it starts");
-    join(&b, &a).await;
+    let (a, b) = with_one_who_has_no_room().await;
     let mut events = a.subscribe();
     let error = a.request(b.node(), ECHO, "x", PATIENCE).await.expect_err("it has no place for anybody");
     assert!(error.to_string().contains("the peer has all the connections it may have"), "{error}");

@@ -24,16 +24,7 @@ pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarge
         (LinkClass::Data, Some(node)) => shared.data.expect(node, &shared.limits).ok(),
         _ => None,
     };
-    let stop = shared.stop.clone();
-    let patience = shared.config.dial_timeout;
-    let outcome = tokio::select! {
-        biased;
-        () = stop.cancelled() => Err(DialError::Closing),
-        timed = tokio::time::timeout(patience, establish(&shared, class, &target)) => {
-            timed.unwrap_or(Err(DialError::Timeout { addr: target.addr, patience }))
-        }
-    };
-    let outcome = outcome.map_err(Arc::new);
+    let outcome = attempt(&shared, class, &target).await.map_err(Arc::new);
     if let (LinkClass::Data, Some(node)) = (class, &target.node) {
         shared.counters.note(node, Happened::Dialled);
         if outcome.is_err() {
@@ -64,7 +55,19 @@ impl Drop for Waiting {
     }
 }
 
-pub(super) async fn establish(shared: &Shared, class: LinkClass, target: &DialTarget) -> Result<Link, DialError> {
+/// Connects and greets, unless that takes too long or the pool closes.
+pub(super) async fn attempt(shared: &Shared, class: LinkClass, target: &DialTarget) -> Result<Link, DialError> {
+    let patience = shared.config.dial_timeout;
+    tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => Err(DialError::Closing),
+        timed = tokio::time::timeout(patience, establish(shared, class, target)) => {
+            timed.unwrap_or(Err(DialError::Timeout { addr: target.addr, patience }))
+        }
+    }
+}
+
+async fn establish(shared: &Shared, class: LinkClass, target: &DialTarget) -> Result<Link, DialError> {
     let _permit = shared.dials.acquire().await.map_err(|_closed| DialError::Closing)?;
     let connection = shared.transport.connect(target.addr, class).await?;
     // Numbered when it is greeted: both sides go by it, should there be another.
@@ -77,17 +80,7 @@ pub(super) async fn establish(shared: &Shared, class: LinkClass, target: &DialTa
 /// As [`run`], where nobody knows yet who will answer.
 pub(super) async fn run_at(shared: Arc<Shared>, addr: SocketAddr, dial: Arc<Dial>, place: Permit) {
     let waiting = Waiting(dial);
-    let stop = shared.stop.clone();
-    let patience = shared.config.dial_timeout;
-    let target = DialTarget { addr, node: None };
-    let outcome = tokio::select! {
-        biased;
-        () = stop.cancelled() => Err(DialError::Closing),
-        timed = tokio::time::timeout(patience, establish(&shared, LinkClass::Data, &target)) => {
-            timed.unwrap_or(Err(DialError::Timeout { addr, patience }))
-        }
-    };
-    let outcome = match outcome {
+    let outcome = match attempt(&shared, LinkClass::Data, &DialTarget { addr, node: None }).await {
         Ok(link) => settle(&shared, link, place).await,
         Err(error) => Err(error),
     };
