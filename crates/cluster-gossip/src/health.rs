@@ -50,6 +50,11 @@ impl Pulse {
         self.phi.skip_interval();
     }
 
+    /// Phi in thousandths. Silence without end stays a number.
+    pub(crate) fn phi_milli(&self, now: Instant) -> u64 {
+        (self.phi.phi(now) * 1_000.0) as u64
+    }
+
     /// Phi in thousandths, when it has just crossed the threshold: once until a sign of life.
     pub(crate) fn crossing(&mut self, now: Instant) -> Option<u64> {
         if self.tripped || !self.phi.is_overdue(now) {
@@ -58,7 +63,7 @@ impl Pulse {
         self.tripped = true;
         // What was an outage is no part of the rhythm: counted as one, it would hide the next.
         self.phi.skip_interval();
-        Some((self.phi.phi(now) * 1_000.0) as u64)
+        Some(self.phi_milli(now))
     }
 }
 

@@ -20,5 +20,5 @@ pub use config::{PlanKind, SwimConfig};
 pub use health::{HealthChecker, HealthConfig};
 pub use plan::{ProbePlan, RingPlan, RoundRobinPlan};
 pub use registry::{MemberTable, SharedNodeRegistry, Statement};
-pub use swim::{Output, PeerInfo, RequestToken, Swim};
+pub use swim::{Grounds, Output, PeerInfo, Probing, RequestToken, Swim, SwimStats};
 pub use user_news::{Broadcast, BroadcastError};

@@ -4,7 +4,7 @@
 //! so that a statement heard twice, late or out of order yields each event at most once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster_types::limits::EVENT_RING_LEN;
 use cluster_types::{
@@ -78,13 +78,15 @@ impl MemberTable {
 pub struct SharedNodeRegistry {
     own: NodeId,
     bus: EventBus<MemberTable, Event>,
+    /// The last accusation or verdict of each member that is not forgotten. Held to look or to add.
+    verdicts: Arc<Mutex<BTreeMap<NodeId, Event>>>,
 }
 
 impl SharedNodeRegistry {
     /// An empty registry on node `own`, about which it publishes no member events.
     #[must_use]
     pub fn new(own: NodeId) -> Self {
-        Self { own, bus: EventBus::new(MemberTable::default(), EVENT_RING_LEN) }
+        Self { own, bus: EventBus::new(MemberTable::default(), EVENT_RING_LEN), verdicts: Arc::default() }
     }
 
     /// Merges one statement and publishes what it changes. Returns the events.
@@ -94,7 +96,28 @@ impl SharedNodeRegistry {
             published = merge(&self.own, table, now, statement);
             published.iter().map(|kind| Event { at: now, kind: kind.clone() }).collect::<Vec<_>>()
         });
+        for kind in &published {
+            if let EventKind::Suspected(member, _) | EventKind::Failed(member, _) = kind {
+                self.verdicts().insert(member.node().clone(), Event { at: now, kind: kind.clone() });
+            }
+        }
         published
+    }
+
+    fn verdicts(&self) -> MutexGuard<'_, BTreeMap<NodeId, Event>> {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last suspicion or failure of a member, with its evidence, whatever became of it: until the member is forgotten.
+    #[must_use]
+    pub fn last_verdict(&self, node: &NodeId) -> Option<Event> {
+        self.verdicts().get(node).cloned()
+    }
+
+    /// The events about a node, oldest first, as far back as the last 1,024 events of all reach.
+    #[must_use]
+    pub fn recent(&self, node: &NodeId) -> Vec<Arc<Event>> {
+        self.bus.recent(|event| event.kind.node() == Some(node))
     }
 
     /// Forgets a member that was gone for long enough, and says so.
@@ -106,6 +129,7 @@ impl SharedNodeRegistry {
             published = table.members.remove(node).filter(|_| introduced).map(EventKind::Reaped);
             published.iter().map(|kind| Event { at: now, kind: kind.clone() }).collect::<Vec<_>>()
         });
+        self.verdicts().remove(node);
         published
     }
 
@@ -132,6 +156,7 @@ impl SharedNodeRegistry {
             *table = MemberTable::default();
             None
         });
+        self.verdicts().clear();
     }
 
     /// Ends every subscription once it has been read.
@@ -306,6 +331,7 @@ mod tests {
         let kind = registry.forget(Instant::ORIGIN, &x).unwrap();
         assert_eq!((kind.as_str(), kind.node()), ("reaped", Some(&x)));
         assert!(registry.snapshot().is_empty() && registry.forget(Instant::ORIGIN, &x).is_none());
+        assert_eq!(registry.last_verdict(&x), None, "forgotten with it");
         assert_eq!(apply(&registry, claim(9, State::Alive, 2)), "joined");
     }
 
@@ -322,6 +348,29 @@ mod tests {
         assert_eq!(since_after(3, claim(2, State::Suspect, 1)), at(3));
         assert_eq!(since_after(4, claim(3, State::Suspect, 1)), at(3));
         assert_eq!(since_after(5, claim(4, State::Suspect, 2)), at(5), "another life is");
+    }
+
+    #[test]
+    fn the_last_accusation_is_kept_with_its_evidence_and_events_are_found_by_node() {
+        let registry = registry();
+        let (x, y): (NodeId, NodeId) = ("x".parse().unwrap(), "y".parse().unwrap());
+        let at = |s| Instant::after_origin(std::time::Duration::from_secs(s));
+        let evidence = |accuser: &NodeId| Evidence {
+            accusers: vec![accuser.clone()],
+            ..Evidence::bare(cluster_types::Accusation::Phi)
+        };
+        registry.apply(at(1), Statement::about(claim(1, State::Alive, 1), at(1), None));
+        assert_eq!(registry.last_verdict(&x), None);
+        registry.apply(at(2), Statement::about(claim(1, State::Suspect, 1), at(2), Some(evidence(&y))));
+        registry.apply(at(3), Statement::about(claim(2, State::Alive, 1), at(3), None));
+        let last = registry.last_verdict(&x).expect("why it was suspected is not forgotten with the suspicion");
+        assert!(matches!(&last.kind, EventKind::Suspected(_, e) if e.accusers == [y.clone()]), "{last:?}");
+        registry.apply(at(4), Statement::about(claim(2, State::Failed, 1), at(4), Some(evidence(&x))));
+        let last = registry.last_verdict(&x).expect("kept");
+        assert!(last.at == at(4) && matches!(&last.kind, EventKind::Failed(_, e) if e.accusers == [x.clone()]));
+        registry.note(at(5), EventKind::BreakerOpen(y.clone()));
+        let words = |node: &NodeId| registry.recent(node).iter().map(|e| e.kind.as_str()).collect::<Vec<_>>().join("+");
+        assert_eq!((words(&x).as_str(), words(&y).as_str()), ("joined+suspected+alive+failed", "breaker_open"));
     }
 
     #[tokio::test]

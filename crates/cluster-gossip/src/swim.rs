@@ -14,12 +14,14 @@
 //! | `exchange` | joining, comparing views, metadata |
 //! | `own` | what others say of this node: refuting, and two processes with one name |
 //! | `farewell` | leaving |
+//! | `explaining` | what is held of a member, and why |
 //! | `departed` | members that are gone: reaped, remembered, reunited |
 
 mod accusing;
 mod acquainted;
 mod departed;
 mod exchange;
+mod explaining;
 mod farewell;
 mod merging;
 mod output;
@@ -45,6 +47,7 @@ use crate::user_news::UserNews;
 use crate::wire::{Answer, Datagram, DatagramKind, Request};
 
 pub use acquainted::Acquainted;
+pub use explaining::{Grounds, Probing};
 pub use farewell::FarewellProgress;
 pub use merging::ZONE_KEY;
 pub use output::{Output, PeerInfo, RequestToken, SwimStats};
@@ -451,6 +454,18 @@ impl Swim {
     #[must_use]
     pub fn is_neighbour(&self, node: &NodeId) -> bool {
         self.plan.is_neighbour(node)
+    }
+
+    /// What the application last said of itself.
+    #[must_use]
+    pub const fn is_application_well(&self) -> bool {
+        self.app_well
+    }
+
+    /// Whether there is a control link to a member.
+    #[must_use]
+    pub fn is_linked(&self, node: &NodeId) -> bool {
+        self.links.contains_key(node)
     }
 
     /// Says whether the application is well: a process whose application hangs still answers probes, so the answer says it.

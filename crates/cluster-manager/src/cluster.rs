@@ -1,6 +1,7 @@
 //! The handle: one node of a cluster in the hands of its owner.
 
 mod builder;
+mod insight;
 mod messages;
 
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cluster_failure::GapRule;
 use cluster_gossip::swim::FarewellProgress;
-use cluster_gossip::{BroadcastError, PeerInfo, RequestToken, SharedNodeRegistry};
+use cluster_gossip::{BroadcastError, Grounds, PeerInfo, RequestToken, SharedNodeRegistry};
 use cluster_pool::{
     CloseCode, ConnectionPool, DialError, DialTarget, HelloError, InboundRequest, Link, PoolEvent, Spawner,
 };
@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::engine::{DialFailure, Engine, Output};
+use crate::health::Health;
 use crate::host::WallClock;
 use crate::join::{JoinReport, Seed};
 use crate::planted::Bug;
@@ -57,6 +58,15 @@ pub(crate) enum Command {
     /// How far the farewell has come, for whoever waits no longer.
     Farewell {
         reply: oneshot::Sender<FarewellProgress>,
+    },
+    /// What the core holds of a member, and when.
+    Explain {
+        node: NodeId,
+        reply: oneshot::Sender<(Instant, Option<Grounds>)>,
+    },
+    /// How this node is.
+    Health {
+        reply: oneshot::Sender<Health>,
     },
     /// Turn no more.
     Stop {
@@ -101,6 +111,8 @@ pub(crate) struct Driver {
     wall_clock: Arc<dyn WallClock>,
     spawner: Arc<dyn Spawner>,
     gap: GapRule,
+    /// How often the loop was held up, and for how long in all.
+    gaps: (u64, Duration),
     registry: SharedNodeRegistry,
     pool: ConnectionPool,
     pool_events: mpsc::Receiver<PoolEvent>,
@@ -138,6 +150,7 @@ impl Driver {
             wall_clock,
             spawner,
             gap: GapRule::new(clock.now()),
+            gaps: (0, Duration::ZERO),
             registry,
             pool,
             pool_events,
@@ -164,6 +177,7 @@ impl Driver {
             let now = self.clock.now();
             if let Some(gap) = self.gap.note_turn(now) {
                 tracing::info!(?gap, "the loop was held up; nobody is blamed for it");
+                self.gaps = (self.gaps.0 + 1, self.gaps.1 + gap);
                 self.engine.handle_gap(now, gap);
             }
             match input {
@@ -233,9 +247,23 @@ impl Driver {
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(self.engine.swim().farewell().unwrap_or_default());
             }
+            Command::Explain { node, reply } => {
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send((now, self.engine.swim().explain(now, &node)));
+            }
+            Command::Health { reply } => {
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(self.health());
+            }
             // Ends the loop in `run`.
             Command::Stop { .. } => {}
         }
+    }
+
+    fn health(&self) -> Health {
+        let (gaps, gaps_total) = self.gaps;
+        let held_up = Health { gaps, gaps_total, ..self.engine.health() };
+        Health { name_lost: self.name_lost.is_none(), ..held_up }
     }
 
     fn handle_pool(&mut self, now: Instant, event: PoolEvent) {

@@ -8,6 +8,7 @@ use cluster_gossip::{BroadcastError, Output as SwimOutput, PeerInfo, RequestToke
 use cluster_pool::DialTarget;
 use cluster_types::{Claim, ClusterName, EventKind, Instant, Life, Metadata, NodeId, Seed};
 
+use crate::health::Health;
 use crate::join::{Join, JoinReport, JoinStep, Seed as JoinSeed, SeedOutcome};
 use crate::link_plan::LinkPlan;
 
@@ -90,6 +91,8 @@ pub struct Engine {
     join: Option<Join>,
     /// What this node joined through last: where it looks when everybody else is lost.
     joined_through: Vec<JoinSeed>,
+    /// Whether a seed has ever let this node in.
+    has_joined: bool,
     /// When to look there next.
     look_for_cluster: Instant,
     seed: Seed,
@@ -121,6 +124,7 @@ impl Engine {
             links,
             join: None,
             joined_through: Vec::new(),
+            has_joined: false,
             look_for_cluster: Instant::END,
             seed,
             last_turn: now,
@@ -134,6 +138,28 @@ impl Engine {
     #[must_use]
     pub const fn swim(&self) -> &Swim {
         &self.swim
+    }
+
+    /// How the node is, as far as the engine knows.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let swim = &self.swim;
+        let wanted = swim.wanted_links();
+        let (live_others, lost) = (swim.live_others(), swim.lost_members().len());
+        Health {
+            loop_answers: true,
+            leaving: swim.farewell().is_some(),
+            application_well: swim.is_application_well(),
+            joining: !self.joined_through.is_empty() && !self.has_joined && live_others == 0,
+            alone: live_others == 0 && lost > 0,
+            live_others,
+            lost,
+            links_wanted: wanted.len(),
+            links_up: wanted.iter().filter(|(node, _)| swim.is_linked(node)).count(),
+            local_health: swim.local_health().score(),
+            stats: swim.stats(),
+            ..Health::default()
+        }
     }
 
     /// The next thing to do, `None` when all is done.
@@ -369,6 +395,7 @@ impl Engine {
             JoinStep::RoundFailed(report) => report,
             JoinStep::Done(report) => {
                 self.join = None;
+                self.has_joined |= report.joined() > 0;
                 self.outputs.push_back(Output::JoinDone(report.clone()));
                 report
             }

@@ -7,6 +7,8 @@ pub mod config;
 mod driver;
 pub mod engine;
 mod error;
+pub mod explain;
+pub mod health;
 pub mod host;
 mod join;
 mod link_plan;
@@ -23,12 +25,14 @@ pub use cluster_pool::{Resolver, SystemResolver};
 pub use config::{ClusterConfig, Profile};
 pub use engine::Engine;
 pub use error::{JoinError, MessageError, StartError};
+pub use explain::{ExplainError, Explanation, LinkReport};
+pub use health::Health;
 pub use host::{Host, WallClock};
 pub use join::{JoinReport, Seed as JoinSeed, SeedError, SeedOutcome};
 pub use shutdown::{Phase, PhaseReport, ShutdownReport};
 pub use state_file::StateFile;
 
-pub use cluster_gossip::{BroadcastError, MemberTable, SharedNodeRegistry};
+pub use cluster_gossip::{BroadcastError, Grounds, MemberTable, Probing, SharedNodeRegistry, SwimStats};
 pub use cluster_pool::{
     Authority, Channel, Credentials, Fate, Message, Outcome, Peer, PeerConfig, PeerReport, Pki, PkiError, Priority,
     Received, Reply, Router, Ticket, Turned, message_fn, request_fn,

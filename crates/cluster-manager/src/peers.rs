@@ -65,6 +65,11 @@ impl Peers {
         self.0.get(node)
     }
 
+    /// The peer of a member, where there is one.
+    pub(crate) fn known(&self, node: &NodeId) -> Option<Peer> {
+        self.0.peer(node)
+    }
+
     /// Every live member but this node.
     pub(crate) fn others(&self) -> Vec<NodeId> {
         let members = self.0.registry.snapshot();

@@ -111,6 +111,11 @@ impl<S: Clone, E> EventBus<S, E> {
         Subscription { shared: Arc::clone(&self.0), next }
     }
 
+    /// The kept events for which `wanted` holds, oldest first. Keep it short, as in [`read`](Self::read).
+    pub fn recent(&self, wanted: impl Fn(&E) -> bool) -> Vec<Arc<E>> {
+        self.0.lock().ring.iter().filter(|event| wanted(event)).cloned().collect()
+    }
+
     /// Ends the stream: subscribers read what is left, then `None`.
     pub fn close(&self) {
         self.0.lock().closed = true;
@@ -243,6 +248,14 @@ mod tests {
             });
         }
         lines.join(", ")
+    }
+
+    #[test]
+    fn the_kept_events_can_be_looked_through() {
+        let bus = counter(3);
+        (1..=5).for_each(|n| add(&bus, n));
+        let odd: Vec<u64> = bus.recent(|n| n % 2 == 1).iter().map(|n| **n).collect();
+        assert_eq!(odd, [3, 5], "the first two have left the ring");
     }
 
     #[test]

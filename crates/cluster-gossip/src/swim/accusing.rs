@@ -75,6 +75,11 @@ impl Suspicion {
         self.charges.contains_key(accuser)
     }
 
+    /// Every accuser's word.
+    pub(super) fn votes(&self, now: Instant) -> Vec<Vote> {
+        self.charges.keys().filter_map(|accuser| self.vote_of(accuser, now)).collect()
+    }
+
     /// Enters a charge; says whether the accuser is new.
     fn enter(&mut self, accuser: NodeId, charge: Charge) -> bool {
         let former = self.charges.insert(accuser, charge);
@@ -202,6 +207,12 @@ impl Swim {
             impaired_observers: observers.iter().filter(impaired).count(),
             observers: observers.len().min(self.config.observers),
         })
+    }
+
+    /// When a suspect is declared failed, if nothing more is heard.
+    pub(super) fn verdict_at(&self, subject: &NodeId, known: &Known) -> Option<Instant> {
+        let case = self.case(subject, known)?;
+        Some((self.config.budget.deadline(&case) + self.doubt()).max(self.judge_after))
     }
 
     /// Evidence changed: look at the suspects soon.

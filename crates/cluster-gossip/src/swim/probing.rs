@@ -8,6 +8,7 @@ use std::time::Duration;
 use cluster_types::{EventKind, HealthFault, Instant, NodeId};
 
 use super::accusing::Helpers;
+use super::explaining::Probing;
 use super::view::Known;
 use super::{Output, Swim};
 use crate::health::Pulse;
@@ -38,6 +39,19 @@ enum Stage {
 }
 
 impl Round {
+    pub(super) const fn target(&self) -> &NodeId {
+        &self.target
+    }
+
+    /// What is asked, for people.
+    pub(super) const fn probing(&self) -> Probing {
+        match self.stage {
+            Stage::Direct { .. } => Probing::Direct,
+            Stage::Indirect { .. } => Probing::Indirect,
+            Stage::Helping { .. } => Probing::Helping,
+        }
+    }
+
     pub(super) const fn deadline(&self) -> Instant {
         match self.stage {
             Stage::Direct { again: Some(again), .. } => again,

@@ -5,6 +5,7 @@ mod comparing;
 mod cores;
 mod corpus;
 mod departed;
+mod explaining;
 mod hand;
 mod own;
 mod probing;

@@ -1,0 +1,60 @@
+//! What a node can say of itself and of the others: explanations, its health, its numbers.
+
+use std::time::Duration;
+
+use cluster_pool::{LinkClass, Peer};
+use cluster_types::NodeId;
+use tokio::sync::oneshot;
+
+use super::Cluster;
+use crate::driver::Command;
+use crate::explain::{ExplainError, Explanation, LinkReport, RECENT_MAX};
+use crate::health::Health;
+
+/// A loop that works answers within microseconds.
+const LOOP_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Cluster {
+    /// Why a member is held to be what it is: what is known of it, from whom, since when, and what would change it. Also of this
+    /// node itself, and of members that failed or left, until they are forgotten.
+    ///
+    /// # Errors
+    /// Nobody of that name is known, or the node is shutting down.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn explain(&self, node: &NodeId) -> Result<Explanation, ExplainError> {
+        let (reply, grounds) = oneshot::channel();
+        self.command(Command::Explain { node: node.clone(), reply }).await.ok_or(ExplainError::ShuttingDown)?;
+        let (at, grounds) = grounds.await.map_err(|_stopped| ExplainError::ShuttingDown)?;
+        let grounds = grounds.ok_or_else(|| ExplainError::Unknown { node: node.clone() })?;
+        let mut recent = self.0.registry.recent(node);
+        recent.drain(..recent.len().saturating_sub(RECENT_MAX));
+        Ok(Explanation {
+            own: *node == self.0.own.node,
+            at,
+            grounds,
+            verdict: self.0.registry.last_verdict(node),
+            recent,
+            link: self.0.pool.current(LinkClass::Control, node).as_ref().map(LinkReport::of),
+            peer: self.0.peers.known(node).as_ref().map(Peer::explain),
+        })
+    }
+
+    /// How this node is. Answers within a second, also when the membership loop does not.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn health(&self) -> Health {
+        let (reply, health) = oneshot::channel();
+        let ask = async {
+            self.command(Command::Health { reply }).await?;
+            health.await.ok()
+        };
+        match tokio::time::timeout(LOOP_PATIENCE, ask).await {
+            Ok(Some(health)) => health,
+            Ok(None) => Health { leaving: true, ..Health::default() },
+            Err(_elapsed) => Health::default(),
+        }
+    }
+}
