@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_manager::{Cluster, JoinSeed, Pki, ShutdownReport, StartError, StateFile};
+use cluster_manager::{Cluster, JoinSeed, Pki, Profile, ShutdownReport, StartError, StateFile};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -73,12 +73,7 @@ async fn start(settings: &Settings) -> Result<Cluster, Failure> {
     let credentials = Pki::new(&settings.pki)
         .load_or_issue(&settings.name, now)
         .map_err(|e| pki::advice(&e, settings.name.as_str()))?;
-    let mut metadata = Ok(());
-    let builder = Cluster::builder(credentials, settings.profile).bind(settings.bind).configure(|config| {
-        config.advertise = settings.advertise;
-        metadata = config.set_metadata(settings.metadata.clone());
-    });
-    metadata.map_err(|e| Failure::usage(e.to_string()))?;
+    let builder = Cluster::builder(credentials, Profile::Lan).configure(|config| config.clone_from(&settings.config));
     builder.start().await.map_err(|e| match e {
         StartError::NotDialable { .. } => Failure::usage(format!("{e}: give it as --advertise IP:PORT")),
         other => Failure::from_error(&other),

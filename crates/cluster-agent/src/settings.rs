@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use cluster_manager::{JoinSeed, NodeId, Profile};
+use cluster_manager::config::file::{LinkSettings, MembershipSettings, PeerSettings, PoolSettings, Tuning};
+use cluster_manager::{ClusterConfig, JoinSeed, NodeId, Profile};
 use serde::Deserialize;
 
 use crate::Failure;
@@ -13,13 +14,11 @@ use crate::cli::{AgentArgs, EventFormat};
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) name: NodeId,
-    pub(crate) bind: SocketAddr,
-    pub(crate) advertise: Option<SocketAddr>,
     pub(crate) join: Vec<JoinSeed>,
     pub(crate) pki: PathBuf,
     pub(crate) admin: Option<SocketAddr>,
-    pub(crate) profile: Profile,
-    pub(crate) metadata: Vec<(String, String)>,
+    /// Everything that the node itself needs, checked.
+    pub(crate) config: ClusterConfig,
     pub(crate) state: Option<PathBuf>,
     pub(crate) events: EventFormat,
 }
@@ -41,6 +40,14 @@ struct File {
     meta: std::collections::BTreeMap<String, String>,
     state: Option<PathBuf>,
     events: Option<String>,
+    #[serde(default)]
+    membership: MembershipSettings,
+    #[serde(default)]
+    links: LinkSettings,
+    #[serde(default)]
+    pool: PoolSettings,
+    #[serde(default)]
+    peers: PeerSettings,
 }
 
 impl Settings {
@@ -54,6 +61,7 @@ impl Settings {
     }
 
     fn merge(args: AgentArgs, file: File) -> Result<Self, Failure> {
+        let tuning = Tuning { membership: file.membership, links: file.links, pool: file.pool, peers: file.peers };
         let parsed = |what: &str, text: Option<String>| match text {
             Some(text) => text.parse().map(Some).map_err(|e: cluster_manager::IdError| in_file(what, &e)),
             None => Ok(None),
@@ -74,15 +82,20 @@ impl Settings {
         let mut metadata: Vec<(String, String)> = file.meta.into_iter().collect();
         metadata.extend(args.meta);
         metadata.extend(args.zone.or(file.zone).map(|zone| ("zone".to_owned(), zone)));
+        let name = args.name.or(file_name).ok_or_else(|| required("name"))?;
+        let mut config = ClusterConfig::new(args.profile.or(file_profile).unwrap_or_default());
+        config.bind = args.bind.or(file.bind).ok_or_else(|| required("bind"))?;
+        config.advertise = args.advertise.or(file.advertise);
+        config.set_metadata(metadata).map_err(|e| Failure::usage(format!("the metadata (--meta, --zone): {e}")))?;
+        let invalid = |e| Failure::usage(format!("the --config file: {e}"));
+        tuning.apply(&mut config).map_err(invalid)?;
+        config.check().map_err(invalid)?;
         Ok(Self {
-            name: args.name.or(file_name).ok_or_else(|| required("name"))?,
-            bind: args.bind.or(file.bind).ok_or_else(|| required("bind"))?,
-            advertise: args.advertise.or(file.advertise),
+            name,
+            config,
             join: if args.join.is_empty() { file.join } else { args.join },
             pki: args.pki.or(file.pki).ok_or_else(|| required("pki"))?,
             admin,
-            profile: args.profile.or(file_profile).unwrap_or_default(),
-            metadata,
             state: args.state.or(file.state),
             events: args.events.or(file_events).unwrap_or_default(),
         })
@@ -125,14 +138,17 @@ mod tests {
         zone = "a"
         meta = { role = "db" }
         events = "json"
+        [peers]
+        queue_len_max = 7
     "#;
 
     #[test]
     fn a_file_is_enough_and_flags_win_over_it() {
         let settings = merge(AgentArgs::default(), COMPLETE).unwrap();
-        assert_eq!((settings.name.as_str(), settings.profile), ("from-file", Profile::Wan));
-        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
-        assert_eq!(settings.metadata, [pair("role", "db"), pair("zone", "a")]);
+        assert_eq!(settings.name.as_str(), "from-file");
+        assert_eq!(settings.config.swim.budget, ClusterConfig::new(Profile::Wan).swim.budget);
+        assert_eq!(settings.config.metadata.iter().collect::<Vec<_>>(), [("role", "db"), ("zone", "a")]);
+        assert_eq!(settings.config.peers.queue_len_max, 7);
         let flags = AgentArgs {
             name: Some("from-flag".parse().unwrap()),
             join: vec!["127.0.0.1:3".parse().unwrap()],
@@ -143,7 +159,7 @@ mod tests {
         assert_eq!(settings.name.as_str(), "from-flag");
         assert_eq!(settings.join, ["127.0.0.1:3".parse().unwrap()]);
         assert_eq!(settings.events, EventFormat::None);
-        assert_eq!(settings.bind, "127.0.0.1:1".parse().unwrap());
+        assert_eq!(settings.config.bind, "127.0.0.1:1".parse().unwrap());
     }
 
     #[test]
@@ -155,6 +171,10 @@ mod tests {
         assert!(error("profile = \"x\"").contains("use lan, wan or local"));
         assert!(error("events = \"x\"").contains("use json, text or none"));
         assert!(error("admin = \"10.0.0.1:1\"").contains("is not a loopback address"));
+        let nodes = "name = 'a'\nbind = '127.0.0.1:1'\npki = 'x'\n";
+        assert!(
+            error(&format!("{nodes}[membership]\nobservers = 0")).contains("[membership] observers = 0: it must be")
+        );
         let typo = toml::from_str::<File>("nmae = \"a\"").unwrap_err().to_string();
         assert!(typo.contains("unknown field `nmae`"), "{typo}");
     }

@@ -34,13 +34,16 @@ impl BackoffConfig {
     /// First nominal delay, the cap it doubles up to, and the jitter.
     ///
     /// # Errors
-    /// An initial delay of zero (it never grows), or a maximum below it.
+    /// An initial delay of zero (it never grows), a maximum below it, or of more than a day.
     pub fn new(initial: Duration, max: Duration, jitter: Jitter) -> Result<Self, ConfigError> {
         if initial.is_zero() {
             return Err(ConfigError::new("initial", initial, "it must be above zero, since doubling zero stays zero"));
         }
         if max < initial {
             return Err(ConfigError::new("max", max, "it must not be below initial"));
+        }
+        if max > Duration::from_secs(24 * 60 * 60) {
+            return Err(ConfigError::new("max", max, "it must be at most a day"));
         }
         Ok(Self { initial, max, jitter })
     }

@@ -51,6 +51,9 @@ impl BreakerConfig {
         if cool_down_max < cool_down {
             return Err(ConfigError::new("cool_down_max", cool_down_max, "it must not be below cool_down"));
         }
+        if cool_down_max > Duration::from_secs(24 * 60 * 60) {
+            return Err(ConfigError::new("cool_down_max", cool_down_max, "it must be at most a day"));
+        }
         if trials == 0 {
             return Err(ConfigError::new("trials", trials, "it must be at least 1, or it never closes again"));
         }

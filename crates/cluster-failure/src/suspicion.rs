@@ -92,11 +92,13 @@ pub struct PauseBudget {
 }
 
 impl PauseBudget {
+    const PART_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
     /// P = pause + period + wake: the longest pause to forgive, the probe period of a subject, and the time a woken node
     /// needs to be heard.
     ///
     /// # Errors
-    /// A period or wake of zero: a node could be declared failed before it had a chance to answer.
+    /// A part of more than a day, or a period or wake of zero: a node could be declared failed before it had a chance to answer.
     pub fn new(pause: Duration, period: Duration, wake: Duration) -> Result<Self, ConfigError> {
         const RULE: &str = "it must be above zero, or a healthy node has no time to answer";
         if period.is_zero() {
@@ -104,6 +106,15 @@ impl PauseBudget {
         }
         if wake.is_zero() {
             return Err(ConfigError::new("wake", wake, RULE));
+        }
+        for (field, given) in [("pause", pause), ("period", period), ("wake", wake)] {
+            if given > Self::PART_MAX {
+                return Err(ConfigError::new(
+                    field,
+                    given,
+                    "it must be at most a day: nobody waits longer for a verdict",
+                ));
+            }
         }
         Ok(Self { pause, period, wake, votes: VoteRule::TwoThirds })
     }
@@ -148,6 +159,18 @@ impl PauseBudget {
     #[must_use]
     pub fn total(&self) -> Duration {
         self.pause + self.period + self.wake
+    }
+
+    /// The longest pause that is forgiven.
+    #[must_use]
+    pub const fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// The time that a woken node has to be heard.
+    #[must_use]
+    pub const fn wake(&self) -> Duration {
+        self.wake
     }
 
     /// The probe period it was made for.

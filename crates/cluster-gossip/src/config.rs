@@ -47,6 +47,9 @@ pub enum PlanKind {
     RoundRobin,
 }
 
+/// Longer than any cluster is left alone.
+const SPAN_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 impl SwimConfig {
     /// A local network: P = 6.3 s, each member probed once a second.
     #[must_use]
@@ -89,17 +92,28 @@ impl SwimConfig {
     pub fn check(self) -> Result<Self, ConfigError> {
         let fail = |field, given: String, rule| Err(ConfigError { field, given, rule });
         if self.observers == 0 {
-            return fail("observers", "0".into(), "somebody must look");
+            return fail("observers", "0".into(), "it must be at least 1: somebody must look");
         }
         if self.gossip_fanout == 0 {
-            return fail("gossip_fanout", "0".into(), "news must go somewhere");
+            return fail("gossip_fanout", "0".into(), "it must be at least 1: news must go somewhere");
+        }
+        let spans = [
+            ("probe_timeout", self.probe_timeout),
+            ("gossip_interval", self.gossip_interval),
+            ("sync_interval", self.sync_interval),
+            ("reap_after", self.reap_after),
+        ];
+        if let Some((field, given)) = spans.into_iter().find(|(_, given)| *given > SPAN_MAX) {
+            return fail(field, format!("{given:?}"), "it must be at most ten years");
         }
         if self.reap_after < self.budget.total() * 10 {
             let given = format!("{:?}", self.reap_after);
             return fail("reap_after", given, "it must be ten pause budgets at least, or a partition makes strangers");
         }
-        if self.gossip_interval.is_zero() || self.sync_interval.is_zero() {
-            return fail("gossip_interval / sync_interval", "0s".into(), "a timer of zero never sleeps");
+        for (field, timer) in [("gossip_interval", self.gossip_interval), ("sync_interval", self.sync_interval)] {
+            if timer.is_zero() {
+                return fail(field, "0s".into(), "it must be above zero: a timer of zero never sleeps");
+            }
         }
         if self.probe_timeout.is_zero() || self.probe_timeout_min > self.probe_timeout {
             let given = format!("{:?} with a minimum of {:?}", self.probe_timeout, self.probe_timeout_min);
@@ -130,8 +144,9 @@ mod tests {
         assert_eq!(field(|c| c.observers = 0), "observers");
         assert_eq!(field(|c| c.gossip_fanout = 0), "gossip_fanout");
         assert_eq!(field(|c| c.reap_after = Duration::from_secs(62)), "reap_after");
-        assert_eq!(field(|c| c.gossip_interval = Duration::ZERO), "gossip_interval / sync_interval");
-        assert_eq!(field(|c| c.sync_interval = Duration::ZERO), "gossip_interval / sync_interval");
+        assert_eq!(field(|c| c.gossip_interval = Duration::ZERO), "gossip_interval");
+        assert_eq!(field(|c| c.sync_interval = Duration::ZERO), "sync_interval");
+        assert_eq!(field(|c| c.sync_interval = SPAN_MAX * 2), "sync_interval");
         assert_eq!(field(|c| c.probe_timeout = Duration::ZERO), "probe_timeout");
         assert_eq!(field(|c| c.probe_timeout = Duration::from_millis(199)), "probe_timeout");
         assert_eq!(field(|c| c.probe_timeout = Duration::from_millis(1_001)), "probe_timeout");

@@ -1,12 +1,18 @@
-//! Settings of a node.
+//! Settings of a node: presets, a check, and how they stand in a file.
+
+pub mod file;
 
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use cluster_failure::ConfigError;
 use cluster_gossip::SwimConfig;
 use cluster_pool::{PeerConfig, PoolConfig, QuicConfig};
-use cluster_types::{Metadata, MetadataError};
+use cluster_types::{Blame, Blamed, Metadata, MetadataError};
+use serde::{Deserialize, Deserializer};
+
+pub use file::{FileError, Tuning};
 
 /// Which network the cluster lives in: a bundle of defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +51,40 @@ impl Profile {
             Self::Wan => Duration::from_millis(333),
         };
         QuicConfig { initial_rtt, ..QuicConfig::default() }
+    }
+}
+
+impl<'de> Deserialize<'de> for Profile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A setting that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("[{section}] {field} = {given}: {rule}")]
+#[non_exhaustive]
+pub struct InvalidConfig {
+    /// Which part of the settings: `membership`, `links`, `pool`, `peers` or `meta`.
+    pub section: &'static str,
+    /// Which one of them.
+    pub field: &'static str,
+    /// What it is.
+    pub given: String,
+    /// What is allowed, and why.
+    pub rule: String,
+}
+
+impl InvalidConfig {
+    /// Puts an error into its part.
+    pub(crate) fn under(section: &'static str) -> impl Fn(ConfigError) -> Self {
+        move |ConfigError { field, given, rule }| Self { section, field, given, rule: rule.to_owned() }
+    }
+}
+
+impl Blamed for InvalidConfig {
+    fn blame(&self) -> Blame {
+        Blame::CallerMisused
     }
 }
 
@@ -102,6 +142,29 @@ impl ClusterConfig {
             #[cfg(feature = "planted")]
             bug: None,
         }
+    }
+
+    /// Everything that cannot work, a setting at a time for each part.
+    #[must_use]
+    pub fn problems(&self) -> Vec<InvalidConfig> {
+        let swim = self.swim.clone().check().err().map(InvalidConfig::under("membership"));
+        let quic = self.quic.check().err().map(InvalidConfig::under("links"));
+        let pool = self.pool.check().err().map(InvalidConfig::under("pool"));
+        let peers = self.peers.check().err().map(|e| InvalidConfig {
+            section: "peers",
+            field: e.field,
+            given: e.value,
+            rule: e.reason.to_owned(),
+        });
+        [swim, quic, pool, peers].into_iter().flatten().collect()
+    }
+
+    /// Says whether the settings can work.
+    ///
+    /// # Errors
+    /// The first of [`problems`](Self::problems).
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        self.problems().into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Sets the metadata from pairs.

@@ -1,9 +1,9 @@
 //! Why a node did not start or join.
 
-use cluster_failure::ConfigError;
-use cluster_pool::{BindError, Fate, PeerError, PkiError, Rejected};
+use cluster_pool::{BindError, Fate, PeerError, PkiError, Rejected, TypedError};
 use cluster_types::{Blame, Blamed, NodeId};
 
+use crate::config::InvalidConfig;
 use crate::join::{JoinReport, SeedOutcome};
 
 /// Why a node did not start. Nothing is left behind.
@@ -12,7 +12,7 @@ use crate::join::{JoinReport, SeedOutcome};
 pub enum StartError {
     /// A setting cannot work.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] InvalidConfig),
     /// The address cannot be bound, or the credentials cannot be used.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -83,6 +83,17 @@ pub enum MessageError {
     /// The message was not taken, and is handed back.
     #[error(transparent)]
     Rejected(#[from] Box<Rejected>),
+    /// The value has no form as bytes. Nothing was sent.
+    #[error(transparent)]
+    Typed(#[from] TypedError),
+    /// The member answered, and what it said cannot be read.
+    #[error("the reply of {node}: {source}")]
+    Unreadable {
+        /// The member.
+        node: NodeId,
+        /// What is wrong with it.
+        source: TypedError,
+    },
     /// The request failed, or the peer could not be made.
     #[error(transparent)]
     Peer(#[from] PeerError),
@@ -94,7 +105,10 @@ impl MessageError {
     pub const fn fate(&self) -> Fate {
         match self {
             Self::Peer(error) => error.fate(),
-            Self::NotAMember { .. } | Self::Myself | Self::ShuttingDown | Self::Rejected(_) => Fate::NotSent,
+            Self::Unreadable { .. } => Fate::MaybeDelivered,
+            Self::NotAMember { .. } | Self::Myself | Self::ShuttingDown | Self::Rejected(_) | Self::Typed(_) => {
+                Fate::NotSent
+            }
         }
     }
 }
@@ -104,6 +118,7 @@ impl Blamed for MessageError {
         match self {
             Self::NotAMember { .. } | Self::Myself | Self::ShuttingDown => Blame::CallerMisused,
             Self::Rejected(e) => e.blame(),
+            Self::Typed(e) | Self::Unreadable { source: e, .. } => e.blame(),
             Self::Peer(e) => e.blame(),
         }
     }

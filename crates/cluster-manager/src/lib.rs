@@ -22,7 +22,7 @@ pub mod state_file;
 
 pub use cluster::{Cluster, ClusterBuilder, MemberInfo};
 pub use cluster_pool::{Resolver, SystemResolver};
-pub use config::{ClusterConfig, Profile};
+pub use config::{ClusterConfig, InvalidConfig, Profile};
 pub use engine::Engine;
 pub use error::{JoinError, MessageError, StartError};
 pub use explain::{ExplainError, Explanation, LinkReport};
@@ -34,8 +34,8 @@ pub use state_file::StateFile;
 
 pub use cluster_gossip::{BroadcastError, Grounds, MemberTable, Probing, SharedNodeRegistry, SwimStats};
 pub use cluster_pool::{
-    Authority, Channel, Credentials, Fate, Message, Outcome, Peer, PeerConfig, PeerReport, Pki, PkiError, Priority,
-    Received, Reply, Router, Ticket, Turned, message_fn, request_fn,
+    Ask, Authority, Channel, Credentials, Fate, Message, Outcome, Peer, PeerConfig, PeerReport, Pki, PkiError,
+    Priority, Received, Reply, Router, Ticket, Turned, Typed, TypedError, message_fn, request_fn,
 };
 pub use cluster_types::{
     Accusation, Blame, Blamed, ClusterName, Delivery, Event, EventKind, Evidence, HealthFault, IdError, Incarnation,

@@ -16,6 +16,7 @@ pub mod resolver;
 pub mod router;
 pub mod spawn;
 pub mod transport;
+pub mod typed;
 
 pub use client::{ClientError, ConnectionConfig, ConnectionManager, ManagedConnection, Policy, Retry};
 pub use hello::{Admission, AdmitAll, Hello, HelloError, Refusal};
@@ -39,3 +40,4 @@ pub use transport::{
     CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, Incoming, LinkClass, ReloadError, Side,
     Transport,
 };
+pub use typed::{Ask, Typed, TypedError};

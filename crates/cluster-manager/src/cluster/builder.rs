@@ -75,8 +75,8 @@ impl ClusterBuilder {
     /// Safe: a start that is dropped ends the node.
     pub async fn start(self) -> Result<Cluster, StartError> {
         let credentials = self.credentials?;
-        let swim = self.config.swim.clone().check()?;
-        let config = ClusterConfig { swim, ..self.config };
+        self.config.check()?;
+        let config = self.config;
         let (started, ready) = oneshot::channel();
         let name = format!("cluster {}", credentials.name());
         let thread = std::thread::Builder::new().name(name).spawn(move || {
@@ -102,8 +102,8 @@ impl ClusterBuilder {
     /// See [`StartError`].
     pub fn start_on(self, host: Host) -> Result<Cluster, StartError> {
         let credentials = self.credentials?;
-        let swim = self.config.swim.clone().check()?;
-        let config = ClusterConfig { swim, ..self.config };
+        self.config.check()?;
+        let config = self.config;
         let spawner = Arc::clone(&host.spawner);
         let streams = Self::serving(self.streams, &self.router);
         let (node, parts) = assemble(host, config, &credentials, (streams, self.router))?;

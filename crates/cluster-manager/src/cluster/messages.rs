@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster_pool::link::LinkStream;
-use cluster_pool::{Channel, Message, Outcome, Peer, PeerReport, Reply, Ticket};
+use cluster_pool::typed::request_body;
+use cluster_pool::{Ask, Channel, Message, Outcome, Peer, PeerReport, Reply, Ticket, Typed};
 use cluster_types::NodeId;
 
 use super::Cluster;
@@ -46,6 +47,35 @@ impl Cluster {
         patience: Duration,
     ) -> Result<Reply, MessageError> {
         Ok(self.peer(node)?.request(channel, body, patience).await?)
+    }
+
+    /// Sends a message with a type of its own; see [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send), or the value has no form as bytes.
+    ///
+    /// # Cancel safety
+    /// Safe, as [`send`](Self::send) is.
+    pub async fn tell<M: Typed + Sync>(&self, node: &NodeId, message: &M) -> Result<Ticket, MessageError> {
+        self.send(node, Message::of(message)?).await
+    }
+
+    /// Asks with a type of its own; see [`request`](Self::request).
+    ///
+    /// # Errors
+    /// As for [`request`](Self::request), or the request has no form as bytes, or the reply cannot be read.
+    ///
+    /// # Cancel safety
+    /// Safe, as [`request`](Self::request) is.
+    pub async fn ask<R: Ask + Sync>(
+        &self,
+        node: &NodeId,
+        request: &R,
+        patience: Duration,
+    ) -> Result<R::Reply, MessageError> {
+        let body = request_body(request)?;
+        let reply = self.request(node, R::CHANNEL, body, patience).await?;
+        reply.read::<R>().map_err(|source| MessageError::Unreadable { node: node.clone(), source })
     }
 
     /// A stream to the handler of a channel at a member.

@@ -50,6 +50,12 @@ impl Default for PeerConfig {
     }
 }
 
+/// Longer than any process waits.
+const SPAN_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// More of anything than any process can have.
+const COUNT_MAX: usize = 1 << 20;
+
 /// The longest message that a receiver accepts, and the longest reply that a requester does.
 pub const MESSAGE_LEN_MAX: usize = 1024 * 1024;
 
@@ -100,7 +106,11 @@ impl PeerConfig {
         self
     }
 
-    pub(super) fn check(&self) -> Result<(), PeerConfigError> {
+    /// Says whether a peer can work with them.
+    ///
+    /// # Errors
+    /// The first setting that cannot work, and why.
+    pub fn check(&self) -> Result<(), PeerConfigError> {
         let wrong = |field, value: String, reason| Err(PeerConfigError { field, value, reason });
         if self.queue_len_max == 0 {
             return wrong("queue_len_max", "0".into(), "it must be at least 1, or nothing can be sent");
@@ -113,14 +123,23 @@ impl PeerConfig {
             let value = self.queue_bytes_max.to_string();
             return wrong("queue_bytes_max", value, "it must hold a message of message_len_max and 64 bytes");
         }
-        if self.requests_max == 0 {
-            return wrong("requests_max", "0".into(), "it must be at least 1, or no request can be made");
+        if !(1..=COUNT_MAX).contains(&self.requests_max) {
+            let value = self.requests_max.to_string();
+            return wrong("requests_max", value, "it must be 1 to 1048576: with 0 no request can be made");
         }
         if self.rest_after.is_zero() {
             return wrong("rest_after", "0s".into(), "it must be above zero, or a link is let go before it is used");
         }
         if self.queue_age_max.is_zero() {
             return wrong("queue_age_max", "0s".into(), "it must be above zero, or every message expires at once");
+        }
+        for (field, given) in [("queue_age_max", self.queue_age_max), ("rest_after", self.rest_after)] {
+            if given > SPAN_MAX {
+                return wrong(field, format!("{given:?}"), "it must be at most a year");
+            }
+        }
+        if self.queue_len_max > COUNT_MAX {
+            return wrong("queue_len_max", self.queue_len_max.to_string(), "it must be at most 1048576");
         }
         Ok(())
     }

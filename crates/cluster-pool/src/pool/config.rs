@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cluster_failure::ConfigError;
+
 /// Settings of a [`ConnectionPool`](super::ConnectionPool).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -37,6 +39,12 @@ pub struct PoolConfig {
     pub bug: Option<crate::planted::Bug>,
 }
 
+/// More of anything than any process can have.
+const COUNT_MAX: usize = 1 << 20;
+
+/// Longer than any process waits.
+const SPAN_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 impl Default for PoolConfig {
     fn default() -> Self {
         Self {
@@ -62,6 +70,45 @@ impl PoolConfig {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Says whether a pool can work with them.
+    ///
+    /// # Errors
+    /// The first setting that cannot work, and why.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let counts = [
+            ("dials_max", self.dials_max, "it must be 1 to 1048576: with 0 nobody is dialled"),
+            ("handshakes_max", self.handshakes_max, "it must be 1 to 1048576: with 0 nobody gets in"),
+            ("streams_served_max", self.streams_served_max, "it must be 1 to 1048576: with 0 nobody is served"),
+            ("event_queue_len", self.event_queue_len, "it must be 1 to 1048576: with 0 nothing is heard"),
+            ("max_per_peer", self.max_per_peer, "it must be 1 to 1048576: with 0 no message goes to anybody"),
+        ];
+        for (field, given, rule) in counts {
+            if !(1..=COUNT_MAX).contains(&given) {
+                return Err(ConfigError { field, given: given.to_string(), rule });
+            }
+        }
+        let limits = [("max_total", self.max_total), ("max_per_client", self.max_per_client)];
+        if let Some((field, given)) = limits.into_iter().find(|(_, given)| *given > COUNT_MAX) {
+            return Err(ConfigError { field, given: given.to_string(), rule: "it must be at most 1048576" });
+        }
+        let spans = [
+            ("dial_timeout", self.dial_timeout),
+            ("first_frame_timeout", self.first_frame_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("idle_check_interval", self.idle_check_interval),
+        ];
+        for (field, given) in spans {
+            if given.is_zero() || given > SPAN_MAX {
+                return Err(ConfigError {
+                    field,
+                    given: format!("{given:?}"),
+                    rule: "it must be above zero and at most a year",
+                });
+            }
+        }
+        Ok(())
     }
 
     /// So many data connections in all.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_failure::ConfigError;
 use quinn::{ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
 use quinn_proto::HashedConnectionIdGenerator;
@@ -65,6 +66,19 @@ impl Default for QuicConfig {
 }
 
 impl QuicConfig {
+    /// Says whether a transport can work with them.
+    ///
+    /// # Errors
+    /// The first setting that cannot work, and why.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !(Duration::from_millis(1)..=Duration::from_secs(10)).contains(&self.initial_rtt) {
+            let rule =
+                "it must be 1 ms to 10 s: shorter repeats every first packet, longer waits for those that are lost";
+            return Err(ConfigError { field: "initial_rtt", given: format!("{:?}", self.initial_rtt), rule });
+        }
+        Ok(())
+    }
+
     /// Connection ids and reset tokens follow from the node secret, so that after a restart the old connections of peers
     /// are answered with valid resets: they notice within a round trip.
     pub(super) fn endpoint(&self, secret: &NodeSecret) -> EndpointConfig {
