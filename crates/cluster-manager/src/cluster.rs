@@ -20,6 +20,7 @@ use tokio::time::Instant as Moment;
 
 use crate::clock::unix_ms;
 use crate::config::Profile;
+use crate::discovery::Searches;
 use crate::driver::Command;
 use crate::error::JoinError;
 use crate::join::{JoinReport, Seed as JoinSeed};
@@ -59,6 +60,7 @@ struct Inner {
     commands: mpsc::Sender<Command>,
     spawner: Arc<dyn Spawner>,
     peers: Peers,
+    searches: Searches,
     /// Awaited by at most one; the name can be lost once.
     name_lost: AsyncMutex<Option<oneshot::Receiver<SocketAddr>>>,
     /// Held for the whole of a shutdown: a second one waits and gets the same report.
@@ -90,7 +92,7 @@ impl Running {
 
 impl Inner {
     fn new(parts: Parts, running: Running) -> Self {
-        let Parts { own, cluster, pool, registry, commands, name_lost, spawner, peers, release } = parts;
+        let Parts { own, cluster, pool, registry, commands, name_lost, spawner, peers, searches, release } = parts;
         Self {
             own,
             cluster,
@@ -99,6 +101,7 @@ impl Inner {
             commands,
             spawner,
             peers,
+            searches,
             name_lost: AsyncMutex::new(Some(name_lost)),
             shutdown: AsyncMutex::new(None),
             running: Mutex::new(Some((release, running))),
@@ -349,7 +352,9 @@ impl Cluster {
             }
             Phase::Gossip => {
                 let (done, stopped) = oneshot::channel();
+                self.0.searches.stop();
                 let stop = async {
+                    self.0.searches.ended().await;
                     if self.command(Command::Stop { done }).await.is_some() {
                         // An error means that it has stopped already.
                         let _ = stopped.await;

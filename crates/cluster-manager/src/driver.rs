@@ -45,6 +45,10 @@ pub(crate) enum Command {
         retry: bool,
         done: oneshot::Sender<JoinReport>,
     },
+    /// Somebody may be there.
+    Discovered {
+        seeds: Vec<Seed>,
+    },
     SetMetadata(Metadata),
     SetHealth(bool),
     Broadcast {
@@ -231,6 +235,7 @@ impl Driver {
                 self.joining = Some(done);
                 self.engine.join(now, seeds, retry);
             }
+            Command::Discovered { seeds } => self.engine.discovered(now, seeds),
             Command::SetMetadata(metadata) => self.engine.set_metadata(now, metadata),
             Command::Broadcast { payload, done } => {
                 // Whoever asked may have stopped waiting.

@@ -93,6 +93,8 @@ pub struct Engine {
     joined_through: Vec<JoinSeed>,
     /// Whether a seed has ever let this node in.
     has_joined: bool,
+    /// The join under way was begun by a discovery, and is repeated by it.
+    is_search: bool,
     /// When to look there next.
     look_for_cluster: Instant,
     seed: Seed,
@@ -125,6 +127,7 @@ impl Engine {
             join: None,
             joined_through: Vec::new(),
             has_joined: false,
+            is_search: false,
             look_for_cluster: Instant::END,
             seed,
             last_turn: now,
@@ -211,6 +214,7 @@ impl Engine {
             self.look_for_cluster = now + LOOK_FOR_CLUSTER;
             let seeds = self.joined_through.clone();
             self.join = Some(Join::new(seeds, false, now, self.seed.derive("join", 1)));
+            self.is_search = false;
         }
     }
 
@@ -239,6 +243,25 @@ impl Engine {
     pub fn join(&mut self, now: Instant, seeds: Vec<JoinSeed>, retry: bool) {
         self.joined_through.clone_from(&seeds);
         self.join = Some(Join::new(seeds, retry, now, self.seed.derive("join", 0)));
+        self.is_search = false;
+        self.handle_timeout(now);
+    }
+
+    /// Somebody may be at these places, who is no member here: joins through them, beside or after a join under way.
+    pub fn discovered(&mut self, now: Instant, seeds: Vec<JoinSeed>) {
+        if self.swim.farewell().is_some() {
+            return;
+        }
+        match &mut self.join {
+            Some(join) => join.add(seeds),
+            None => {
+                if !self.has_joined {
+                    self.joined_through.clone_from(&seeds);
+                }
+                self.join = Some(Join::new(seeds, false, now, self.seed.derive("join", 2)));
+                self.is_search = true;
+            }
+        }
         self.handle_timeout(now);
     }
 
@@ -396,10 +419,16 @@ impl Engine {
             JoinStep::Done(report) => {
                 self.join = None;
                 self.has_joined |= report.joined() > 0;
-                self.outputs.push_back(Output::JoinDone(report.clone()));
+                if !self.is_search {
+                    self.outputs.push_back(Output::JoinDone(report.clone()));
+                }
                 report
             }
         };
+        // A discovery may name places for ever where nobody is: once there is company, that is no news.
+        if self.is_search && self.has_joined {
+            return;
+        }
         for (seed, outcome) in report.seeds {
             if let SeedOutcome::Failed(reason) = outcome {
                 self.outputs.push_back(Output::Event(EventKind::JoinFailed { seed, reason }));

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use cluster_gossip::SwimStats;
 
+use crate::discovery::DiscoveryStatus;
+
 /// How a node is. Its `Display` is one line, or one for each thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -35,6 +37,8 @@ pub struct Health {
     pub gaps: u64,
     /// See `gaps`.
     pub gaps_total: Duration,
+    /// How each discovery fares.
+    pub discoveries: Vec<DiscoveryStatus>,
     /// What the core refused, dropped and did.
     pub stats: SwimStats,
 }
@@ -72,6 +76,8 @@ impl Health {
         say(self.alone, "everybody else is held to have failed: is this node cut off from its network?");
         say(!self.application_well, "the application says that it is not well");
         say(self.local_health >= 4, "this node trusts its own judgement little: is the machine overloaded?");
+        let failing = self.discoveries.iter().filter_map(|discovery| discovery.last_error.as_ref());
+        problems.extend(failing.map(|error| format!("a discovery fails: {error}")));
         let missing = self.links_wanted.saturating_sub(self.links_up);
         if missing > 0 {
             problems.push(format!("{missing} of {} control links are down", self.links_wanted));
@@ -111,7 +117,7 @@ mod tests {
     #[test]
     fn each_fault_alone_says_what_it_takes_away() {
         assert!(well().is_live() && well().is_ready() && well().problems().is_empty());
-        let faults: [(&str, fn(&mut Health)); 9] = [
+        let faults: [(&str, fn(&mut Health)); 10] = [
             ("stuck", |h| h.loop_answers = false),
             ("stopped", |h| (h.loop_answers, h.leaving) = (false, true)),
             ("name lost", |h| h.name_lost = true),
@@ -120,6 +126,10 @@ mod tests {
             ("alone", |h| h.alone = true),
             ("unwell", |h| h.application_well = false),
             ("busy", |h| h.local_health = 4),
+            ("no dns", |h| {
+                let last_error = Some("dns db:1: no such name".into());
+                h.discoveries = vec![DiscoveryStatus { last_error, ..DiscoveryStatus::default() }];
+            }),
             ("a link down", |h| h.links_up = 1),
         ];
         let told = faults.map(|(name, fault)| {

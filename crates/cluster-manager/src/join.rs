@@ -39,6 +39,9 @@ impl JoinReport {
 /// Addresses of one name that are dialled; a name server may answer with any number.
 const ADDRESSES_MAX: usize = 16;
 
+/// Seeds that may be added to one join while it is under way.
+const SEEDS_MAX: usize = 4_096;
+
 /// Where one seed stands in the present round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Progress {
@@ -81,6 +84,13 @@ impl Join {
             retry,
             next_round: Some(now),
         }
+    }
+
+    /// More seeds, for the next round.
+    pub(crate) fn add(&mut self, seeds: Vec<Seed>) {
+        let room = SEEDS_MAX.saturating_sub(self.seeds.len());
+        let new: Vec<Seed> = seeds.into_iter().filter(|seed| !self.seeds.contains(seed)).take(room).collect();
+        self.seeds.extend(new);
     }
 
     /// When the next round begins; `None` while one is under way.

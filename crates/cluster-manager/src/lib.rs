@@ -4,6 +4,7 @@
 mod clock;
 pub mod cluster;
 pub mod config;
+pub mod discovery;
 mod driver;
 pub mod engine;
 mod error;
@@ -23,6 +24,9 @@ pub mod state_file;
 pub use cluster::{Cluster, ClusterBuilder, MemberInfo};
 pub use cluster_pool::{Resolver, SystemResolver};
 pub use config::{ClusterConfig, InvalidConfig, Profile};
+#[cfg(feature = "dns")]
+pub use discovery::DnsDiscovery;
+pub use discovery::{Discovery, DiscoveryError, DiscoveryStatus, FileDiscovery, FixedDiscovery};
 pub use engine::Engine;
 pub use error::{JoinError, MessageError, StartError};
 pub use explain::{ExplainError, Explanation, LinkReport};

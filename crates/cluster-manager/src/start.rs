@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::config::ClusterConfig;
+use crate::discovery::{Discovery, Ground as SearchGround, Searches};
 use crate::driver::{COMMANDS_MAX, Command, Driver, Ended};
 use crate::engine::Engine;
 use crate::error::StartError;
@@ -28,15 +29,23 @@ pub(crate) struct Parts {
     pub(crate) name_lost: oneshot::Receiver<SocketAddr>,
     pub(crate) spawner: Arc<dyn Spawner>,
     pub(crate) peers: Peers,
+    pub(crate) searches: Searches,
     /// Lets the loop's task, and its thread, end.
     pub(crate) release: oneshot::Sender<()>,
+}
+
+/// Ways into a node, and out of it, that its owner gave.
+pub(crate) struct Ways {
+    pub(crate) streams: Arc<dyn StreamHandler>,
+    pub(crate) router: Router,
+    pub(crate) discoveries: Vec<Arc<dyn Discovery>>,
 }
 
 /// Runs the endpoint and the loop on this thread until the node ends.
 pub(crate) fn io_thread(
     config: ClusterConfig,
     credentials: &Credentials,
-    serving: (Arc<dyn StreamHandler>, Router),
+    ways: Ways,
     started: oneshot::Sender<Result<Parts, StartError>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -47,7 +56,7 @@ pub(crate) fn io_thread(
     runtime.block_on(async {
         let bound = QuicTransport::bind(config.bind, config.quic.clone(), credentials).map_err(StartError::from);
         let host = bound.and_then(|transport| Host::system(Arc::new(transport)).map_err(StartError::Thread));
-        match host.and_then(|host| assemble(host, config, credentials, serving)) {
+        match host.and_then(|host| assemble(host, config, credentials, ways)) {
             Ok((node, parts)) => match started.send(Ok(parts)) {
                 Ok(()) => node.run().await,
                 // Whoever started it has gone.
@@ -91,7 +100,7 @@ pub(crate) fn assemble(
     host: Host,
     config: ClusterConfig,
     credentials: &Credentials,
-    (streams, router): (Arc<dyn StreamHandler>, Router),
+    Ways { streams, router, discoveries }: Ways,
 ) -> Result<(Node, Parts), StartError> {
     let Host { transport, spawner, wall_clock, resolver, seed: random } = host;
     let identity = credentials.identity();
@@ -139,7 +148,7 @@ pub(crate) fn assemble(
     let driver = Driver::new(
         (engine, bug),
         (clock, wall_clock),
-        (Arc::clone(&spawner), resolver),
+        (Arc::clone(&spawner), Arc::clone(&resolver)),
         registry.clone(),
         (pool.clone(), events),
         receiver,
@@ -157,5 +166,15 @@ pub(crate) fn assemble(
         seed: Seed::new(random).derive("peers", 0),
         clock,
     });
-    Ok((node, Parts { own, cluster, pool, registry, commands, name_lost, spawner, peers, release }))
+    let ground = SearchGround {
+        own: own.clone(),
+        registry: registry.clone(),
+        resolver,
+        commands: commands.downgrade(),
+        spawner: Arc::clone(&spawner),
+        clock,
+        seed: Seed::new(random).derive("searches", 0),
+    };
+    let searches = Searches::start(ground, discoveries);
+    Ok((node, Parts { own, cluster, pool, registry, commands, name_lost, spawner, peers, searches, release }))
 }

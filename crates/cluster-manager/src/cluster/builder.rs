@@ -8,9 +8,10 @@ use tokio::sync::oneshot;
 
 use super::{Cluster, Inner, Running};
 use crate::config::{ClusterConfig, Profile};
+use crate::discovery::Discovery;
 use crate::error::StartError;
 use crate::host::Host;
-use crate::start::{assemble, io_thread};
+use crate::start::{Ways, assemble, io_thread};
 
 /// Collects what a node needs to start.
 #[derive(Debug)]
@@ -19,11 +20,18 @@ pub struct ClusterBuilder {
     config: ClusterConfig,
     streams: Option<Arc<dyn StreamHandler>>,
     router: Router,
+    discoveries: Vec<Arc<dyn Discovery>>,
 }
 
 impl ClusterBuilder {
     pub(super) fn new(credentials: Result<Credentials, PkiError>, profile: Profile) -> Self {
-        Self { credentials, config: ClusterConfig::new(profile), streams: None, router: Router::new() }
+        Self {
+            credentials,
+            config: ClusterConfig::new(profile),
+            streams: None,
+            router: Router::new(),
+            discoveries: Vec::new(),
+        }
     }
 
     /// The UDP address to bind; port 0 picks a free one.
@@ -59,8 +67,23 @@ impl ClusterBuilder {
         self
     }
 
-    fn serving(streams: Option<Arc<dyn StreamHandler>>, router: &Router) -> Arc<dyn StreamHandler> {
-        streams.unwrap_or_else(|| Arc::new(router.clone()))
+    /// Settings as a whole, for example those of a [file](ClusterConfig::from_toml).
+    #[must_use]
+    pub fn config(mut self, config: ClusterConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Asks where others are, for as long as the node lives, and joins through whoever is new. May be given more than once.
+    #[must_use]
+    pub fn discover(mut self, discovery: impl Discovery + 'static) -> Self {
+        self.discoveries.push(Arc::new(discovery));
+        self
+    }
+
+    fn ways(streams: Option<Arc<dyn StreamHandler>>, router: Router, discoveries: Vec<Arc<dyn Discovery>>) -> Ways {
+        let streams = streams.unwrap_or_else(|| Arc::new(router.clone()));
+        Ways { streams, router, discoveries }
     }
 
     /// Starts the node: binds, and begins to accept members. It is alone until it joins.
@@ -79,9 +102,9 @@ impl ClusterBuilder {
         let config = self.config;
         let (started, ready) = oneshot::channel();
         let name = format!("cluster {}", credentials.name());
-        let thread = std::thread::Builder::new().name(name).spawn(move || {
-            io_thread(config, &credentials, (Self::serving(self.streams, &self.router), self.router), started)
-        });
+        let ways = Self::ways(self.streams, self.router, self.discoveries);
+        let thread =
+            std::thread::Builder::new().name(name).spawn(move || io_thread(config, &credentials, ways, started));
         let thread = thread.map_err(StartError::Thread)?;
         match ready.await {
             Ok(Ok(parts)) => Ok(Cluster(Arc::new(Inner::new(parts, Running::Thread(thread))))),
@@ -105,8 +128,8 @@ impl ClusterBuilder {
         self.config.check()?;
         let config = self.config;
         let spawner = Arc::clone(&host.spawner);
-        let streams = Self::serving(self.streams, &self.router);
-        let (node, parts) = assemble(host, config, &credentials, (streams, self.router))?;
+        let ways = Self::ways(self.streams, self.router, self.discoveries);
+        let (node, parts) = assemble(host, config, &credentials, ways)?;
         let (ended, running) = oneshot::channel();
         spawner.spawn(Box::pin(async move {
             node.run().await;

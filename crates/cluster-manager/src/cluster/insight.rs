@@ -52,7 +52,13 @@ impl Cluster {
             health.await.ok()
         };
         match tokio::time::timeout(LOOP_PATIENCE, ask).await {
-            Ok(Some(health)) => health,
+            Ok(Some(health)) => {
+                let discoveries = self.0.searches.statuses();
+                // Nobody has said yet whether there is a cluster to join.
+                let unanswered = discoveries.iter().any(|discovery| discovery.answers == 0);
+                let joining = health.joining || (unanswered && health.live_others == 0);
+                Health { joining, discoveries, ..health }
+            }
             Ok(None) => Health { leaving: true, ..Health::default() },
             Err(_elapsed) => Health::default(),
         }

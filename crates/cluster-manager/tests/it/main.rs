@@ -1,6 +1,7 @@
 //! The handle over real QUIC on loopback.
 
 mod blocked;
+mod discovery;
 mod handle;
 mod messages;
 mod typed;

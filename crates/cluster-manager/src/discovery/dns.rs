@@ -1,0 +1,126 @@
+//! DNS records: addresses of one name with a fixed port, or the services that an SRV record lists.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::RData;
+use tokio::sync::OnceCell;
+
+use super::{Discovery, DiscoveryError};
+use crate::join::Seed;
+
+/// Names of one SRV record that are looked up: a name server may answer with any number.
+const TARGETS_MAX: usize = 256;
+
+#[derive(Debug, Clone)]
+enum Asked {
+    /// A and AAAA, with this port.
+    Addresses { name: String, port: u16 },
+    /// SRV, then A and AAAA of its targets.
+    Services { name: String },
+}
+
+/// Asks name servers: those of the system, unless others are given. Answers are kept for as long as they say, a minute at most.
+pub struct DnsDiscovery {
+    asked: Asked,
+    name_server: Option<SocketAddr>,
+    /// Made where it is used first, in the runtime it is used in.
+    resolver: OnceCell<TokioResolver>,
+}
+
+impl std::fmt::Debug for DnsDiscovery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DnsDiscovery").field(&self.asked).finish()
+    }
+}
+
+impl DnsDiscovery {
+    /// Every address of `name` (A and AAAA), with `port`: a headless service of Kubernetes, for example.
+    pub fn addresses(name: impl Into<String>, port: u16) -> Self {
+        Self::new(Asked::Addresses { name: name.into(), port })
+    }
+
+    /// Every service that the SRV record of `name` lists (`_cluster._udp.example.org`), with the port it gives.
+    pub fn services(name: impl Into<String>) -> Self {
+        Self::new(Asked::Services { name: name.into() })
+    }
+
+    fn new(asked: Asked) -> Self {
+        Self { asked, name_server: None, resolver: OnceCell::new() }
+    }
+
+    /// Asks this name server, and not those of the system.
+    #[must_use]
+    pub const fn with_name_server(mut self, addr: SocketAddr) -> Self {
+        self.name_server = Some(addr);
+        self
+    }
+
+    fn failed(&self, reason: impl ToString) -> DiscoveryError {
+        DiscoveryError::Unavailable { what: self.describe(), reason: reason.to_string() }
+    }
+
+    async fn resolver(&self) -> Result<&TokioResolver, DiscoveryError> {
+        let made = self.resolver.get_or_try_init(|| async { self.make() }).await;
+        made.map_err(|e| self.failed(format!("the system's name servers cannot be found out: {e}")))
+    }
+
+    fn make(&self) -> Result<TokioResolver, hickory_resolver::net::NetError> {
+        let mut builder = match self.name_server {
+            None => TokioResolver::builder_tokio()?,
+            Some(addr) => {
+                let mut connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
+                connections.iter_mut().for_each(|connection| connection.port = addr.port());
+                let server = NameServerConfig::new(addr.ip(), true, connections.into());
+                let config = ResolverConfig::from_name_servers(vec![server]);
+                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            }
+        };
+        let options = builder.options_mut();
+        options.timeout = Duration::from_secs(2);
+        // What is asked for again and again must not be answered from long ago.
+        options.positive_max_ttl = Some(Duration::from_secs(60));
+        options.negative_max_ttl = Some(Duration::from_secs(5));
+        builder.build()
+    }
+
+    async fn addresses_of(&self, name: &str, port: u16) -> Result<Vec<Seed>, DiscoveryError> {
+        let found = self.resolver().await?.lookup_ip(name).await.map_err(|e| self.failed(e))?;
+        Ok(found.iter().map(|ip| Seed::Addr(SocketAddr::new(ip, port))).collect())
+    }
+}
+
+#[async_trait]
+impl Discovery for DnsDiscovery {
+    fn describe(&self) -> String {
+        match &self.asked {
+            Asked::Addresses { name, port } => format!("dns {name}:{port}"),
+            Asked::Services { name } => format!("dns srv {name}"),
+        }
+    }
+
+    async fn find(&self) -> Result<Vec<Seed>, DiscoveryError> {
+        let name = match &self.asked {
+            Asked::Addresses { name, port } => return self.addresses_of(name, *port).await,
+            Asked::Services { name } => name,
+        };
+        let records = self.resolver().await?.srv_lookup(name.as_str()).await.map_err(|e| self.failed(e))?;
+        let (mut found, mut last) = (Vec::new(), None);
+        for record in records.answers().iter().take(TARGETS_MAX) {
+            let RData::SRV(service) = &record.data else { continue };
+            match self.addresses_of(&service.target.to_string(), service.port).await {
+                Ok(addresses) => found.extend(addresses),
+                // The others may be found all the same.
+                Err(error) => last = Some(error),
+            }
+        }
+        match last {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        }
+    }
+}
