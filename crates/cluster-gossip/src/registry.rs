@@ -80,13 +80,20 @@ pub struct SharedNodeRegistry {
     bus: EventBus<MemberTable, Event>,
     /// The last accusation or verdict of each member that is not forgotten. Held to look or to add.
     verdicts: Arc<Mutex<BTreeMap<NodeId, Event>>>,
+    /// Events published since the start, by word. Held to add or to read.
+    counts: Arc<Mutex<BTreeMap<&'static str, u64>>>,
 }
 
 impl SharedNodeRegistry {
     /// An empty registry on node `own`, about which it publishes no member events.
     #[must_use]
     pub fn new(own: NodeId) -> Self {
-        Self { own, bus: EventBus::new(MemberTable::default(), EVENT_RING_LEN), verdicts: Arc::default() }
+        Self {
+            own,
+            bus: EventBus::new(MemberTable::default(), EVENT_RING_LEN),
+            verdicts: Arc::default(),
+            counts: Arc::default(),
+        }
     }
 
     /// Merges one statement and publishes what it changes. Returns the events.
@@ -96,12 +103,24 @@ impl SharedNodeRegistry {
             published = merge(&self.own, table, now, statement);
             published.iter().map(|kind| Event { at: now, kind: kind.clone() }).collect::<Vec<_>>()
         });
+        self.count(&published);
         for kind in &published {
             if let EventKind::Suspected(member, _) | EventKind::Failed(member, _) = kind {
                 self.verdicts().insert(member.node().clone(), Event { at: now, kind: kind.clone() });
             }
         }
         published
+    }
+
+    fn count(&self, published: &[EventKind]) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        published.iter().for_each(|kind| *counts.entry(kind.as_str()).or_default() += 1);
+    }
+
+    /// How many events of each kind were published since the start, by its word.
+    #[must_use]
+    pub fn event_counts(&self) -> Vec<(&'static str, u64)> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(word, n)| (*word, *n)).collect()
     }
 
     fn verdicts(&self) -> MutexGuard<'_, BTreeMap<NodeId, Event>> {
@@ -130,11 +149,13 @@ impl SharedNodeRegistry {
             published.iter().map(|kind| Event { at: now, kind: kind.clone() }).collect::<Vec<_>>()
         });
         self.verdicts().remove(node);
+        self.count(published.as_slice());
         published
     }
 
     /// Publishes an event that changes no member.
     pub fn note(&self, now: Instant, kind: EventKind) {
+        self.count(std::slice::from_ref(&kind));
         self.bus.publish(|_| Some(Event { at: now, kind }));
     }
 
@@ -370,6 +391,10 @@ mod tests {
         assert!(last.at == at(4) && matches!(&last.kind, EventKind::Failed(_, e) if e.accusers == [x.clone()]));
         registry.note(at(5), EventKind::BreakerOpen(y.clone()));
         let words = |node: &NodeId| registry.recent(node).iter().map(|e| e.kind.as_str()).collect::<Vec<_>>().join("+");
+        assert_eq!(
+            registry.event_counts(),
+            [("alive", 1), ("breaker_open", 1), ("failed", 1), ("joined", 1), ("suspected", 1)]
+        );
         assert_eq!((words(&x).as_str(), words(&y).as_str()), ("joined+suspected+alive+failed", "breaker_open"));
     }
 

@@ -17,6 +17,7 @@ use cluster_pool::{
 use cluster_types::{Claim, ClusterName, Event, Incarnation, Life, Member, Metadata, NodeId, State, Subscription};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 use tokio::time::Instant as Moment;
+use tracing::Instrument;
 
 use crate::clock::unix_ms;
 use crate::config::Profile;
@@ -202,7 +203,12 @@ impl Cluster {
         seeds: impl IntoIterator<Item = impl Into<JoinSeed>>,
         retry: bool,
     ) -> Result<JoinReport, JoinError> {
-        let seeds = seeds.into_iter().map(Into::into).collect();
+        let seeds: Vec<JoinSeed> = seeds.into_iter().map(Into::into).collect();
+        let span = tracing::info_span!("join", node = %self.0.own.node, seeds = seeds.len());
+        self.join_through(seeds, retry).instrument(span).await
+    }
+
+    async fn join_through(&self, seeds: Vec<JoinSeed>, retry: bool) -> Result<JoinReport, JoinError> {
         let (done, report) = oneshot::channel();
         self.command(Command::Join { seeds, retry, done }).await.ok_or(JoinError::ShuttingDown)?;
         let report = report.await.map_err(|_dropped| JoinError::ShuttingDown)?;
@@ -332,15 +338,24 @@ impl Cluster {
         if let Some(report) = &*slot {
             return report.clone();
         }
-        let deadline = Moment::now() + timeout;
+        let span = tracing::info_span!("shutdown", node = %self.0.own.node);
+        let report = self.run_phases(timeout).instrument(span).await;
+        *slot = Some(report.clone());
+        report
+    }
+
+    async fn run_phases(&self, timeout: Duration) -> ShutdownReport {
+        // More than a year is for ever, and some clocks end.
+        let deadline = Moment::now() + timeout.min(Duration::from_secs(365 * 24 * 60 * 60));
         let mut report = ShutdownReport::default();
         for phase in Phase::ALL {
             let started = Moment::now();
             let limit = deadline.min(started + phase.limit());
             let (ok, acks) = self.run_phase(phase, limit).await;
-            report.phases.push(PhaseReport { phase, took: started.elapsed(), ok, acks });
+            let took = started.elapsed();
+            tracing::info!(phase = phase.as_str(), ?took, ok, "shutdown phase");
+            report.phases.push(PhaseReport { phase, took, ok, acks });
         }
-        *slot = Some(report.clone());
         report
     }
 

@@ -449,6 +449,26 @@ fn failure(error: &Arc<DialError>) -> DialFailure {
 
 /// Structured events for whoever collects logs.
 fn log(kind: &EventKind) {
-    let node = kind.node().map(NodeId::as_str);
-    tracing::info!(target: "cluster::events", event = kind.as_str(), node);
+    const TARGET: &str = "cluster::events";
+    let (event, subject) = (kind.as_str(), kind.node().map(NodeId::as_str));
+    let incarnation = kind.incarnation().map(|incarnation| incarnation.get());
+    match kind {
+        EventKind::Suspected(_, evidence) | EventKind::Failed(_, evidence) => tracing::warn!(
+            target: TARGET,
+            event,
+            subject,
+            incarnation,
+            accusation = evidence.accusation.as_str(),
+            accusers = ?evidence.accusers,
+            silence = ?evidence.silence,
+            local_health = evidence.local_health,
+        ),
+        EventKind::LinkDown { reason, .. } | EventKind::JoinFailed { reason, .. } => {
+            tracing::info!(target: TARGET, event, subject, incarnation, %reason);
+        }
+        EventKind::Conflict { reason, addr, .. } => {
+            tracing::error!(target: TARGET, event, subject, incarnation, %addr, %reason);
+        }
+        _ => tracing::info!(target: TARGET, event, subject, incarnation),
+    }
 }

@@ -13,6 +13,7 @@ pub mod health;
 pub mod host;
 mod join;
 mod link_plan;
+pub mod metrics;
 mod name_guard;
 mod peers;
 #[cfg_attr(not(feature = "planted"), doc(hidden))]
@@ -33,7 +34,8 @@ pub use explain::{ExplainError, Explanation, LinkReport};
 pub use health::Health;
 pub use host::{Host, WallClock};
 pub use join::{JoinReport, Seed as JoinSeed, SeedError, SeedOutcome};
-pub use shutdown::{Phase, PhaseReport, ShutdownReport};
+pub use metrics::Metrics;
+pub use shutdown::{Phase, PhaseReport, ShutdownError, ShutdownReport};
 pub use state_file::StateFile;
 
 pub use cluster_gossip::{BroadcastError, Grounds, MemberTable, Probing, SharedNodeRegistry, SwimStats};

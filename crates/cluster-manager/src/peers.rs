@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster_failure::BreakerState;
 use cluster_gossip::SharedNodeRegistry;
-use cluster_pool::{ConnectionPool, Peer, PeerConfig, PeerEvent, PeerEvents, Router, Spawner};
+use cluster_pool::{ConnectionPool, Peer, PeerConfig, PeerEvent, PeerEvents, PeerMetrics, Router, Spawner};
 use cluster_types::{Delivery, Event, EventKind, Member, NodeId, Seed};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +25,8 @@ struct Shared {
     clock: Clock,
     /// Held to look or to add; whatever is closed is closed without it.
     peers: Mutex<BTreeMap<NodeId, Peer>>,
+    /// What those did who are gone. Taken with `peers` held, or alone.
+    gone: Mutex<PeerMetrics>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -37,6 +39,13 @@ impl Drop for Peers {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// What all peers did.
+pub(crate) struct Totals {
+    pub(crate) all: PeerMetrics,
+    pub(crate) now: usize,
+    pub(crate) breakers_open: usize,
 }
 
 /// What peers stand on.
@@ -54,8 +63,10 @@ pub(crate) struct Ground {
 impl Peers {
     pub(crate) fn new(ground: Ground) -> Self {
         let Ground { own, pool, router, registry, spawner, config, seed, clock } = ground;
-        let (peers, stop, tasks) = (Mutex::default(), CancellationToken::new(), TaskTracker::new());
-        let shared = Arc::new(Shared { own, pool, router, registry, spawner, config, seed, clock, peers, stop, tasks });
+        let (peers, gone) = (Mutex::default(), Mutex::default());
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let shared =
+            Arc::new(Shared { own, pool, router, registry, spawner, config, seed, clock, peers, gone, stop, tasks });
         shared.spawn(follow(Arc::clone(&shared)));
         Self(shared)
     }
@@ -82,6 +93,23 @@ impl Peers {
         self.0.peers().values().cloned().collect()
     }
 
+    /// Over everybody, those who are gone included.
+    pub(crate) fn totals(&self) -> Totals {
+        let peers = self.0.peers();
+        let mut totals = Totals { all: self.0.gone().clone(), now: peers.len(), breakers_open: 0 };
+        for peer in peers.values() {
+            let metrics = peer.metrics();
+            totals.breakers_open += usize::from(metrics.breaker == BreakerState::Open);
+            totals.all.add(&metrics);
+        }
+        totals
+    }
+
+    /// Who serves what members send.
+    pub(crate) fn router(&self) -> &Router {
+        &self.0.router
+    }
+
     /// Closes all; whatever still waits is reported as not sent.
     pub(crate) fn close(&self) {
         self.0.stop.cancel();
@@ -99,6 +127,17 @@ impl Peers {
 impl Shared {
     fn peers(&self) -> MutexGuard<'_, BTreeMap<NodeId, Peer>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gone(&self) -> MutexGuard<'_, PeerMetrics> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it did is not forgotten with it; what it held is not held any more.
+    fn note_end(&self, peer: &Peer) {
+        let mut metrics = peer.metrics();
+        (metrics.queue_len, metrics.queue_bytes, metrics.in_flight) = (0, 0, 0);
+        self.gone().add(&metrics);
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -123,7 +162,11 @@ impl Shared {
         let entity = node.as_str().bytes().fold(0, |h: u64, b| h.wrapping_mul(31).wrapping_add(u64::from(b)));
         let config = self.config.clone().with_seed(self.seed.derive("peer", entity).get());
         let (peer, driver) = Peer::new(&self.pool, &self.router, node.clone(), member.claim.addr, config)?;
-        self.spawn(driver.drive());
+        let (shared, driven) = (Arc::clone(self), peer.clone());
+        self.spawn(async move {
+            driver.drive().await;
+            shared.note_end(&driven);
+        });
         self.spawn(tell_breaker(Arc::clone(self), node.clone(), peer.events()));
         peers.insert(node.clone(), peer.clone());
         Ok(peer)

@@ -68,7 +68,36 @@ pub struct ShutdownReport {
     pub phases: Vec<PhaseReport>,
 }
 
+/// What a shutdown was cut short in. Everything is closed all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the shutdown was cut short in: {}", words(.report))]
+pub struct ShutdownError {
+    /// How each phase went.
+    pub report: ShutdownReport,
+}
+
+fn words(report: &ShutdownReport) -> String {
+    let cut = report.phases.iter().filter(|phase| !phase.ok);
+    cut.map(|phase| format!("{} (after {} ms)", phase.phase.as_str(), phase.took.as_millis()))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl cluster_types::Blamed for ShutdownError {
+    fn blame(&self) -> cluster_types::Blame {
+        cluster_types::Blame::EnvironmentFailed
+    }
+}
+
 impl ShutdownReport {
+    /// Itself, if it is [clean](Self::is_clean).
+    ///
+    /// # Errors
+    /// A phase was cut short: streams that were still open were ended, or members did not acknowledge the farewell.
+    pub fn into_result(self) -> Result<Self, ShutdownError> {
+        if self.is_clean() { Ok(self) } else { Err(ShutdownError { report: self }) }
+    }
+
     /// Whether every phase ended by itself.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -87,5 +116,29 @@ impl fmt::Display for ShutdownReport {
             writeln!(f)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(cut: &[Phase]) -> ShutdownReport {
+        let phase = |(i, phase): (usize, Phase)| PhaseReport {
+            phase,
+            took: Duration::from_millis(i as u64 * 100),
+            ok: !cut.contains(&phase),
+            acks: (phase == Phase::Leave).then_some((2, 3)),
+        };
+        ShutdownReport { phases: Phase::ALL.into_iter().enumerate().map(phase).collect() }
+    }
+
+    #[test]
+    fn a_report_reads_as_a_table_and_what_was_cut_short_is_an_error() {
+        assert!(report(&[]).into_result().is_ok());
+        let cut = report(&[Phase::Leave, Phase::Connections]);
+        let error = cut.clone().into_result().unwrap_err();
+        assert_eq!(error.report, cut);
+        insta::assert_snapshot!(format!("{cut}\n{error}"));
     }
 }

@@ -5,9 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cluster_gossip::SharedNodeRegistry;
-use cluster_pool::{ConnectionPool, Credentials, Hello, QuicTransport, Role, Router, Serving, Spawner, StreamHandler};
+use cluster_pool::{
+    ConnectionPool, Credentials, Hello, QuicTransport, Role, Router, Serving, SpannedSpawner, Spawner, StreamHandler,
+};
 use cluster_types::{Claim, ClusterName, Incarnation, Life, Seed};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 
 use crate::clock::Clock;
 use crate::config::ClusterConfig;
@@ -73,6 +76,7 @@ const ABANDONED_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A node that is assembled and not yet running.
 pub(crate) struct Node {
+    span: tracing::Span,
     driver: Driver,
     pool: ConnectionPool,
     registry: SharedNodeRegistry,
@@ -83,7 +87,7 @@ impl Node {
     /// Turns the loop to its end. After it an abandoned node lets go of everything by itself, a stopped one when its shutdown
     /// says so.
     pub(crate) async fn run(self) {
-        let abandoned = match self.driver.run().await {
+        let abandoned = match self.driver.run().instrument(self.span).await {
             Ended::Abandoned => true,
             // An error means that the handle is gone, perhaps in the middle of a shutdown.
             Ended::Stopped => self.released.await.is_err(),
@@ -107,6 +111,8 @@ pub(crate) fn assemble(
     let Role::Node(node) = identity.role.clone() else {
         return Err(StartError::NotANode { identity: identity.uri() });
     };
+    let span = tracing::info_span!("node", %node, cluster = %identity.cluster);
+    let spawner: Arc<dyn Spawner> = Arc::new(SpannedSpawner::new(spawner, span.clone()));
     let addr = config.advertise.unwrap_or_else(|| transport.local_addr());
     if addr.ip().is_unspecified() || addr.port() == 0 {
         transport.release();
@@ -155,7 +161,7 @@ pub(crate) fn assemble(
         name_lost_sender,
     );
     let (release, released) = oneshot::channel();
-    let node = Node { driver, pool: pool.clone(), registry: registry.clone(), released };
+    let node = Node { span, driver, pool: pool.clone(), registry: registry.clone(), released };
     let peers = Peers::new(Ground {
         own: own.node.clone(),
         pool: pool.clone(),

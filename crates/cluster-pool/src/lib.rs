@@ -35,7 +35,7 @@ pub use pool::{
 pub use quic::{BindError, QuicConfig, QuicTransport};
 pub use resolver::{Resolver, SystemResolver};
 pub use router::{MessageHandler, RequestHandler, Router, Turned, message_fn, request_fn};
-pub use spawn::{RuntimeSpawner, Spawner, Task};
+pub use spawn::{RuntimeSpawner, SpannedSpawner, Spawner, Task};
 pub use transport::{
     CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, Incoming, LinkClass, ReloadError, Side,
     Transport,

@@ -4,8 +4,10 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
 /// A task as it is handed over.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -15,6 +17,26 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub trait Spawner: Send + Sync + fmt::Debug {
     /// Runs a task to its end, unless the node ends before it.
     fn spawn(&self, task: Task);
+}
+
+/// Runs tasks within a span, so that whatever they log says whose it is: several nodes may live in one process.
+#[derive(Debug)]
+pub struct SpannedSpawner {
+    inner: Arc<dyn Spawner>,
+    span: tracing::Span,
+}
+
+impl SpannedSpawner {
+    /// Where `inner` runs them, within `span`.
+    pub fn new(inner: Arc<dyn Spawner>, span: tracing::Span) -> Self {
+        Self { inner, span }
+    }
+}
+
+impl Spawner for SpannedSpawner {
+    fn spawn(&self, task: Task) {
+        self.inner.spawn(Box::pin(task.instrument(self.span.clone())));
+    }
 }
 
 /// Runs tasks on a tokio runtime.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use cluster_pool::{LinkClass, Peer};
-use cluster_types::NodeId;
+use cluster_types::{NodeId, State};
 use tokio::sync::oneshot;
 
 use super::Cluster;
 use crate::driver::Command;
 use crate::explain::{ExplainError, Explanation, LinkReport, RECENT_MAX};
 use crate::health::Health;
+use crate::metrics::{Metrics, Sources};
 
 /// A loop that works answers within microseconds.
 const LOOP_PATIENCE: Duration = Duration::from_secs(1);
@@ -38,6 +39,31 @@ impl Cluster {
             recent,
             link: self.0.pool.current(LinkClass::Control, node).as_ref().map(LinkReport::of),
             peer: self.0.peers.known(node).as_ref().map(Peer::explain),
+        })
+    }
+
+    /// Every number of this node, all taken now. [`Metrics::record`] hands them to whoever collects them.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn metrics(&self) -> Metrics {
+        let health = self.health().await;
+        let members = self.0.registry.snapshot();
+        let count = |state| (state, members.iter().filter(|member| member.state() == state).count());
+        let (pool, peers) = (&self.0.pool, self.0.peers.totals());
+        Metrics::from_sources(Sources {
+            node: self.0.own.node.to_string(),
+            health,
+            states: State::ALL.map(count).to_vec(),
+            events: self.0.registry.event_counts(),
+            events_dropped: self.0.registry.dropped_events(),
+            datagrams_dropped: pool.dropped_datagrams(),
+            links: [LinkClass::Control, LinkClass::Data].map(|class| (class, pool.open_links(class))),
+            pool: pool.stats(),
+            peers: peers.all,
+            peers_now: peers.now,
+            breakers_open: peers.breakers_open,
+            router: self.0.peers.router().stats(),
         })
     }
 

@@ -7,6 +7,7 @@ use cluster_pool::link::LinkStream;
 use cluster_pool::typed::request_body;
 use cluster_pool::{Ask, Channel, Message, Outcome, Peer, PeerReport, Reply, Ticket, Typed};
 use cluster_types::NodeId;
+use tracing::Instrument;
 
 use super::Cluster;
 use crate::error::MessageError;
@@ -46,7 +47,8 @@ impl Cluster {
         body: impl Into<Bytes>,
         patience: Duration,
     ) -> Result<Reply, MessageError> {
-        Ok(self.peer(node)?.request(channel, body, patience).await?)
+        let span = tracing::debug_span!("request", peer = %node, %channel);
+        Ok(self.peer(node)?.request(channel, body, patience).instrument(span).await?)
     }
 
     /// Sends a message with a type of its own; see [`send`](Self::send).

@@ -32,6 +32,11 @@ impl Latencies {
         self.sum += span;
     }
 
+    fn add(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count += more);
+        self.sum += other.sum;
+    }
+
     /// Upper bounds and how many spans were below each, but not below the one before: for a histogram.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         self.counts.iter().enumerate().map(|(i, count)| (Duration::from_micros(1 << i), *count))
@@ -161,6 +166,29 @@ impl PeerMetrics {
         }
     }
 
+    /// Adds what another peer did, and holds: for sums over many. What its breaker does is not added.
+    pub fn add(&mut self, other: &Self) {
+        self.connects += other.connects;
+        self.connect_failures += other.connect_failures;
+        self.reconnects += other.reconnects;
+        self.breaker_opened += other.breaker_opened;
+        self.queued += other.queued;
+        self.delivered += other.delivered;
+        self.maybe_delivered += other.maybe_delivered;
+        self.expired += other.expired;
+        self.dropped += other.dropped;
+        self.rejected += other.rejected;
+        self.refused += other.refused;
+        self.closed += other.closed;
+        self.requests += other.requests;
+        self.replies += other.replies;
+        self.queue_len += other.queue_len;
+        self.queue_bytes += other.queue_bytes;
+        self.in_flight += other.in_flight;
+        self.send_latency.add(&other.send_latency);
+        self.request_latency.add(&other.request_latency);
+    }
+
     /// Messages that have ended, in whatever way.
     #[must_use]
     pub const fn ended(&self) -> u64 {
@@ -171,6 +199,18 @@ impl PeerMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sums_hold_everything_that_was_counted() {
+        let mut latencies = Latencies::default();
+        latencies.note(Duration::from_micros(3));
+        let one =
+            PeerMetrics { queued: 2, delivered: 1, queue_len: 1, send_latency: latencies, ..PeerMetrics::default() };
+        let mut sum = one.clone();
+        sum.add(&one);
+        assert_eq!((sum.queued, sum.delivered, sum.queue_len, sum.ended()), (4, 2, 2, 2));
+        assert_eq!((sum.send_latency.count(), sum.send_latency.sum()), (2, Duration::from_micros(6)));
+    }
 
     #[test]
     fn a_quantile_is_right_to_a_factor_of_two() {

@@ -1,0 +1,312 @@
+//! A node's numbers, and their way to whoever collects them: through the facade of the `metrics` crate, to any recorder.
+//!
+//! [`TABLE`] lists every one of them, with what it means. They are taken all at once, when they are wanted: nothing on a packet's way
+//! pays for them.
+
+use std::time::Duration;
+
+use cluster_pool::peer::{Latencies, PeerMetrics};
+use cluster_pool::{LinkClass, PoolStats, router::RouterStats};
+use cluster_types::State;
+use metrics::{Label, SharedString, Unit};
+
+use crate::health::Health;
+
+/// What a number is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows, from 0 at the start of the node.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// A number: its name, what it is, in what unit, and what it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Definition {
+    /// As Prometheus sees it.
+    pub name: &'static str,
+    /// Counter or gauge.
+    pub kind: Kind,
+    /// What sets its series apart, beside `node`; empty where there is one.
+    pub label: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+macro_rules! table {
+    ($($name:ident $kind:ident $label:literal $meaning:literal)*) => {
+        /// Every number there is.
+        pub const TABLE: &[Definition] = &[$(Definition {
+            name: concat!("cluster_", stringify!($name)),
+            kind: Kind::$kind,
+            label: $label,
+            meaning: $meaning,
+        }),*];
+    };
+}
+
+table! {
+    live Gauge "" "1 while the process does its work at all; 0: restart it"
+    ready Gauge "" "1 while the node takes part in its cluster and may be given work"
+    members Gauge "state" "members known, this node included, by what they are held to be"
+    local_health Gauge "" "how little this node trusts its own judgement: 0 fully, 8 hardly"
+    probes_total Counter "" "probes begun on this node's own turn"
+    probes_unanswered_total Counter "" "probe rounds that nobody answered, neither directly nor through others"
+    suspicions_refuted_total Counter "" "suspicions of this node that it refuted: others did not hear it for a while"
+    loop_gaps_total Counter "" "times the membership loop was held up: a pause of the process or the machine"
+    loop_gap_milliseconds_total Counter "" "for how long in all"
+    gossip_malformed_total Counter "" "datagrams, requests and answers of members that could not be decoded"
+    claims_implausible_total Counter "" "claims of members that cannot be true, dropped"
+    members_over_limit_total Counter "" "members not taken in because the view is full"
+    datagrams_dropped_total Counter "" "datagrams of peers dropped because the loop was behind"
+    events_total Counter "event" "events published"
+    events_dropped_total Counter "" "events that slow subscribers missed"
+    links Gauge "class" "connections open: control for membership, data for users"
+    links_wanted Gauge "" "control links that membership wants"
+    links_up Gauge "" "of these, the ones that are up"
+    pool_places Gauge "" "places of the pool taken, by data connections and dials"
+    pool_idle Gauge "" "data connections that nobody uses"
+    pool_dials_total Counter "" "dials of data connections begun"
+    pool_dial_failures_total Counter "" "dials of data connections that failed"
+    pool_evictions_total Counter "" "data connections closed to make room, or because nobody used them"
+    pool_reuses_total Counter "" "calls that were given a connection that was there"
+    peers Gauge "" "members that something was said to"
+    peers_breaker_open Gauge "" "of these, the ones that are not dialled for a while because so many dials failed"
+    messages_queued_total Counter "" "messages taken for sending"
+    messages_total Counter "outcome" "messages that ended, by how; rejected ones were never taken"
+    messages_waiting Gauge "" "messages that wait for a connection or a turn"
+    messages_waiting_bytes Gauge "" "and their bytes"
+    messages_in_flight Gauge "" "messages sent whose receiver has not said that it took them"
+    message_seconds_bucket Counter "le" "delivered messages by the time from sending to the receiver's word, cumulative"
+    requests_total Counter "" "requests made"
+    replies_total Counter "" "requests that were answered"
+    request_seconds_bucket Counter "le" "answered requests by the time they took, cumulative"
+    handled_total Counter "what" "what handlers here were given, and what became of it"
+    discovery_answers_total Counter "discovery" "answers of a discovery"
+    discovery_failures_total Counter "discovery" "times a discovery did not answer"
+    discovery_strangers Gauge "discovery" "places it named last where no member is known to be"
+}
+
+/// One number at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// One of [`TABLE`].
+    pub name: &'static str,
+    /// The value of its label, where it has one.
+    pub label: Option<String>,
+    /// How much.
+    pub value: f64,
+}
+
+/// All numbers of a node at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metrics {
+    node: String,
+    samples: Vec<Sample>,
+}
+
+/// What the numbers are taken from.
+pub(crate) struct Sources {
+    pub(crate) node: String,
+    pub(crate) health: Health,
+    /// Members by state.
+    pub(crate) states: Vec<(State, usize)>,
+    pub(crate) events: Vec<(&'static str, u64)>,
+    pub(crate) events_dropped: u64,
+    pub(crate) datagrams_dropped: u64,
+    pub(crate) links: [(LinkClass, usize); 2],
+    pub(crate) pool: PoolStats,
+    /// Over all peers, those that are gone included.
+    pub(crate) peers: PeerMetrics,
+    pub(crate) peers_now: usize,
+    pub(crate) breakers_open: usize,
+    pub(crate) router: RouterStats,
+}
+
+impl Metrics {
+    /// Every sample, in the order of [`TABLE`].
+    #[must_use]
+    pub fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    /// One number; `label` is empty where it has none.
+    #[must_use]
+    pub fn value(&self, name: &str, label: &str) -> Option<f64> {
+        let sample = self.samples.iter().find(|s| s.name == name && s.label.as_deref().unwrap_or_default() == label);
+        sample.map(|sample| sample.value)
+    }
+
+    /// Hands all of them to the recorder that is installed, each with the label `node`. Call it before each scrape, or now and then.
+    /// Without a recorder nothing happens.
+    pub fn record(&self) {
+        for Definition { name, kind, meaning, .. } in TABLE {
+            match kind {
+                Kind::Counter => metrics::describe_counter!(*name, Unit::Count, *meaning),
+                Kind::Gauge => metrics::describe_gauge!(*name, Unit::Count, *meaning),
+            }
+        }
+        for Sample { name, label, value } in &self.samples {
+            let Some(definition) = TABLE.iter().find(|definition| definition.name == *name) else { continue };
+            let mut labels = vec![Label::new("node", self.node.clone())];
+            labels.extend(label.clone().map(|value| Label::new(definition.label, SharedString::from(value))));
+            match definition.kind {
+                Kind::Counter => metrics::counter!(*name, labels).absolute(*value as u64),
+                Kind::Gauge => metrics::gauge!(*name, labels).set(*value),
+            }
+        }
+    }
+
+    pub(crate) fn from_sources(sources: Sources) -> Self {
+        let Sources { node, .. } = &sources;
+        Self { node: node.clone(), samples: TABLE.iter().flat_map(|row| samples(row.name, &sources)).collect() }
+    }
+}
+
+/// The samples of one row of the table.
+fn samples(name: &'static str, from: &Sources) -> Vec<Sample> {
+    let Sources { health, pool, peers, router, .. } = from;
+    let one = |value: f64| vec![Sample { name, label: None, value }];
+    let many = |rows: Vec<(String, f64)>| {
+        rows.into_iter().map(|(label, value)| Sample { name, label: Some(label), value }).collect()
+    };
+    let by = |rows: &[(&str, u64)]| many(rows.iter().map(|(label, n)| ((*label).to_owned(), *n as f64)).collect());
+    let total = &pool.total;
+    match name.trim_start_matches("cluster_") {
+        "live" => one(f64::from(u8::from(health.is_live()))),
+        "ready" => one(f64::from(u8::from(health.is_ready()))),
+        "members" => many(from.states.iter().map(|(state, n)| (state.as_str().to_owned(), *n as f64)).collect()),
+        "local_health" => one(f64::from(health.local_health)),
+        "probes_total" => one(health.stats.probes as f64),
+        "probes_unanswered_total" => one(health.stats.unanswered as f64),
+        "suspicions_refuted_total" => one(health.stats.refuted as f64),
+        "loop_gaps_total" => one(health.gaps as f64),
+        "loop_gap_milliseconds_total" => one(health.gaps_total.as_millis() as f64),
+        "gossip_malformed_total" => one(health.stats.malformed as f64),
+        "claims_implausible_total" => one(health.stats.implausible as f64),
+        "members_over_limit_total" => one(health.stats.over_limit as f64),
+        "datagrams_dropped_total" => one(from.datagrams_dropped as f64),
+        "events_total" => by(&from.events),
+        "events_dropped_total" => one(from.events_dropped as f64),
+        "links" => {
+            by(&from.links.map(|(class, n)| (if class == LinkClass::Control { "control" } else { "data" }, n as u64)))
+        }
+        "links_wanted" => one(health.links_wanted as f64),
+        "links_up" => one(health.links_up as f64),
+        "pool_places" => one(pool.places as f64),
+        "pool_idle" => one(total.idle as f64),
+        "pool_dials_total" => one(total.dials as f64),
+        "pool_dial_failures_total" => one(total.failures as f64),
+        "pool_evictions_total" => one(total.evictions as f64),
+        "pool_reuses_total" => one(total.reuses as f64),
+        "peers" => one(from.peers_now as f64),
+        "peers_breaker_open" => one(from.breakers_open as f64),
+        "messages_queued_total" => one(peers.queued as f64),
+        "messages_total" => by(&[
+            ("delivered", peers.delivered),
+            ("maybe_delivered", peers.maybe_delivered),
+            ("expired", peers.expired),
+            ("dropped", peers.dropped),
+            ("refused", peers.refused),
+            ("closed", peers.closed),
+            ("rejected", peers.rejected),
+        ]),
+        "messages_waiting" => one(peers.queue_len as f64),
+        "messages_waiting_bytes" => one(peers.queue_bytes as f64),
+        "messages_in_flight" => one(peers.in_flight as f64),
+        "message_seconds_bucket" => many(cumulative(&peers.send_latency)),
+        "requests_total" => one(peers.requests as f64),
+        "replies_total" => one(peers.replies as f64),
+        "request_seconds_bucket" => many(cumulative(&peers.request_latency)),
+        "handled_total" => by(&[
+            ("messages", router.messages),
+            ("requests", router.requests),
+            ("cancelled", router.cancelled),
+            ("refused", router.refused),
+            ("failed", router.failures),
+            ("panicked", router.panics),
+            ("not_understood", router.violations),
+        ]),
+        "discovery_answers_total" => {
+            many(health.discoveries.iter().map(|d| (d.what.clone(), d.answers as f64)).collect())
+        }
+        "discovery_failures_total" => {
+            many(health.discoveries.iter().map(|d| (d.what.clone(), d.failures as f64)).collect())
+        }
+        "discovery_strangers" => {
+            many(health.discoveries.iter().map(|d| (d.what.clone(), d.strangers as f64)).collect())
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// As a histogram of Prometheus has it: how many took no longer than each bound, from a millisecond or so on.
+fn cumulative(latencies: &Latencies) -> Vec<(String, f64)> {
+    const FINEST: Duration = Duration::from_micros(100);
+    let mut below = 0;
+    let mut rows = Vec::new();
+    for (bound, count) in latencies.buckets() {
+        below += count;
+        if bound >= FINEST {
+            rows.push((bound.as_secs_f64().to_string(), below as f64));
+        }
+    }
+    rows.push(("+Inf".to_owned(), below as f64));
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources() -> Sources {
+        let discovery = crate::discovery::DiscoveryStatus { what: "dns db:1".into(), ..Default::default() };
+        Sources {
+            node: "n1".into(),
+            health: Health { discoveries: vec![discovery], ..Health::default() },
+            states: State::ALL.map(|state| (state, 1)).to_vec(),
+            events: vec![("joined", 3)],
+            events_dropped: 0,
+            datagrams_dropped: 0,
+            links: [(LinkClass::Control, 2), (LinkClass::Data, 1)],
+            pool: PoolStats::default(),
+            peers: PeerMetrics::default(),
+            peers_now: 0,
+            breakers_open: 0,
+            router: RouterStats::default(),
+        }
+    }
+
+    /// Every row of the table has samples, with a label where it says so and none where it does not.
+    #[test]
+    fn every_number_of_the_table_is_there() {
+        let metrics = Metrics::from_sources(sources());
+        for definition in TABLE {
+            let samples: Vec<&Sample> = metrics.samples().iter().filter(|s| s.name == definition.name).collect();
+            assert!(!samples.is_empty(), "{} is never told", definition.name);
+            for sample in samples {
+                assert_eq!(sample.label.is_some(), !definition.label.is_empty(), "{}", definition.name);
+            }
+            assert_eq!(
+                definition.name.ends_with("_total") || definition.name.ends_with("_bucket"),
+                definition.kind == Kind::Counter,
+                "{}",
+                definition.name
+            );
+        }
+        assert_eq!(metrics.value("cluster_links", "control"), Some(2.0));
+        assert_eq!(metrics.value("cluster_events_total", "joined"), Some(3.0));
+        assert_eq!(metrics.value("cluster_events_total", "left"), None);
+        assert_eq!(metrics.value("cluster_message_seconds_bucket", "+Inf"), Some(0.0));
+    }
+
+    /// The page that explains the numbers names each of them.
+    #[test]
+    fn the_operators_page_explains_every_number() {
+        let page = include_str!("../../../docs/operations.md");
+        let missing: Vec<&str> =
+            TABLE.iter().map(|row| row.name).filter(|name| !page.contains(&format!("`{name}`"))).collect();
+        assert!(missing.is_empty(), "docs/operations.md says nothing of {missing:?}");
+    }
+}
