@@ -1,25 +1,33 @@
-//! The admin address: HTTP on loopback, for `cluster members` and `cluster leave`.
+//! The admin address: HTTP on loopback, for the commands around an agent, for whoever collects its numbers, and for whatever starts
+//! and stops it.
+
+mod answers;
+mod explained;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use cluster_manager::{Cluster, MemberInfo};
-use serde_json::{Value, json};
+use cluster_manager::Cluster;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::Failure;
 
-#[derive(Debug, Clone)]
+/// The longest body: a text of a mebibyte, and what is around it.
+const BODY_LEN_MAX: usize = 2 * 1024 * 1024;
+
+#[derive(Clone)]
 struct Shared {
     cluster: Cluster,
     leave: Arc<Notify>,
+    recorder: Arc<PrometheusRecorder>,
 }
 
 /// The running server.
@@ -31,15 +39,26 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
+    /// Everything that is answered.
+    const ROUTES: [&str; 9] = [
+        "GET /members",
+        "GET /explain/NODE",
+        "GET /events",
+        "GET /metrics",
+        "GET /healthz",
+        "GET /readyz",
+        "POST /send",
+        "POST /request",
+        "POST /leave",
+    ];
+
     /// Listens; port 0 picks a free one. `leave` is notified when somebody asks the agent to leave.
     pub(crate) async fn start(addr: SocketAddr, cluster: Cluster, leave: Arc<Notify>) -> Result<Self, Failure> {
         let failed = |e| Failure::new(format!("the admin address {addr} cannot be bound: {e}"));
         let listener = TcpListener::bind(addr).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
-        let router = Router::new()
-            .route("/members", get(members))
-            .route("/leave", post(leave_cluster))
-            .with_state(Shared { cluster, leave });
+        let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
+        let router = routes().with_state(Shared { cluster, leave, recorder });
         let (stop, stopped) = oneshot::channel();
         let until = async {
             // Dropped or sent: both mean the end.
@@ -69,23 +88,18 @@ impl Admin {
     }
 }
 
-async fn members(State(shared): State<Shared>) -> Json<Vec<Value>> {
-    Json(shared.cluster.members().iter().map(member).collect())
-}
-
-fn member(info: &MemberInfo) -> Value {
-    let meta: serde_json::Map<String, Value> = info.metadata.iter().map(|(k, v)| (k.to_owned(), v.into())).collect();
-    json!({
-        "node": info.node.as_str(),
-        "addr": info.addr,
-        "state": info.state.as_str(),
-        "incarnation": info.incarnation.get(),
-        "rtt_us": info.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
-        "meta": meta,
-    })
-}
-
-async fn leave_cluster(State(shared): State<Shared>) -> StatusCode {
-    shared.leave.notify_one();
-    StatusCode::ACCEPTED
+fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/members", get(answers::members))
+        .route("/explain/{node}", get(answers::explain))
+        .route("/events", get(stream::events))
+        .route("/metrics", get(answers::metrics))
+        .route("/healthz", get(answers::healthz))
+        .route("/readyz", get(answers::readyz))
+        .route("/send", post(answers::send))
+        .route("/request", post(answers::request))
+        .route("/leave", post(answers::leave))
+        .fallback(answers::unknown)
+        .method_not_allowed_fallback(answers::wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
 }

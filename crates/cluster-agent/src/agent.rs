@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use cluster_manager::{Cluster, JoinSeed, Pki, Profile, ShutdownReport, StartError, StateFile};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::admin::Admin;
 use crate::cli::AgentArgs;
 use crate::events::{Ready, Writer};
 use crate::memory::{self, Memory};
 use crate::settings::Settings;
-use crate::{Failure, pki};
+use crate::texts::{self, Heard};
+use crate::{Failure, pki, reload};
 
 /// A shutdown ends within this, whoever answers: 5 s for the farewell, 2 s for the connections. With the admin server and the
 /// last line of output it stays below the 8 s that are promised.
@@ -22,7 +23,9 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(7);
 pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
     let settings = Settings::load(*args)?;
     let mut stop = Stop::new()?;
-    let cluster = start(&settings).await?;
+    let hang_up =
+        signal(SignalKind::hangup()).map_err(|e| Failure::new(format!("signals cannot be listened to: {e}")))?;
+    let (cluster, heard) = start(&settings).await?;
     let leave = Arc::new(Notify::new());
     let admin = match settings.admin {
         Some(addr) => Some(Admin::start(addr, cluster.clone(), Arc::clone(&leave)).await?),
@@ -30,7 +33,7 @@ pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
     };
     let ready =
         Ready { node: settings.name.clone(), bind: cluster.local_addr(), admin: admin.as_ref().map(Admin::local_addr) };
-    let writer = Writer::start(settings.events, ready, cluster.subscribe())
+    let writer = Writer::start(settings.events, ready, cluster.subscribe(), heard)
         .map_err(|e| Failure::new(format!("the output thread cannot be started: {e}")))?;
 
     let state =
@@ -52,6 +55,7 @@ pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
         () = leave.notified() => Ok(()),
         holder = cluster.name_lost() => Err(name_taken(&settings, holder)),
         () = memory::keep(&cluster, memory.as_ref()) => Ok(()),
+        () = reload::on(hang_up, &settings, &cluster) => Ok(()),
         () = joining => Ok(()),
     };
     if let Some(memory) = memory.filter(|_| outcome.is_ok()) {
@@ -68,16 +72,21 @@ pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn start(settings: &Settings) -> Result<Cluster, Failure> {
+async fn start(settings: &Settings) -> Result<(Cluster, mpsc::Receiver<Heard>), Failure> {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
     let credentials = Pki::new(&settings.pki)
         .load_or_issue(&settings.name, now)
         .map_err(|e| pki::advice(&e, settings.name.as_str()))?;
-    let builder = Cluster::builder(credentials, Profile::Lan).configure(|config| config.clone_from(&settings.config));
-    builder.start().await.map_err(|e| match e {
+    let revoked = Pki::new(&settings.pki).revocations().map_err(|e| Failure::from_error(&e))?;
+    let (router, heard) = texts::router()?;
+    let builder =
+        Cluster::builder(credentials, Profile::Lan).config(settings.config.clone()).revoked(revoked).router(router);
+    let builder = settings.discover.iter().fold(builder, |builder, discover| discover.add_to(builder));
+    let started = builder.start().await.map_err(|e| match e {
         StartError::NotDialable { .. } => Failure::usage(format!("{e}: give it as --advertise IP:PORT")),
         other => Failure::from_error(&other),
-    })
+    });
+    Ok((started?, heard))
 }
 
 fn name_taken(settings: &Settings, holder: std::net::SocketAddr) -> Failure {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cluster_manager::{ClusterName, JoinSeed, NodeId, Profile};
 
+use crate::discover::Discover;
+
 /// Who is in the cluster and alive: an agent, and the tools around it.
 #[derive(Debug, Parser)]
 #[command(name = "cluster", version, about, arg_required_else_help = true)]
@@ -20,11 +22,29 @@ pub(crate) enum Command {
     Agent(Box<AgentArgs>),
     /// Show the members that an agent knows.
     Members(MembersArgs),
+    /// Say why a member is held to be what it is: who heard it when, who accuses it, what would change that.
+    Explain(ExplainArgs),
+    /// Say whether an agent is ready for work; fails where it is not.
+    Health(HealthArgs),
+    /// Print an agent's events as JSON lines, from now on.
+    Events(AdminArgs),
+    /// Send a text to a member, which writes it among its events; say how that ended.
+    Send(SendArgs),
+    /// Ask a member to send a text back: whether it answers, from here.
+    Request(RequestArgs),
     /// Tell an agent to leave its cluster politely and end.
     Leave(AdminArgs),
-    /// Make the keys and certificates of a cluster.
+    /// Make and revoke the keys and certificates of a cluster.
     #[command(subcommand)]
     Pki(PkiCommand),
+    /// Look at an agent's settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print what a shell needs to complete this command line.
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
     /// Watch real agents on this machine find each other, lose one, and say goodbye to another.
     Demo(DemoArgs),
 }
@@ -44,10 +64,13 @@ pub(crate) struct AgentArgs {
     /// A member to join through; give several, any one is enough. A name is resolved anew in each attempt
     #[arg(long, env = "CLUSTER_JOIN", value_name = "HOST:PORT", value_delimiter = ',')]
     pub(crate) join: Vec<JoinSeed>,
+    /// Where to look for others, for as long as the agent lives: dns:NAME:PORT, srv:NAME or file:PATH
+    #[arg(long, env = "CLUSTER_DISCOVER", value_name = "WHERE", value_delimiter = ',')]
+    pub(crate) discover: Vec<Discover>,
     /// The directory with the keys, as made by `cluster pki init`
     #[arg(long, env = "CLUSTER_PKI", value_name = "DIR")]
     pub(crate) pki: Option<PathBuf>,
-    /// Answer `cluster members` and `cluster leave` here; loopback only
+    /// Answer `cluster members`, `explain` and the others here, and /metrics, /healthz, /readyz; loopback only
     #[arg(long, env = "CLUSTER_ADMIN", value_name = "IP:PORT", value_parser = loopback)]
     pub(crate) admin: Option<SocketAddr>,
     /// Which network the cluster lives in: lan, wan or local [default: lan]
@@ -98,6 +121,88 @@ pub(crate) struct MembersArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExplainArgs {
+    /// Whom; the agent's own name is one, too
+    pub(crate) node: NodeId,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// Print a JSON object instead of sentences
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct HealthArgs {
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// Ask only whether the agent works at all
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Print a JSON object instead of sentences
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SendArgs {
+    /// To whom
+    pub(crate) node: NodeId,
+    /// What
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// Before or after what else waits
+    #[arg(long, value_name = "PRIORITY", default_value = "normal")]
+    pub(crate) priority: SendPriority,
+    /// How long to wait for the outcome; after that it is not sent any more
+    #[arg(long, value_name = "SPAN", default_value = "5s")]
+    pub(crate) timeout: humantime::Duration,
+}
+
+/// Which texts go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SendPriority {
+    /// Before the others
+    High,
+    /// The usual one
+    Normal,
+    /// When nothing else waits
+    Low,
+}
+
+impl SendPriority {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RequestArgs {
+    /// Whom
+    pub(crate) node: NodeId,
+    /// What comes back
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// How long to wait for the reply
+    #[arg(long, value_name = "SPAN", default_value = "5s")]
+    pub(crate) timeout: humantime::Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say whether an agent could be started with a file, and what is wrong with it where not
+    Check {
+        /// The TOML file
+        file: PathBuf,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PkiCommand {
     /// Make a certificate authority for a cluster
@@ -115,6 +220,18 @@ pub(crate) enum PkiCommand {
         /// The node's name
         #[arg(long, value_name = "NAME")]
         name: NodeId,
+    },
+    /// Let a node or a client in no more, whatever it shows; agents read this on SIGHUP
+    #[command(group = clap::ArgGroup::new("whom").required(true).args(["name", "client"]))]
+    Revoke {
+        /// The directory of `pki init`
+        dir: PathBuf,
+        /// The node's name
+        #[arg(long, value_name = "NAME")]
+        name: Option<NodeId>,
+        /// The client's name
+        #[arg(long, value_name = "NAME")]
+        client: Option<NodeId>,
     },
 }
 
@@ -158,7 +275,7 @@ mod tests {
         const WIDTH: usize = 100;
         let mut command = Cli::command().term_width(WIDTH);
         let mut help = command.render_long_help().to_string();
-        for name in ["agent", "members", "leave", "demo"] {
+        for name in ["agent", "members", "explain", "health", "send", "request", "events", "leave", "demo"] {
             let mut sub = command.find_subcommand(name).expect("it exists").clone().term_width(WIDTH);
             help += &format!("\n=== {name} ===\n{}", sub.render_help());
         }
@@ -175,6 +292,9 @@ mod tests {
         assert!(error(&["agent", "--name", "a/b"]).contains("'/' at byte 1 of the name"));
         assert!(error(&["agent", "--profile", "moon"]).contains("use lan, wan or local"));
         assert!(error(&["agent", "--meta", "zone"]).contains("it must be KEY=VALUE"));
+        assert!(error(&["agent", "--discover", "consul:x"]).contains("use dns:NAME:PORT"));
+        assert!(error(&["send", "b", "hi", "--admin", "127.0.0.1:1", "--timeout", "soon"]).contains("--timeout"));
+        assert!(error(&["pki", "revoke", "dir"]).contains("<--name <NAME>|--client <NAME>>"));
         assert!(error(&["demo", "--nodes", "2"]).contains("2 is not in 3..=64"));
     }
 }

@@ -12,8 +12,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cluster_manager::{Delivery, Event, MemberTable, NodeId, ShutdownReport, Subscription};
+use tokio::sync::mpsc;
 
 use crate::cli::EventFormat;
+use crate::texts::Heard;
+
+pub(crate) use json::{body, evidence, streamed};
 
 /// The first line.
 #[derive(Debug)]
@@ -30,6 +34,7 @@ enum Say<'a> {
     Event { seq: u64, event: &'a Event },
     Lagged { at: Duration, seq: u64, missed: u64 },
     Snapshot { at: Duration, seq: u64, members: &'a MemberTable, own: &'a NodeId },
+    Message { at: Duration, seq: u64, heard: &'a Heard },
     Shutdown(&'a ShutdownReport),
 }
 
@@ -46,13 +51,14 @@ impl Writer {
         format: EventFormat,
         ready: Ready,
         events: Subscription<MemberTable, Event>,
+        heard: mpsc::Receiver<Heard>,
     ) -> io::Result<Self> {
         // One report, given once.
         let (last, report) = sync_channel(1);
         let thread = std::thread::Builder::new().name("events".into()).spawn(move || {
             if format != EventFormat::None {
                 // An error is a closed pipe: nobody reads any more.
-                let _ = write_all(format, &ready, events, &report);
+                let _ = write_all(format, &ready, (events, heard), &report);
             }
         })?;
         Ok(Self { thread, last })
@@ -70,10 +76,24 @@ impl Writer {
     }
 }
 
+enum Next {
+    Delivery(Delivery<MemberTable, Event>),
+    Heard(Heard),
+}
+
+/// What comes next; `None` at the end of the events.
+async fn next(events: &mut Subscription<MemberTable, Event>, heard: &mut mpsc::Receiver<Heard>) -> Option<Next> {
+    tokio::select! {
+        biased;
+        delivery = events.recv() => delivery.map(Next::Delivery),
+        Some(heard) = heard.recv() => Some(Next::Heard(heard)),
+    }
+}
+
 fn write_all(
     format: EventFormat,
     ready: &Ready,
-    mut events: Subscription<MemberTable, Event>,
+    (mut events, mut heard): (Subscription<MemberTable, Event>, mpsc::Receiver<Heard>),
     report: &Receiver<ShutdownReport>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -92,7 +112,15 @@ fn write_all(
     let started = tokio::time::Instant::now();
     let mut seq = 0;
     let mut lagged = false;
-    while let Some(delivery) = runtime.block_on(events.recv()) {
+    while let Some(next) = runtime.block_on(next(&mut events, &mut heard)) {
+        let delivery = match next {
+            Next::Delivery(delivery) => delivery,
+            Next::Heard(heard) => {
+                seq += 1;
+                say(Say::Message { at: started.elapsed(), seq, heard: &heard })?;
+                continue;
+            }
+        };
         let members;
         let event;
         let line = match delivery {

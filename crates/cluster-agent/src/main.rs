@@ -2,15 +2,20 @@
 //! it was not understood.
 
 mod admin;
-mod admin_client;
 mod agent;
 mod cli;
+mod client;
+mod completions;
+mod config_check;
 mod demo;
+mod discover;
 mod events;
 mod logging;
 mod memory;
 mod pki;
+mod reload;
 mod settings;
+mod texts;
 
 use std::error::Error;
 use std::fmt;
@@ -18,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, ConfigCommand};
 
 /// Why a command did not do what was asked: a sentence, and what to do about it where we know.
 #[derive(Debug)]
@@ -72,11 +77,25 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Agent(args) => block_on(agent::run(args))?,
-        Command::Members(args) => block_on(admin_client::members(args))?.map(|()| ExitCode::SUCCESS),
-        Command::Leave(args) => block_on(admin_client::leave(args))?.map(|()| ExitCode::SUCCESS),
-        Command::Pki(command) => pki::run(command).map(|()| ExitCode::SUCCESS),
-        Command::Demo(args) => block_on(demo::run(args))?.map(|()| ExitCode::SUCCESS),
+        Command::Members(args) => done(block_on(client::members(args))?),
+        Command::Explain(args) => done(block_on(client::explain(args))?),
+        Command::Health(args) => done(block_on(client::health(args))?),
+        Command::Events(args) => done(block_on(client::events(args))?),
+        Command::Send(args) => done(block_on(client::send(args))?),
+        Command::Request(args) => done(block_on(client::request(args))?),
+        Command::Leave(args) => done(block_on(client::leave(args))?),
+        Command::Pki(command) => done(pki::run(command)),
+        Command::Config(ConfigCommand::Check { file }) => done(config_check::run(&file)),
+        Command::Completions { shell } => {
+            completions::print(shell);
+            done(Ok(()))
+        }
+        Command::Demo(args) => done(block_on(demo::run(args))?),
     }
+}
+
+fn done(outcome: Result<(), Failure>) -> Result<ExitCode, Failure> {
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {

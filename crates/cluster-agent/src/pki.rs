@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use cluster_manager::pool::Role;
 use cluster_manager::{Pki, PkiError};
 
 use crate::Failure;
@@ -13,6 +14,19 @@ pub(crate) fn run(command: PkiCommand) -> Result<(), Failure> {
         PkiCommand::Init { dir, cluster } => {
             let made = Pki::new(&dir).init(cluster.clone(), now);
             made.map(|()| format!("made an authority for cluster {cluster} in {}; keep ca.key safe", dir.display()))
+        }
+        PkiCommand::Revoke { dir, name, client } => {
+            let holder = name.map(Role::Node).or_else(|| client.map(Role::Client));
+            let holder = holder.ok_or_else(|| Failure::usage("give --name or --client"))?;
+            let made = Pki::new(&dir).revoke(&holder);
+            let (Role::Node(name) | Role::Client(name)) = &holder;
+            made.map(|new| match new {
+                true => format!(
+                    "{name} is revoked in {}: send SIGHUP to every agent, and copy the file to those that have one of their own",
+                    dir.join("revoked").display()
+                ),
+                false => format!("{name} was revoked before"),
+            })
         }
         PkiCommand::Issue { dir, name } => {
             let made = Pki::new(&dir).issue(&name, now);

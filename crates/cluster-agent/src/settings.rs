@@ -9,12 +9,14 @@ use serde::Deserialize;
 
 use crate::Failure;
 use crate::cli::{AgentArgs, EventFormat};
+use crate::discover::Discover;
 
 /// Everything an agent needs to know, checked.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) name: NodeId,
     pub(crate) join: Vec<JoinSeed>,
+    pub(crate) discover: Vec<Discover>,
     pub(crate) pki: PathBuf,
     pub(crate) admin: Option<SocketAddr>,
     /// Everything that the node itself needs, checked.
@@ -32,6 +34,8 @@ struct File {
     advertise: Option<SocketAddr>,
     #[serde(default)]
     join: Vec<JoinSeed>,
+    #[serde(default)]
+    discover: Vec<Discover>,
     pki: Option<PathBuf>,
     admin: Option<SocketAddr>,
     profile: Option<String>,
@@ -94,12 +98,36 @@ impl Settings {
             name,
             config,
             join: if args.join.is_empty() { file.join } else { args.join },
+            discover: if args.discover.is_empty() { file.discover } else { args.discover },
             pki: args.pki.or(file.pki).ok_or_else(|| required("pki"))?,
             admin,
             state: args.state.or(file.state),
             events: args.events.or(file_events).unwrap_or_default(),
         })
     }
+}
+
+/// Reads and checks a file as an agent would; what it says in a line. What it leaves to flags may be missing.
+pub(crate) fn check(path: &Path) -> Result<String, Failure> {
+    let file = read(path)?;
+    let unsaid = |key: &str| format!("no {key}");
+    let missing: Vec<String> =
+        [("name", file.name.is_none()), ("bind", file.bind.is_none()), ("pki", file.pki.is_none())]
+            .into_iter()
+            .filter_map(|(key, missing)| missing.then(|| unsaid(key)))
+            .collect();
+    // Stands in for what the command line will say.
+    let args = AgentArgs {
+        name: file.name.is_none().then(|| "unnamed".parse().ok()).flatten(),
+        bind: file.bind.is_none().then(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+        pki: file.pki.is_none().then(PathBuf::new),
+        ..AgentArgs::default()
+    };
+    let settings = Settings::merge(args, file)?;
+    let mut words = vec![format!("pauses of {:?} are forgiven", settings.config.swim.budget.pause())];
+    words.push(format!("a crash is declared after {:?}", settings.config.swim.budget.total()));
+    words.extend(missing.into_iter().map(|missing| format!("{missing} in it, so a flag must say it")));
+    Ok(words.join("; "))
 }
 
 fn in_file(key: &str, problem: &dyn std::fmt::Display) -> Failure {

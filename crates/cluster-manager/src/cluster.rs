@@ -12,7 +12,8 @@ use cluster_gossip::swim::FarewellProgress;
 use cluster_gossip::{BroadcastError, MemberTable, SharedNodeRegistry};
 use cluster_pool::identity::authority::Validity;
 use cluster_pool::{
-    Authority, CloseCode, ConnectionPool, Credentials, Lease, Link, LinkClass, PkiError, PoolError, Spawner,
+    Authority, CloseCode, ConnectionPool, Credentials, Lease, Link, LinkClass, PkiError, PoolError, ReloadError,
+    Revocations, Spawner,
 };
 use cluster_types::{Claim, ClusterName, Event, Incarnation, Life, Member, Metadata, NodeId, State, Subscription};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
@@ -309,6 +310,21 @@ impl Cluster {
         let links = [LinkClass::Control, LinkClass::Data].map(|class| self.0.pool.current(class, node));
         links.iter().flatten().for_each(|link| link.close(CloseCode::DONE));
         links.iter().any(Option::is_some)
+    }
+
+    /// Shows other credentials from now on, and trusts their authorities: after a certificate was renewed, or an authority
+    /// exchanged. Links that are there stay.
+    ///
+    /// # Errors
+    /// They are somebody else's or cannot be used: those before stay in use.
+    pub fn reload(&self, credentials: &Credentials) -> Result<(), ReloadError> {
+        self.0.pool.reload(credentials)
+    }
+
+    /// Accepts these no longer, instead of those revoked before, and ends every link with one of them. Returns how many there
+    /// were.
+    pub fn revoke(&self, revoked: Revocations) -> usize {
+        self.0.pool.revoke(revoked)
     }
 
     /// Waits until another live process turns out to hold this node's name and to have been there first, and says where it

@@ -77,8 +77,8 @@ fn span(span: Duration) -> String {
     match span.as_millis() {
         ms @ 0..1_000 => format!("{ms} ms"),
         ms @ 1_000..100_000 => format!("{:.1} s", ms as f64 / 1e3),
-        ms @ 100_000..6_000_000 => format!("{} min", ms / 60_000),
-        ms => format!("{} h", ms / 3_600_000),
+        ms @ 100_000..6_000_000 => format!("{} min", (ms + 30_000) / 60_000),
+        ms => format!("{} h", (ms + 1_800_000) / 3_600_000),
     }
 }
 
@@ -311,6 +311,6 @@ mod tests {
     #[test]
     fn spans_are_told_in_the_unit_that_fits() {
         let told = [999, 1_000, 99_949, 100_000, 5_999_999, 6_000_000].map(|ms| span(Duration::from_millis(ms)));
-        assert_eq!(told, ["999 ms", "1.0 s", "99.9 s", "1 min", "99 min", "1 h"]);
+        assert_eq!(told, ["999 ms", "1.0 s", "99.9 s", "2 min", "100 min", "2 h"]);
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cluster_gossip::SharedNodeRegistry;
 use cluster_pool::{
-    ConnectionPool, Credentials, Hello, QuicTransport, Role, Router, Serving, SpannedSpawner, Spawner, StreamHandler,
+    ConnectionPool, Credentials, Hello, QuicTransport, Revocations, Role, Router, Serving, SpannedSpawner, Spawner,
+    StreamHandler,
 };
 use cluster_types::{Claim, ClusterName, Incarnation, Life, Seed};
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +43,7 @@ pub(crate) struct Ways {
     pub(crate) streams: Arc<dyn StreamHandler>,
     pub(crate) router: Router,
     pub(crate) discoveries: Vec<Arc<dyn Discovery>>,
+    pub(crate) revoked: Revocations,
 }
 
 /// Runs the endpoint and the loop on this thread until the node ends.
@@ -104,7 +106,7 @@ pub(crate) fn assemble(
     host: Host,
     config: ClusterConfig,
     credentials: &Credentials,
-    Ways { streams, router, discoveries }: Ways,
+    Ways { streams, router, discoveries, revoked }: Ways,
 ) -> Result<(Node, Parts), StartError> {
     let Host { transport, spawner, wall_clock, resolver, seed: random } = host;
     let identity = credentials.identity();
@@ -142,7 +144,10 @@ pub(crate) fn assemble(
         draining: false,
     };
     let serving = Serving { admission: Arc::clone(&guard) as _, streams };
+    // Before anybody can knock.
+    transport.revoke(Arc::new(revoked.clone()));
     let (pool, events) = ConnectionPool::start_on(Arc::clone(&spawner), transport, hello, config.pool.clone(), serving);
+    pool.revoke(revoked);
     // Set once, here.
     let _ = guard.pool.set(pool.downgrade());
 

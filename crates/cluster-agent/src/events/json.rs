@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_manager::{Event, EventKind, Evidence, HealthFault, Member, MemberTable, NodeId, PhaseReport};
+use cluster_manager::{Delivery, Event, EventKind, Evidence, HealthFault, Member, MemberTable, NodeId, PhaseReport};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ struct Line<'a> {
 pub(super) fn line(say: &Say<'_>) -> String {
     let line = match say {
         Say::Ready(ready) => return ready_line(ready),
-        Say::Event { seq, event } => event_line(*seq, event),
+        Say::Event { seq, event } => event_line(Some(*seq), event),
         Say::Lagged { at, seq, missed } => {
             let rest = object(json!({ "missed": missed }));
             Line { at_ms: Some(millis(*at)), seq: Some(*seq), event: "lagged", rest, ..Line::default() }
@@ -36,12 +36,36 @@ pub(super) fn line(say: &Say<'_>) -> String {
             let rest = object(json!({ "members": snapshot(members, own) }));
             Line { at_ms: Some(millis(*at)), seq: Some(*seq), event: "snapshot", rest, ..Line::default() }
         }
+        Say::Message { at, seq, heard } => {
+            let (node, rest) = (Some(heard.from.as_str()), object(json!({ "text": heard.text })));
+            Line { at_ms: Some(millis(*at)), seq: Some(*seq), event: "message", node, rest, ..Line::default() }
+        }
         Say::Shutdown(report) => {
             let phases: Vec<Value> = report.phases.iter().map(phase).collect();
             Line { event: "shutdown", rest: object(json!({ "phases": phases })), ..Line::default() }
         }
     };
     serde_json::to_string(&line).unwrap_or_default()
+}
+
+/// An event as it stands in a line, without a number.
+pub(crate) fn body(event: &Event) -> Value {
+    serde_json::to_value(event_line(None, event)).unwrap_or_default()
+}
+
+/// A delivery for a reader of its own: its word, the number of the last event in it, and the line.
+pub(crate) fn streamed(delivery: &Delivery<MemberTable, Event>) -> (&'static str, Option<u64>, String) {
+    match delivery {
+        Delivery::Event { seq, event } => {
+            let line = event_line(Some(*seq), event);
+            (event.kind.as_str(), Some(*seq), serde_json::to_string(&line).unwrap_or_default())
+        }
+        Delivery::Lagged { missed } => ("lagged", None, json!({ "event": "lagged", "missed": missed }).to_string()),
+        Delivery::Snapshot { seq, state } => {
+            let members: Vec<Value> = state.iter().map(|member| in_snapshot(member)).collect();
+            ("snapshot", Some(*seq), json!({ "event": "snapshot", "seq": seq, "members": members }).to_string())
+        }
+    }
 }
 
 fn ready_line(ready: &Ready) -> String {
@@ -57,10 +81,10 @@ fn ready_line(ready: &Ready) -> String {
     serde_json::to_string(&line).unwrap_or_default()
 }
 
-fn event_line(seq: u64, event: &Event) -> Line<'_> {
+fn event_line(seq: Option<u64>, event: &Event) -> Line<'_> {
     Line {
         at_ms: Some(millis(event.at.since_origin())),
-        seq: Some(seq),
+        seq,
         event: event.kind.as_str(),
         node: event.kind.node().map(NodeId::as_str),
         incarnation: event.kind.incarnation().map(|incarnation| incarnation.get()),
@@ -73,7 +97,9 @@ fn details(kind: &EventKind) -> Value {
         EventKind::Joined(m) | EventKind::Alive(m) | EventKind::Updated(m) => {
             json!({ "addr": m.claim.addr, "meta": meta(m) })
         }
-        EventKind::Suspected(_, evidence) | EventKind::Failed(_, evidence) => json!({ "evidence": why(evidence) }),
+        EventKind::Suspected(_, evidence) | EventKind::Failed(_, evidence) => {
+            json!({ "evidence": self::evidence(evidence) })
+        }
         EventKind::HealthCheckFailed { fault: HealthFault::Overdue { phi_milli }, .. } => {
             json!({ "fault": "overdue", "phi": *phi_milli as f64 / 1_000.0 })
         }
@@ -88,7 +114,8 @@ fn details(kind: &EventKind) -> Value {
     }
 }
 
-fn why(evidence: &Evidence) -> Value {
+/// What speaks against a member.
+pub(crate) fn evidence(evidence: &Evidence) -> Value {
     let accusers: Vec<&str> = evidence.accusers.iter().map(NodeId::as_str).collect();
     json!({
         "accusation": evidence.accusation.as_str(),
@@ -106,13 +133,13 @@ fn why(evidence: &Evidence) -> Value {
 
 fn snapshot(members: &MemberTable, own: &NodeId) -> Vec<Value> {
     let others = members.iter().filter(|member| member.node() != own);
-    others
-        .map(|m| {
-            let claim = &m.claim;
-            let (node, state) = (claim.node.as_str(), claim.state.as_str());
-            json!({ "node": node, "addr": claim.addr, "state": state, "incarnation": claim.incarnation.get() })
-        })
-        .collect()
+    others.map(|member| in_snapshot(member)).collect()
+}
+
+fn in_snapshot(member: &Member) -> Value {
+    let claim = &member.claim;
+    let (node, state) = (claim.node.as_str(), claim.state.as_str());
+    json!({ "node": node, "addr": claim.addr, "state": state, "incarnation": claim.incarnation.get() })
 }
 
 fn phase(report: &PhaseReport) -> Value {

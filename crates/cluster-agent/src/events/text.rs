@@ -16,6 +16,7 @@ pub(super) fn line(say: &Say<'_>) -> String {
             let list = members.iter().map(|m| format!("{} {}", m.node(), m.state())).collect::<Vec<_>>().join(", ");
             format!("members now: {list}")
         }
+        Say::Message { at, heard, .. } => format!("{:9.3}  {:<12} says: {}", at.as_secs_f64(), heard.from, heard.text),
         Say::Shutdown(report) => format!("shut down:\n{}", report.to_string().trim_end()),
     }
 }

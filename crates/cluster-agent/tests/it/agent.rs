@@ -155,6 +155,19 @@ impl Agent {
         self.until(&format!("{event} {node}"), |line| line["event"] == event && line["node"] == node)
     }
 
+    /// Waits for a line of its log.
+    pub(crate) fn until_error(&mut self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut logged = Vec::new();
+        while let Ok(line) = self.errors.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            if line.contains(words) {
+                return;
+            }
+            logged.push(line);
+        }
+        panic!("{} did not log {words:?}; {logged:#?}", self.name);
+    }
+
     /// Reads what it has said meanwhile.
     pub(crate) fn catch_up(&mut self) -> &[Value] {
         let new: Vec<Value> = self.lines.try_iter().collect();

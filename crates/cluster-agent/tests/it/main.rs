@@ -2,9 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "waits for other processes are bounded by the real clock")]
 
+mod admin;
 mod agent;
 mod bad_days;
 mod commands;
 mod life;
 mod measured;
 mod output;
+mod talking;

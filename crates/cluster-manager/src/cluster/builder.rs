@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cluster_pool::{Credentials, PkiError, Router, StreamHandler};
+use cluster_pool::{Credentials, PkiError, Revocations, Router, StreamHandler};
 use tokio::sync::oneshot;
 
 use super::{Cluster, Inner, Running};
@@ -21,6 +21,7 @@ pub struct ClusterBuilder {
     streams: Option<Arc<dyn StreamHandler>>,
     router: Router,
     discoveries: Vec<Arc<dyn Discovery>>,
+    revoked: Revocations,
 }
 
 impl ClusterBuilder {
@@ -31,6 +32,7 @@ impl ClusterBuilder {
             streams: None,
             router: Router::new(),
             discoveries: Vec::new(),
+            revoked: Revocations::none(),
         }
     }
 
@@ -81,9 +83,19 @@ impl ClusterBuilder {
         self
     }
 
-    fn ways(streams: Option<Arc<dyn StreamHandler>>, router: Router, discoveries: Vec<Arc<dyn Discovery>>) -> Ways {
+    /// Accepts these from the start no more; see [`Cluster::revoke`].
+    #[must_use]
+    pub fn revoked(mut self, revoked: Revocations) -> Self {
+        self.revoked = revoked;
+        self
+    }
+
+    /// What the node is made of, checked.
+    fn parts(self) -> Result<(Credentials, ClusterConfig, Ways), StartError> {
+        let Self { credentials, config, streams, router, discoveries, revoked } = self;
+        config.check()?;
         let streams = streams.unwrap_or_else(|| Arc::new(router.clone()));
-        Ways { streams, router, discoveries }
+        Ok((credentials?, config, Ways { streams, router, discoveries, revoked }))
     }
 
     /// Starts the node: binds, and begins to accept members. It is alone until it joins.
@@ -97,12 +109,9 @@ impl ClusterBuilder {
     /// # Cancel safety
     /// Safe: a start that is dropped ends the node.
     pub async fn start(self) -> Result<Cluster, StartError> {
-        let credentials = self.credentials?;
-        self.config.check()?;
-        let config = self.config;
+        let (credentials, config, ways) = self.parts()?;
         let (started, ready) = oneshot::channel();
         let name = format!("cluster {}", credentials.name());
-        let ways = Self::ways(self.streams, self.router, self.discoveries);
         let thread =
             std::thread::Builder::new().name(name).spawn(move || io_thread(config, &credentials, ways, started));
         let thread = thread.map_err(StartError::Thread)?;
@@ -124,11 +133,8 @@ impl ClusterBuilder {
     /// # Errors
     /// See [`StartError`].
     pub fn start_on(self, host: Host) -> Result<Cluster, StartError> {
-        let credentials = self.credentials?;
-        self.config.check()?;
-        let config = self.config;
+        let (credentials, config, ways) = self.parts()?;
         let spawner = Arc::clone(&host.spawner);
-        let ways = Self::ways(self.streams, self.router, self.discoveries);
         let (node, parts) = assemble(host, config, &credentials, ways)?;
         let (ended, running) = oneshot::channel();
         spawner.spawn(Box::pin(async move {

@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::authority::Authority;
 use super::credentials::{Credentials, NodeSecret};
 use super::verify::is_trusted_at;
-use super::{Identity, IdentityError, Revocations, RevocationsError, cluster_of_authority};
+use super::{Identity, IdentityError, Revocations, RevocationsError, Role, cluster_of_authority};
 
 /// The stem of the authority's files.
 const RESERVED: &str = "ca";
@@ -254,6 +254,29 @@ impl Pki {
             other => other?,
         };
         text.parse().map_err(|e: RevocationsError| PkiError::Damaged { path, reason: e.to_string() })
+    }
+
+    /// Adds somebody to the file `revoked`, for everything he ever had. Says whether he was not there yet. Nodes that run read the file
+    /// when they are told to.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or holds a line that is no entry.
+    pub fn revoke(&self, holder: &Role) -> Result<bool, PkiError> {
+        let path = self.dir.join(REVOKED);
+        if self.revocations()?.holds(holder) {
+            return Ok(false);
+        }
+        let mut text = if path.exists() { read(&path)? } else { String::new() };
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text += &match holder {
+            Role::Node(node) => format!("{node}\n"),
+            Role::Client(client) => format!("client/{client}\n"),
+        };
+        let temporary = write_beside(&path, text.as_bytes(), PUBLIC)?;
+        fs::rename(&temporary, &path).map_err(|e| file_error(&path, e))?;
+        Ok(true)
     }
 
     fn key_of(&self, name: &NodeId) -> Result<KeyPair, PkiError> {

@@ -90,11 +90,16 @@ impl Revocations {
     /// Whether a certificate of that holder is revoked.
     #[must_use]
     pub fn covers(&self, identity: &Identity, certificate: Fingerprint) -> bool {
-        let holder = match &identity.role {
+        self.holds(&identity.role) || self.certificates.contains(&certificate)
+    }
+
+    /// Whether everything is revoked that somebody ever had.
+    #[must_use]
+    pub fn holds(&self, holder: &Role) -> bool {
+        match holder {
             Role::Node(node) => self.nodes.contains(node),
             Role::Client(client) => self.clients.contains(client),
-        };
-        holder || self.certificates.contains(&certificate)
+        }
     }
 
     /// How many entries there are.
