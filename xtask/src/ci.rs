@@ -12,7 +12,7 @@ type Step = (&'static str, fn(&Path) -> Outcome);
 /// Three seeds of each scenario, which must cover every site; campaigns of thousands are run by hand.
 const SCENARIO_SEEDS: &str = "120";
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("format", |root| shell::run(root, "cargo", &["fmt", "--all", "--check"])),
     ("tidy", |root| tidy::run(root, false)),
     ("lints", |root| {
@@ -31,6 +31,7 @@ const STEPS: [Step; 8] = [
     ("docs", docs),
     ("tests", |root| tests::test(root, &[])),
     ("scenarios", |root| tests::sim(root, &["--seeds".into(), SCENARIO_SEEDS.into()])),
+    ("examples", tests::examples),
     ("demo", |root| {
         shell::run(root, "cargo", &["run", "--release", "--quiet", "--", "demo", "--nodes", "16", "--json"])
     }),

@@ -14,13 +14,14 @@ Usage: cargo xtask TASK
 
   test [ARGS]         every test that needs no privilege; ARGS go to the test runner
   integration [TEST]  whole clusters of real processes
-  bench [layer1 | links | membership | sim | peers]
+  bench [layer1 | links | manager | membership | sim | peers]
                       benchmarks, each against a baseline in the same run; peers: other people's crates
   sim [SCENARIO] [--seeds N | --seed S] [--jobs J] [--level L0|L1] [--verify]
                       scenarios in the simulated world, 100 seeds of all if nothing is said; sim list: their names;
                       sim replay FILE: a saved schedule
   sim membership      the membership table by size and loss, with plots; ten to twenty minutes
   sim decide          the settings against each other; sim quiet: a hundred virtual hours; sim memory
+  examples            every example of every crate, to its end
   coverage            line coverage with cargo-llvm-cov, if it is installed: pool and peer above 90 %, all above 85 %
   mutants -p CRATE    mutation tests with cargo-mutants, if it is installed
   tidy [--table]      dependency rule, file headers, file sizes, promises; --table shows the sizes
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Some("integration") => tests::integration(&root, rest),
         Some("bench") => tests::bench(&root, rest),
         Some("sim") => tests::sim(&root, rest),
+        Some("examples") => tests::examples(&root),
         Some("coverage") => tests::coverage(&root),
         Some("mutants") => tests::mutants(&root, rest),
         Some("tidy") => tidy::run(&root, rest.iter().any(|arg| arg == "--table")),

@@ -44,11 +44,36 @@ pub(crate) fn bench(root: &Path, args: &[String]) -> Outcome {
             run(&peers, "cargo", &["run", "--release", "--quiet", "--", "ping"])
         }
         Some("links") => run(&root.join("bench/peers"), "cargo", &["run", "--release", "--quiet", "--", "links"]),
+        Some("manager") => {
+            run(root, "cargo", &["build", "--release", "--quiet", "--package", "cluster-agent"])?;
+            let agent = root.join("target/release/cluster").display().to_string();
+            let part: Vec<&str> = args.get(1).map(String::as_str).into_iter().collect();
+            let base = ["run", "--release", "--quiet", "--", "manager", "--agent", &agent];
+            run(&root.join("bench/peers"), "cargo", &[&base[..], &part].concat())
+        }
         Some("sim") => sim(root, &["speed".into()]),
         Some(other) => {
-            Err(format!("there is no benchmark {other:?}: layer1, links, membership, sim and peers are there"))
+            Err(format!("there is no benchmark {other:?}: layer1, links, manager, membership, sim and peers are there"))
         }
     }
+}
+
+/// Runs every example of every crate to its end.
+pub(crate) fn examples(root: &Path) -> Outcome {
+    let mut found = Vec::new();
+    for package in std::fs::read_dir(root.join("crates")).map_err(|e| e.to_string())?.flatten() {
+        let Ok(examples) = std::fs::read_dir(package.path().join("examples")) else { continue };
+        let names = examples.flatten().filter_map(|file| Some(file.path().file_stem()?.to_string_lossy().into_owned()));
+        found.extend(names.map(|name| (package.file_name().to_string_lossy().into_owned(), name)));
+    }
+    found.sort();
+    if found.is_empty() {
+        return Err("no crate has an example".into());
+    }
+    for (package, name) in found {
+        run(root, "cargo", &["run", "--release", "--quiet", "--package", &package, "--example", &name])?;
+    }
+    Ok(())
 }
 
 /// What the runner does beside scenarios.

@@ -4,9 +4,9 @@
 //! Ratios are of blocks that alternate, A B B A, so that a machine that slows down slows both; the figures are medians over
 //! blocks. Time is CPU time of the whole process: both ends are in it.
 
-mod echo;
+pub(crate) mod echo;
 mod grpc;
-mod measure;
+pub(crate) mod measure;
 mod memory;
 mod open_loop;
 mod pools;
@@ -41,7 +41,7 @@ impl Flavour {
         built.expect("a runtime")
     }
 
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::CurrentThread => "one thread",
             Self::MultiThread => "two threads",
@@ -49,10 +49,10 @@ impl Flavour {
     }
 }
 
-const FLAVOURS: [Flavour; 2] = [Flavour::CurrentThread, Flavour::MultiThread];
+pub(crate) const FLAVOURS: [Flavour; 2] = [Flavour::CurrentThread, Flavour::MultiThread];
 
 /// So many requests, with so many under way.
-async fn block(ask: &Ask, requests: usize, in_flight: usize) {
+pub(crate) async fn block(ask: &Ask, requests: usize, in_flight: usize) {
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..in_flight {
         let ask = Arc::clone(ask);
@@ -66,7 +66,7 @@ async fn block(ask: &Ask, requests: usize, in_flight: usize) {
     workers.join_all().await;
 }
 
-fn row(what: &str, flavour: &str, in_flight: usize, pair: &[Sample; 2]) {
+pub(crate) fn row(what: &str, flavour: &str, in_flight: usize, pair: &[Sample; 2]) {
     let [a, b] = pair;
     println!(
         "| {what} | {flavour} | {in_flight} | {:.1} | {:.1} | {:.2} | {:.1} | {:.1} | {:.2} |",
@@ -103,9 +103,9 @@ pub(crate) fn compare(part: Option<&str>) {
     }
 }
 
-const HEAD: &str = "runtime | in flight | CPU us | other | ratio | wall us | other | ratio |\n|---|---|---:|---:|---:|---:|---:|---:|---:|";
+pub(crate) const HEAD: &str = "runtime | in flight | CPU us | other | ratio | wall us | other | ratio |\n|---|---|---:|---:|---:|---:|---:|---:|---:|";
 
-const fn requests_for(in_flight: usize) -> usize {
+pub(crate) const fn requests_for(in_flight: usize) -> usize {
     if in_flight == 1 { 2_000 } else { 12_800 }
 }
 

@@ -3,6 +3,7 @@
 mod contender;
 mod foca_world;
 mod links;
+mod manager;
 mod ours;
 mod ping;
 
@@ -38,6 +39,14 @@ enum What {
         /// One part only: pool, request, thread, latency, memory or lock.
         part: Option<String>,
     },
+    /// Whole nodes: a request by name, membership under load, beginning and ending, agents at rest.
+    Manager {
+        /// One part only: request, load, life or agents.
+        part: Option<String>,
+        /// The agent's binary, for the agents at rest.
+        #[arg(long)]
+        agent: Option<std::path::PathBuf>,
+    },
     /// Simulated networks: the same UDP pings in turmoil and in ours.
     Ping,
 }
@@ -64,6 +73,7 @@ fn main() {
         What::Blocked { process } => print_blocked(if process { Block::Process } else { Block::Io }),
         What::Crash => print_crash(),
         What::Links { part } => links::compare(part.as_deref()),
+        What::Manager { part, agent } => manager::compare(part.as_deref(), agent.as_deref()),
         What::Ping => ping::compare(),
     }
 }

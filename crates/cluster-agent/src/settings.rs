@@ -114,7 +114,8 @@ pub(crate) fn check(path: &Path) -> Result<String, Failure> {
     let missing: Vec<String> =
         [("name", file.name.is_none()), ("bind", file.bind.is_none()), ("pki", file.pki.is_none())]
             .into_iter()
-            .filter_map(|(key, missing)| missing.then(|| unsaid(key)))
+            .filter(|(_, missing)| *missing)
+            .map(|(key, _)| unsaid(key))
             .collect();
     // Stands in for what the command line will say.
     let args = AgentArgs {

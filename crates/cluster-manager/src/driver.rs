@@ -352,7 +352,7 @@ impl Driver {
     }
 
     /// Does everything that the engine wants.
-    fn dispatch(&mut self) {
+    pub(crate) fn dispatch(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             let now = self.clock.now();
             match output {

@@ -62,6 +62,7 @@ table! {
     datagrams_dropped_total Counter "" "datagrams of peers dropped because the loop was behind"
     events_total Counter "event" "events published"
     events_dropped_total Counter "" "events that slow subscribers missed"
+    handshakes_refused_total Counter "" "handshakes of peers refused because too many were under way"
     links Gauge "class" "connections open: control for membership, data for users"
     links_wanted Gauge "" "control links that membership wants"
     links_up Gauge "" "of these, the ones that are up"
@@ -115,6 +116,7 @@ pub(crate) struct Sources {
     pub(crate) events: Vec<(&'static str, u64)>,
     pub(crate) events_dropped: u64,
     pub(crate) datagrams_dropped: u64,
+    pub(crate) handshakes_refused: u64,
     pub(crate) links: [(LinkClass, usize); 2],
     pub(crate) pool: PoolStats,
     /// Over all peers, those that are gone included.
@@ -189,6 +191,7 @@ fn samples(name: &'static str, from: &Sources) -> Vec<Sample> {
         "datagrams_dropped_total" => one(from.datagrams_dropped as f64),
         "events_total" => by(&from.events),
         "events_dropped_total" => one(from.events_dropped as f64),
+        "handshakes_refused_total" => one(from.handshakes_refused as f64),
         "links" => {
             by(&from.links.map(|(class, n)| (if class == LinkClass::Control { "control" } else { "data" }, n as u64)))
         }
@@ -269,6 +272,7 @@ mod tests {
             events: vec![("joined", 3)],
             events_dropped: 0,
             datagrams_dropped: 0,
+            handshakes_refused: 0,
             links: [(LinkClass::Control, 2), (LinkClass::Data, 1)],
             pool: PoolStats::default(),
             peers: PeerMetrics::default(),

@@ -156,7 +156,7 @@ pub(crate) fn assemble(
     let engine = Engine::new(config.swim, &cluster, own.clone(), config.metadata, boot, Seed::new(random), clock.now());
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
     let (name_lost_sender, name_lost) = oneshot::channel();
-    let driver = Driver::new(
+    let mut driver = Driver::new(
         (engine, bug),
         (clock, wall_clock),
         (Arc::clone(&spawner), Arc::clone(&resolver)),
@@ -165,6 +165,8 @@ pub(crate) fn assemble(
         receiver,
         name_lost_sender,
     );
+    // The first thing to do is to be known to oneself: whoever holds the handle finds this node among the members.
+    driver.dispatch();
     let (release, released) = oneshot::channel();
     let node = Node { span, driver, pool: pool.clone(), registry: registry.clone(), released };
     let peers = Peers::new(Ground {

@@ -129,6 +129,7 @@ impl ConnectionPool {
             handshakes: Arc::new(Semaphore::new(config.handshakes_max)),
             next_link: AtomicU64::new(1),
             dropped_datagrams: AtomicU64::new(0),
+            refused_handshakes: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             complaints: Complaints::default(),
             winding_down: CancellationToken::new(),
@@ -353,6 +354,12 @@ impl ConnectionPool {
     #[must_use]
     pub fn dropped_datagrams(&self) -> u64 {
         self.0.dropped_datagrams.load(Ordering::Relaxed)
+    }
+
+    /// Handshakes of peers refused because too many were under way.
+    #[must_use]
+    pub fn refused_handshakes(&self) -> u64 {
+        self.0.refused_handshakes.load(Ordering::Relaxed)
     }
 
     /// Takes no new work: peers are told in every hello, dials fail, and whoever uses a link is told by

@@ -16,6 +16,8 @@
 pub use cluster_failure::detector::{MockDeathWatch, MockFailureDetector};
 /// Says who watches whom, and when.
 pub use cluster_gossip::plan::MockProbePlan;
+/// Says where others may be.
+pub use cluster_manager::discovery::MockDiscovery;
 /// Says what day it is.
 pub use cluster_manager::host::MockWallClock;
 /// Decides who gets in.

@@ -36,38 +36,56 @@ fn transport() -> Arc<TransportConfig> {
     Arc::new(config)
 }
 
-/// quinn as its documentation shows it: a stream a request, a task a stream.
-pub(crate) async fn bare() -> Echo {
+/// Server and client of bare quinn, not yet connected.
+struct Ends {
+    server: Endpoint,
+    client: Endpoint,
+    addr: SocketAddr,
+}
+
+fn ends() -> (ServerConfig, ClientConfig) {
     let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let (certificate, key) = (issued.cert.der().clone(), issued.signing_key.serialize_der());
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
     let mut server = ServerConfig::with_single_cert(vec![certificate.clone()], key).expect("a config");
     server.transport_config(transport());
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Endpoint::server(server, any).expect("a port");
-    let addr = server.local_addr().expect("it is bound");
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certificate).expect("a root");
-    let mut config = ClientConfig::with_root_certificates(Arc::new(roots)).expect("a config");
-    config.transport_config(transport());
-    let mut client = Endpoint::client(any).expect("a port");
-    client.set_default_client_config(config);
+    let mut client = ClientConfig::with_root_certificates(Arc::new(roots)).expect("a config");
+    client.transport_config(transport());
+    (server, client)
+}
 
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(async move {
-        let connection = server.accept().await.expect("one comes").await.expect("it is good");
-        let mut streams = tokio::task::JoinSet::new();
-        while let Ok((mut send, mut recv)) = connection.accept_bi().await {
-            while streams.try_join_next().is_some() {}
-            streams.spawn(async move {
-                let asked = recv.read_to_end(1 << 20).await.expect("it is whole");
-                send.write_all(&asked).await.expect("it is open");
-                send.finish().expect("it is open");
-            });
-        }
-    });
-    let connection = client.connect(addr, "localhost").expect("an address").await.expect("it is there");
-    let ask: Ask = Arc::new(move |body| {
+fn any() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+impl Ends {
+    fn bind() -> Self {
+        let (server, config) = ends();
+        let server = Endpoint::server(server, any()).expect("a port");
+        let addr = server.local_addr().expect("it is bound");
+        let mut client = Endpoint::client(any()).expect("a port");
+        client.set_default_client_config(config);
+        Self { server, client, addr }
+    }
+}
+
+async fn serve(server: Endpoint) {
+    let connection = server.accept().await.expect("one comes").await.expect("it is good");
+    let mut streams = tokio::task::JoinSet::new();
+    while let Ok((mut send, mut recv)) = connection.accept_bi().await {
+        while streams.try_join_next().is_some() {}
+        streams.spawn(async move {
+            let asked = recv.read_to_end(1 << 20).await.expect("it is whole");
+            send.write_all(&asked).await.expect("it is open");
+            send.finish().expect("it is open");
+        });
+    }
+}
+
+fn asking(connection: quinn::Connection) -> Ask {
+    Arc::new(move |body| {
         let connection = connection.clone();
         Box::pin(async move {
             let (mut send, mut recv) = connection.open_bi().await.expect("it is open");
@@ -75,8 +93,47 @@ pub(crate) async fn bare() -> Echo {
             send.finish().expect("it is open");
             recv.read_to_end(1 << 20).await.expect("it is whole").into()
         })
+    })
+}
+
+/// quinn as its documentation shows it: a stream a request, a task a stream.
+pub(crate) async fn bare() -> Echo {
+    let Ends { server, client, addr } = Ends::bind();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(serve(server));
+    let connection = client.connect(addr, "localhost").expect("an address").await.expect("it is there");
+    Echo::new(asking(connection), (tasks, client))
+}
+
+/// The same with each end on a thread of its own; callers are elsewhere. Lives until what it is returned with is dropped.
+pub(crate) fn bare_on_threads() -> (Echo, [std::sync::mpsc::SyncSender<()>; 2]) {
+    let (server_config, client_config) = ends();
+    let (server_stop, stopped) = std::sync::mpsc::sync_channel::<()>(1);
+    let (bound, addr) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        super::Flavour::CurrentThread.runtime().block_on(async {
+            let server = Endpoint::server(server_config, any()).expect("a port");
+            bound.send(server.local_addr().expect("it is bound")).expect("wanted");
+            let mut tasks = tokio::task::JoinSet::new();
+            tasks.spawn(serve(server));
+            // Until nobody wants it any more.
+            let _ = tokio::task::spawn_blocking(move || stopped.recv()).await;
+        });
     });
-    Echo::new(ask, (tasks, client))
+    let addr = addr.recv().expect("bound");
+    let (client_stop, stopped) = std::sync::mpsc::sync_channel::<()>(1);
+    let (made, echo) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        super::Flavour::CurrentThread.runtime().block_on(async {
+            let mut client = Endpoint::client(any()).expect("a port");
+            client.set_default_client_config(client_config);
+            let connection = client.connect(addr, "localhost").expect("an address").await.expect("it is there");
+            made.send(Echo::new(asking(connection), client)).ok();
+            // As above.
+            let _ = tokio::task::spawn_blocking(move || stopped.recv()).await;
+        });
+    });
+    (echo.recv().expect("made"), [server_stop, client_stop])
 }
 
 pub(crate) const ECHO: Channel = Channel(1);

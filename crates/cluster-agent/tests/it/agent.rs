@@ -156,7 +156,7 @@ impl Agent {
     }
 
     /// Waits for a line of its log.
-    pub(crate) fn until_error(&mut self, words: &str) {
+    pub(crate) fn until_error(&self, words: &str) {
         let deadline = Instant::now() + PATIENCE;
         let mut logged = Vec::new();
         while let Ok(line) = self.errors.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

@@ -58,6 +58,7 @@ impl Cluster {
             events: self.0.registry.event_counts(),
             events_dropped: self.0.registry.dropped_events(),
             datagrams_dropped: pool.dropped_datagrams(),
+            handshakes_refused: pool.refused_handshakes(),
             links: [LinkClass::Control, LinkClass::Data].map(|class| (class, pool.open_links(class))),
             pool: pool.stats(),
             peers: peers.all,

@@ -4,4 +4,5 @@ mod blocked;
 mod discovery;
 mod handle;
 mod messages;
+mod observed;
 mod typed;

@@ -41,6 +41,7 @@ pub(super) async fn accept_loop(shared: Arc<Shared>) {
             Ok(permit) => shared.spawn(greet(Arc::clone(&shared), incoming, permit)),
             Err(_full) => {
                 let from = incoming.remote_addr;
+                shared.refused_handshakes.fetch_add(1, Ordering::Relaxed);
                 shared.complaints.say(|more| tracing::warn!(%from, more, "too many handshakes at once: refused"));
                 (incoming.refuse)();
             }

@@ -49,6 +49,7 @@ pub(super) struct Shared {
     pub(super) handshakes: Arc<Semaphore>,
     pub(super) next_link: AtomicU64,
     pub(super) dropped_datagrams: AtomicU64,
+    pub(super) refused_handshakes: AtomicU64,
     pub(super) draining: AtomicBool,
     pub(super) complaints: Complaints,
     /// Cancelled when nothing new is to begin; each link has a child of it.

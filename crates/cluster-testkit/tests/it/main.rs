@@ -5,6 +5,8 @@ mod engine;
 mod levels;
 #[cfg(feature = "mocks")]
 mod mocked;
+#[cfg(feature = "mocks")]
+mod mocked_manager;
 mod ping_pong;
 mod planted;
 mod planted_stack;

@@ -44,7 +44,9 @@ fn a_file_says_what_differs_from_its_profile() {
 /// Every key with values that cannot work: the message names heading, key, value and rule.
 #[test]
 fn every_setting_out_of_range_is_named_with_what_is_allowed() {
-    let cases: &[(&str, &[(&str, &[&str])])] = &[
+    // Heading, then key, then values.
+    type Keys = &'static [(&'static str, &'static [&'static str])];
+    let cases: &[(&str, Keys)] = &[
         (
             "membership",
             &[

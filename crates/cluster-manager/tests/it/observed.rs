@@ -1,0 +1,104 @@
+//! What happens to nodes, as whoever collects logs and numbers sees it.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster_manager::{Channel, Cluster, Message, NodeId, Router, message_fn, request_fn};
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use crate::handle::{PATIENCE, about, until};
+
+/// Everything that was logged.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_happens_is_counted_and_told_within_the_span_of_its_node() {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();
+    let authority = Cluster::local_authority("test").expect("an authority");
+    let router = Router::builder()
+        .on_message(Channel(1), message_fn(|_, _| async { Ok(()) }))
+        .on_request(Channel(1), request_fn(|_, body: Bytes| async move { Ok(body) }))
+        .on_request(Channel(2), request_fn(|_, _| async { panic!("planted") }))
+        .build();
+    let a = Cluster::local("a", &authority).start().await.expect("it starts");
+    let b = Cluster::local("b", &authority).router(router.expect("one handler each")).start().await.expect("it starts");
+    let mut events = a.subscribe();
+    b.join([a.local_addr()]).await.expect("joined");
+    until(&mut events, "the newcomer", about("joined", "b")).await;
+    a.send(b.node(), Message::new(Channel(1), "x")).await.expect("taken").await;
+    a.request(b.node(), Channel(1), "x", PATIENCE).await.expect("answered");
+    let failed = a.request(b.node(), Channel(2), "x", PATIENCE).await.expect_err("the handler panics");
+    assert!(failed.to_string().contains("the handler panicked"), "{failed}");
+    let nobody: NodeId = "nobody".parse().expect("a name");
+    assert!(a.request(&nobody, Channel(1), "x", PATIENCE).await.is_err());
+
+    let (of_a, of_b) = (a.metrics().await, b.metrics().await);
+    for (name, label, value) in [
+        ("cluster_live", "", 1.0),
+        ("cluster_ready", "", 1.0),
+        ("cluster_members", "alive", 2.0),
+        ("cluster_members", "failed", 0.0),
+        ("cluster_events_total", "joined", 1.0),
+        ("cluster_links", "control", 1.0),
+        ("cluster_links", "data", 1.0),
+        ("cluster_peers", "", 1.0),
+        ("cluster_messages_total", "delivered", 1.0),
+        ("cluster_message_seconds_bucket", "+Inf", 1.0),
+        ("cluster_requests_total", "", 2.0),
+        ("cluster_replies_total", "", 1.0),
+    ] {
+        assert_eq!(of_a.value(name, label), Some(value), "{name} {label}");
+    }
+    for (what, value) in [("messages", 1.0), ("requests", 2.0), ("panicked", 1.0)] {
+        assert_eq!(of_b.value("cluster_handled_total", what), Some(value), "{what}");
+    }
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || of_a.record());
+    let page = recorder.handle().render();
+    assert!(page.contains("cluster_messages_total{node=\"a\",outcome=\"delivered\"} 1"), "{page}");
+    assert!(page.contains("# HELP cluster_ready "), "{page}");
+
+    // What a peer did that is gone stays counted.
+    assert!(b.shutdown(PATIENCE).await.is_clean());
+    until(&mut events, "b left", about("left", "b")).await;
+    let forgotten = async {
+        while a.metrics().await.value("cluster_peers", "") != Some(0.0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, forgotten).await.expect("its peer goes with it");
+    let counted = async {
+        while a.metrics().await.value("cluster_messages_total", "delivered") != Some(1.0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.expect("what it did is not forgotten");
+    assert!(a.shutdown(Duration::from_secs(5)).await.is_clean());
+
+    let log = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("text");
+    for part in [
+        "node{node=a cluster=test}: cluster::events: event=\"joined\" subject=\"b\"",
+        "node{node=b cluster=test}: cluster::events: event=\"joined\" subject=\"a\"",
+        "event=\"left\" subject=\"b\"",
+        "shutdown{node=b}: cluster_manager::cluster: shutdown phase phase=\"leave\"",
+        "a handler panicked",
+    ] {
+        assert!(log.contains(part), "no {part:?} in\n{log}");
+    }
+}

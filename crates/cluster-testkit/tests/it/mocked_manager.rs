@@ -1,0 +1,243 @@
+//! The manager's units with mocks at their edges: what they ask of a seam, and what they make of its answers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cluster_manager::{
+    Cluster, Discovery, DiscoveryError, Host, Incarnation, JoinError, JoinSeed, Phase, Profile, State,
+};
+use cluster_pool::identity::authority::Validity;
+use cluster_pool::{Authority, CloseCode, Credentials, RuntimeSpawner, Spawner, Transport};
+use cluster_testkit::MemoryNet;
+use cluster_testkit::mocks::{MockDiscovery, MockResolver, MockSpawner, MockTransport, MockWallClock};
+use tokio::time::Instant;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const NOW_MS: u64 = 1_795_000_000_000;
+
+fn authority() -> Authority {
+    Authority::generate("test".parse().unwrap(), NOW_MS / 1_000).unwrap()
+}
+
+fn credentials(authority: &Authority, name: &str) -> Credentials {
+    authority.issue(&name.parse().unwrap(), Validity::days(NOW_MS / 1_000, 30)).unwrap()
+}
+
+fn wall_clock() -> MockWallClock {
+    let mut clock = MockWallClock::new();
+    clock.expect_unix_ms().return_const(NOW_MS);
+    clock
+}
+
+/// A machine with this network and this resolver.
+fn host(transport: Arc<dyn Transport>, resolver: MockResolver) -> Host {
+    Host {
+        transport,
+        spawner: Arc::new(RuntimeSpawner::current()),
+        wall_clock: Arc::new(wall_clock()),
+        resolver: Arc::new(resolver),
+        seed: 7,
+    }
+}
+
+fn start(net: &MemoryNet, authority: &Authority, name: &str, resolver: MockResolver) -> Cluster {
+    let credentials = credentials(authority, name);
+    let transport = Arc::new(net.transport(&credentials));
+    Cluster::builder(credentials, Profile::Local).start_on(host(transport, resolver)).unwrap()
+}
+
+async fn until(what: &str, state: impl Fn() -> bool) {
+    let reached = async {
+        while !state() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_takes_its_time_from_its_wall_clock() {
+    let (net, authority) = (MemoryNet::new(), authority());
+    let node = start(&net, &authority, "a", MockResolver::new());
+    let own = node.member("a").expect("itself");
+    assert_eq!((own.state, own.incarnation), (State::Alive, Incarnation::from_unix_ms(NOW_MS)));
+    assert!(node.shutdown(PATIENCE).await.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_asks_for_its_names_in_each_round_and_says_what_it_was_told() {
+    let (net, authority) = (MemoryNet::new(), authority());
+    let mut resolver = MockResolver::new();
+    resolver.expect_resolve().withf(|name| name == "db:1").times(1).returning(|_| Err("no such host".into()));
+    let node = start(&net, &authority, "a", resolver);
+    let seed: JoinSeed = "db:1".parse().unwrap();
+    let JoinError::AllFailed { report } = node.join([seed]).await.unwrap_err() else { panic!("not a failed join") };
+    assert_eq!(report.seeds.len(), 1);
+    assert!(format!("{report:?}").contains("the name cannot be resolved: no such host"), "{report:?}");
+    node.shutdown(PATIENCE).await;
+}
+
+/// What a discovery finds is looked up and joined through; a member that is known is not dialled for it again.
+#[tokio::test(start_paused = true)]
+async fn whoever_a_discovery_names_is_looked_up_and_joined_through() {
+    let (net, authority) = (MemoryNet::new(), authority());
+    let first = start(&net, &authority, "a", MockResolver::new());
+    let addr = first.local_addr();
+    let mut resolver = MockResolver::new();
+    resolver.expect_resolve().withf(|name| name == "a.internal:1").returning(move |_| Ok(vec![addr]));
+    let mut discovery = MockDiscovery::new();
+    discovery.expect_describe().return_const("a mock".to_owned());
+    discovery.expect_period().return_const(Duration::from_secs(30));
+    discovery.expect_find().returning(|| Ok(vec!["a.internal:1".parse().unwrap()]));
+    let credentials = credentials(&authority, "b");
+    let transport = Arc::new(net.transport(&credentials));
+    let builder = Cluster::builder(credentials, Profile::Local).discover(discovery);
+    let second = builder.start_on(host(transport, resolver)).unwrap();
+    until("a joined", || second.member("a").is_some()).await;
+    until("b joined", || first.member("b").is_some()).await;
+    let status = second.health().await.discoveries.pop().expect("it has one");
+    assert_eq!((status.what.as_str(), status.found, status.strangers, status.last_error), ("a mock", 1, 1, None));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let status = second.health().await.discoveries.pop().expect("it has one");
+    assert!(status.answers >= 2 && status.strangers == 0, "{status:?}");
+    for node in [first, second] {
+        assert!(node.shutdown(PATIENCE).await.is_clean());
+    }
+}
+
+/// Alone it asks after a second, then more and more rarely, but never more rarely than it is told; errors are told and counted.
+#[tokio::test(start_paused = true)]
+async fn a_discovery_that_fails_is_asked_again_and_again() {
+    let (net, authority) = (MemoryNet::new(), authority());
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut discovery = MockDiscovery::new();
+    discovery.expect_describe().return_const("a mock".to_owned());
+    discovery.expect_period().return_const(Duration::from_secs(8));
+    let times = Arc::clone(&asked);
+    discovery.expect_find().returning(move || {
+        times.lock().unwrap().push(Instant::now());
+        Err(DiscoveryError::Unavailable { what: "a mock".into(), reason: "it sleeps".into() })
+    });
+    let credentials = credentials(&authority, "a");
+    let transport = Arc::new(net.transport(&credentials));
+    let builder = Cluster::builder(credentials, Profile::Local).discover(discovery);
+    let node = builder.start_on(host(transport, MockResolver::new())).unwrap();
+    until("seven questions", || asked.lock().unwrap().len() >= 7).await;
+    let waits: Vec<u128> = asked.lock().unwrap().windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
+    assert!((500..=1_001).contains(&waits[0]) && (1_000..=2_001).contains(&waits[1]), "{waits:?}");
+    assert!(waits[3..].iter().all(|wait| (4_000..=8_001).contains(wait)), "{waits:?}");
+    let health = node.health().await;
+    assert!(health.joining && !health.is_ready(), "nobody has said yet whether there is a cluster");
+    assert!(health.to_string().contains("a discovery fails: a mock: it sleeps"), "{health}");
+    let failures = node.metrics().await.value("cluster_discovery_failures_total", "a mock");
+    assert!(failures >= Some(7.0), "{failures:?}");
+    assert!(node.shutdown(PATIENCE).await.is_clean(), "it is not waited for");
+    let asked_then = asked.lock().unwrap().len();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(asked.lock().unwrap().len(), asked_then, "a node that has stopped asks nobody");
+}
+
+/// A transport on which nobody comes in, at this address.
+fn silent(addr: SocketAddr) -> MockTransport {
+    let mut transport = MockTransport::new();
+    transport.expect_local_addr().return_const(addr);
+    transport.expect_accept().returning(|| None);
+    transport.expect_send_refused().return_const(addr);
+    transport.expect_revoke().return_const(());
+    transport
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_closes_its_transport_once_and_reports_each_phase() {
+    let authority = authority();
+    let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+    let mut transport = silent(addr);
+    transport.expect_close().withf(|code| *code == CloseCode::SHUTDOWN).times(1).return_const(());
+    transport.expect_wait_idle().times(1).return_const(());
+    transport.expect_release().times(1).return_const(());
+    let builder = Cluster::builder(credentials(&authority, "a"), Profile::Local);
+    let node = builder.start_on(host(Arc::new(transport), MockResolver::new())).unwrap();
+    let report = node.shutdown(PATIENCE).await;
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.phases.iter().map(|phase| phase.phase).collect::<Vec<_>>(), Phase::ALL);
+    assert_eq!(report.phases[0].acks, Some((0, 0)), "nobody was there to be told");
+    assert_eq!(node.shutdown(PATIENCE).await, report, "the second call does nothing");
+    assert!(!node.health().await.is_live() && node.health().await.leaving);
+}
+
+/// Nothing that was handed over is ever run, as on a machine that hangs: each phase ends at its limit, and so does the whole.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_of_a_node_that_does_not_turn_ends_at_its_limits() {
+    let (net, authority) = (MemoryNet::new(), authority());
+    let held = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut spawner = MockSpawner::new();
+    let hold = Arc::clone(&held);
+    spawner.expect_spawn().returning(move |task| hold.lock().unwrap().push(task));
+    let credentials = credentials(&authority, "a");
+    let transport = Arc::new(net.transport(&credentials));
+    let host = Host { spawner: Arc::new(spawner), ..host(transport, MockResolver::new()) };
+    let node = Cluster::builder(credentials, Profile::Local).start_on(host).unwrap();
+    assert_eq!(node.health().await, cluster_manager::Health::default(), "it does not answer, and that is said");
+    let began = Instant::now();
+    let report = node.shutdown(PATIENCE).await;
+    assert!(began.elapsed() <= Duration::from_secs(8), "{report}");
+    let cut: Vec<Phase> = report.phases.iter().filter(|phase| !phase.ok).map(|phase| phase.phase).collect();
+    assert_eq!(cut, [Phase::Leave, Phase::Gossip, Phase::Connections], "{report}");
+    let limits = [5_100, 250, 0, 2_500, 0, 0].map(Duration::from_millis);
+    for (phase, limit) in report.phases.iter().zip(limits) {
+        assert!(phase.took <= limit, "{report}");
+    }
+    let error = report.into_result().unwrap_err().to_string();
+    assert!(error.starts_with("the shutdown was cut short in: leave (after 5"), "{error}");
+}
+
+/// An address that others cannot dial is found out before anything runs, and let go of.
+#[tokio::test(start_paused = true)]
+async fn an_address_that_cannot_be_told_starts_nothing() {
+    let authority = authority();
+    let mut transport = silent(SocketAddr::from(([0, 0, 0, 0], 1)));
+    transport.expect_release().times(1).return_const(());
+    let mut spawner = MockSpawner::new();
+    spawner.expect_spawn().never();
+    let host = Host { spawner: Arc::new(spawner), ..host(Arc::new(transport), MockResolver::new()) };
+    let error = Cluster::builder(credentials(&authority, "a"), Profile::Local).start_on(host).unwrap_err();
+    assert!(error.to_string().starts_with("0.0.0.0:1 cannot be dialled by others"), "{error}");
+}
+
+/// Everything that a node does runs where its host says, and ends with it.
+#[tokio::test(start_paused = true)]
+async fn every_task_of_a_node_is_its_hosts_and_ends() {
+    let (net, authority) = (MemoryNet::new(), authority());
+    let running = Arc::new(AtomicU64::new(0));
+    let (begun, inner) = (Arc::clone(&running), RuntimeSpawner::current());
+    let mut spawner = MockSpawner::new();
+    spawner.expect_spawn().returning(move |task| {
+        begun.fetch_add(1, Ordering::Relaxed);
+        let ended = Arc::clone(&begun);
+        inner.spawn(Box::pin(async move {
+            task.await;
+            ended.fetch_sub(1, Ordering::Relaxed);
+        }));
+    });
+    let credentials = credentials(&authority, "a");
+    let transport = Arc::new(net.transport(&credentials));
+    let other = start(&net, &authority, "b", MockResolver::new());
+    let host = Host { spawner: Arc::new(spawner), ..host(transport, MockResolver::new()) };
+    let node = Cluster::builder(credentials, Profile::Local).start_on(host).unwrap();
+    node.join([other.local_addr()]).await.unwrap();
+    assert!(running.load(Ordering::Relaxed) > 2);
+    assert!(node.shutdown(PATIENCE).await.is_clean());
+    until("every task has ended", || running.load(Ordering::Relaxed) == 0).await;
+    other.shutdown(PATIENCE).await;
+}
+
+/// So that the mocks stand for something: the trait as its users see it.
+#[tokio::test]
+async fn a_mocked_discovery_is_one() {
+    let mut discovery = MockDiscovery::new();
+    discovery.expect_find().times(1).returning(|| Ok(Vec::new()));
+    let seam: &dyn Discovery = &discovery;
+    assert!(seam.find().await.unwrap().is_empty());
+}
