@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn each_fault_alone_says_what_it_takes_away() {
         assert!(well().is_live() && well().is_ready() && well().problems().is_empty());
-        let faults: [(&str, fn(&mut Health)); 10] = [
+        type Fault = fn(&mut Health);
+        let faults: [(&str, Fault); 10] = [
             ("stuck", |h| h.loop_answers = false),
             ("stopped", |h| (h.loop_answers, h.leaving) = (false, true)),
             ("name lost", |h| h.name_lost = true),

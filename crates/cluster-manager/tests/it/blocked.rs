@@ -21,7 +21,7 @@ fn an_application_that_blocks_its_runtime_for_20_s_is_suspected_by_nobody() {
     blocked.block_on(b.join([a.local_addr()])).expect("joined");
     healthy.block_on(until(&mut events, "the newcomer", about("joined", "b")));
 
-    let (release, wait) = mpsc::channel::<()>();
+    let (release, wait) = mpsc::sync_channel::<()>(1);
     let application = std::thread::spawn(move || {
         // Its only thread does nothing but wait, within the runtime.
         blocked.block_on(async move { wait.recv() }).expect("released");
