@@ -2,6 +2,7 @@
 //! and stops it.
 
 mod answers;
+mod door;
 mod explained;
 mod stream;
 
@@ -15,10 +16,12 @@ use axum::routing::{get, post};
 use cluster_manager::Cluster;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::Failure;
+use crate::texts::Heard;
+use door::Door;
 
 /// The longest body: a text of a mebibyte, and what is around it.
 const BODY_LEN_MAX: usize = 2 * 1024 * 1024;
@@ -28,6 +31,7 @@ struct Shared {
     cluster: Cluster,
     leave: Arc<Notify>,
     recorder: Arc<PrometheusRecorder>,
+    texts: broadcast::Sender<Arc<Heard>>,
 }
 
 /// The running server.
@@ -52,13 +56,29 @@ impl Admin {
         "POST /leave",
     ];
 
-    /// Listens; port 0 picks a free one. `leave` is notified when somebody asks the agent to leave.
-    pub(crate) async fn start(addr: SocketAddr, cluster: Cluster, leave: Arc<Notify>) -> Result<Self, Failure> {
-        let failed = |e| Failure::new(format!("the admin address {addr} cannot be bound: {e}"));
-        let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    /// Takes the address; port 0 picks a free one. Before the node starts: nobody shall meet one that must end at once.
+    pub(crate) async fn bind(addr: SocketAddr) -> Result<TcpListener, Failure> {
+        let hint = |e: &std::io::Error| match e.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "; another agent may have it: give --admin, if CLUSTER_ADMIN is set for the commands that ask it"
+            }
+            _ => "",
+        };
+        let failed = |e| Failure::new(format!("the admin address {addr} cannot be bound: {e}{}", hint(&e)));
+        TcpListener::bind(addr).await.map_err(failed)
+    }
+
+    /// Answers. `leave` is notified when somebody asks the agent to leave; `texts` is where those come from that members send.
+    pub(crate) fn start(
+        listener: TcpListener,
+        cluster: Cluster,
+        leave: Arc<Notify>,
+        texts: broadcast::Sender<Arc<Heard>>,
+    ) -> Result<Self, Failure> {
+        let failed = |e| Failure::new(format!("the admin address cannot be used: {e}"));
         let local_addr = listener.local_addr().map_err(failed)?;
         let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
-        let router = routes().with_state(Shared { cluster, leave, recorder });
+        let router = routes().with_state(Shared { cluster, leave, recorder, texts });
         let (stop, stopped) = oneshot::channel();
         let until = async {
             // Dropped or sent: both mean the end.
@@ -66,7 +86,7 @@ impl Admin {
         };
         #[expect(clippy::disallowed_methods, reason = "joined by `stop`")]
         let server = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until).await {
+            if let Err(error) = axum::serve(Door::new(listener), router).with_graceful_shutdown(until).await {
                 tracing::warn!(%error, "the admin server ended");
             }
         });
@@ -102,4 +122,5 @@ fn routes() -> Router<Shared> {
         .fallback(answers::unknown)
         .method_not_allowed_fallback(answers::wrong_method)
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
+        .layer(axum::middleware::from_fn(door::guard))
 }

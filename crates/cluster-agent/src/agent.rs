@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cluster_manager::{Cluster, JoinSeed, Pki, Profile, ShutdownReport, StartError, StateFile};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, broadcast};
 
 use crate::admin::Admin;
 use crate::cli::AgentArgs;
@@ -25,15 +25,17 @@ pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
     let mut stop = Stop::new()?;
     let hang_up =
         signal(SignalKind::hangup()).map_err(|e| Failure::new(format!("signals cannot be listened to: {e}")))?;
-    let (cluster, heard) = start(&settings).await?;
-    let leave = Arc::new(Notify::new());
-    let admin = match settings.admin {
-        Some(addr) => Some(Admin::start(addr, cluster.clone(), Arc::clone(&leave)).await?),
+    let listener = match settings.admin {
+        Some(addr) => Some(Admin::bind(addr).await?),
         None => None,
     };
+    let (cluster, texts) = start(&settings).await?;
+    let leave = Arc::new(Notify::new());
+    let start = |listener| Admin::start(listener, cluster.clone(), Arc::clone(&leave), texts.clone());
+    let admin = listener.map(start).transpose()?;
     let ready =
         Ready { node: settings.name.clone(), bind: cluster.local_addr(), admin: admin.as_ref().map(Admin::local_addr) };
-    let writer = Writer::start(settings.events, ready, cluster.subscribe(), heard)
+    let writer = Writer::start(settings.events, ready, cluster.subscribe(), texts.subscribe())
         .map_err(|e| Failure::new(format!("the output thread cannot be started: {e}")))?;
 
     let state =
@@ -72,13 +74,13 @@ pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn start(settings: &Settings) -> Result<(Cluster, mpsc::Receiver<Heard>), Failure> {
+async fn start(settings: &Settings) -> Result<(Cluster, broadcast::Sender<Arc<Heard>>), Failure> {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
     let credentials = Pki::new(&settings.pki)
         .load_or_issue(&settings.name, now)
         .map_err(|e| pki::advice(&e, settings.name.as_str()))?;
     let revoked = Pki::new(&settings.pki).revocations().map_err(|e| Failure::from_error(&e))?;
-    let (router, heard) = texts::router()?;
+    let (router, texts) = texts::router()?;
     let builder =
         Cluster::builder(credentials, Profile::Lan).config(settings.config.clone()).revoked(revoked).router(router);
     let builder = settings.discover.iter().fold(builder, |builder, discover| discover.add_to(builder));
@@ -86,7 +88,7 @@ async fn start(settings: &Settings) -> Result<(Cluster, mpsc::Receiver<Heard>), 
         StartError::NotDialable { .. } => Failure::usage(format!("{e}: give it as --advertise IP:PORT")),
         other => Failure::from_error(&other),
     });
-    Ok((started?, heard))
+    Ok((started?, texts))
 }
 
 fn name_taken(settings: &Settings, holder: std::net::SocketAddr) -> Failure {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::cli::{AdminArgs, ExplainArgs, HealthArgs, MembersArgs, RequestArgs, SendArgs};
+use crate::plain::plain_lines;
 use ask::{Answer, Ask};
 
 pub(crate) async fn members(args: MembersArgs) -> Result<(), Failure> {
@@ -30,7 +31,7 @@ pub(crate) async fn explain(args: ExplainArgs) -> Result<(), Failure> {
         return print(&(String::from_utf8_lossy(&body).into_owned() + "\n"));
     }
     let explanation: Value = parsed(&body)?;
-    print(explanation["text"].as_str().unwrap_or_default())
+    print(&plain_lines(explanation["text"].as_str().unwrap_or_default()))
 }
 
 /// Succeeds when the node is ready, or, if that is asked, when it is live.
@@ -77,7 +78,7 @@ pub(crate) async fn request(args: RequestArgs) -> Result<(), Failure> {
     let told = json!({ "node": args.node.as_str(), "text": args.text, "timeout_ms": millis(args.timeout.into()) });
     let body = Ask::post("/request", Some(told)).patient(args.timeout.into()).of(args.admin.admin).await?.success()?;
     let told: Value = parsed(&body)?;
-    print(&format!("{}\n", told["reply"].as_str().unwrap_or_default()))
+    print(&format!("{}\n", plain_lines(told["reply"].as_str().unwrap_or_default())))
 }
 
 /// Prints events as they come, until the agent ends.

@@ -7,17 +7,19 @@ mod json;
 mod text;
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cluster_manager::{Delivery, Event, MemberTable, NodeId, ShutdownReport, Subscription};
-use tokio::sync::mpsc;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::cli::EventFormat;
 use crate::texts::Heard;
 
-pub(crate) use json::{body, evidence, streamed};
+pub(crate) use json::{body, evidence, streamed, streamed_lag, streamed_text};
 
 /// The first line.
 #[derive(Debug)]
@@ -51,7 +53,7 @@ impl Writer {
         format: EventFormat,
         ready: Ready,
         events: Subscription<MemberTable, Event>,
-        heard: mpsc::Receiver<Heard>,
+        heard: broadcast::Receiver<Arc<Heard>>,
     ) -> io::Result<Self> {
         // One report, given once.
         let (last, report) = sync_channel(1);
@@ -78,22 +80,31 @@ impl Writer {
 
 enum Next {
     Delivery(Delivery<MemberTable, Event>),
-    Heard(Heard),
+    Heard(Arc<Heard>),
+    TextsMissed(u64),
 }
 
 /// What comes next; `None` at the end of the events.
-async fn next(events: &mut Subscription<MemberTable, Event>, heard: &mut mpsc::Receiver<Heard>) -> Option<Next> {
+async fn next(
+    events: &mut Subscription<MemberTable, Event>,
+    heard: &mut broadcast::Receiver<Arc<Heard>>,
+) -> Option<Next> {
     tokio::select! {
         biased;
         delivery = events.recv() => delivery.map(Next::Delivery),
-        Some(heard) = heard.recv() => Some(Next::Heard(heard)),
+        heard = heard.recv() => match heard {
+            Ok(heard) => Some(Next::Heard(heard)),
+            Err(RecvError::Lagged(missed)) => Some(Next::TextsMissed(missed)),
+            // Only with the agent itself.
+            Err(RecvError::Closed) => events.recv().await.map(Next::Delivery),
+        },
     }
 }
 
 fn write_all(
     format: EventFormat,
     ready: &Ready,
-    (mut events, mut heard): (Subscription<MemberTable, Event>, mpsc::Receiver<Heard>),
+    (mut events, mut heard): (Subscription<MemberTable, Event>, broadcast::Receiver<Arc<Heard>>),
     report: &Receiver<ShutdownReport>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -115,6 +126,11 @@ fn write_all(
     while let Some(next) = runtime.block_on(next(&mut events, &mut heard)) {
         let delivery = match next {
             Next::Delivery(delivery) => delivery,
+            Next::TextsMissed(missed) => {
+                seq += 1;
+                say(Say::Lagged { at: started.elapsed(), seq, missed })?;
+                continue;
+            }
             Next::Heard(heard) => {
                 seq += 1;
                 say(Say::Message { at: started.elapsed(), seq, heard: &heard })?;

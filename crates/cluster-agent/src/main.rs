@@ -13,6 +13,7 @@ mod events;
 mod logging;
 mod memory;
 mod pki;
+mod plain;
 mod reload;
 mod settings;
 mod texts;
@@ -86,10 +87,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Leave(args) => done(block_on(client::leave(args))?),
         Command::Pki(command) => done(pki::run(command)),
         Command::Config(ConfigCommand::Check { file }) => done(config_check::run(&file)),
-        Command::Completions { shell } => {
-            completions::print(shell);
-            done(Ok(()))
-        }
+        Command::Completions { shell } => done(completions::print(shell)),
         Command::Demo(args) => done(block_on(demo::run(args))?),
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use cluster_manager::config::file::{LinkSettings, MembershipSettings, PeerSettings, PoolSettings, Tuning};
-use cluster_manager::{ClusterConfig, JoinSeed, NodeId, Profile};
+use cluster_manager::{ClusterConfig, JoinSeed, NodeId, Pki, Profile};
 use serde::Deserialize;
 
 use crate::Failure;
@@ -125,10 +125,45 @@ pub(crate) fn check(path: &Path) -> Result<String, Failure> {
         ..AgentArgs::default()
     };
     let settings = Settings::merge(args, file)?;
+    check_places(&settings, &missing)?;
     let mut words = vec![format!("pauses of {:?} are forgiven", settings.config.swim.budget.pause())];
     words.push(format!("a crash is declared after {:?}", settings.config.swim.budget.total()));
     words.extend(missing.into_iter().map(|missing| format!("{missing} in it, so a flag must say it")));
     Ok(words.join("; "))
+}
+
+/// What only starting would show: an address that others cannot dial, keys that are not there, a directory that is none.
+fn check_places(settings: &Settings, missing: &[String]) -> Result<(), Failure> {
+    let config = &settings.config;
+    match config.advertise {
+        None if config.bind.ip().is_unspecified() => {
+            return Err(in_file(
+                "bind",
+                &format!("{} cannot be dialled by others: say which address in advertise", config.bind),
+            ));
+        }
+        Some(addr) if addr.ip().is_unspecified() || addr.port() == 0 => {
+            return Err(in_file("advertise", &format!("{addr} cannot be dialled")));
+        }
+        _ => {}
+    }
+    let says = |key: &str| !missing.iter().any(|unsaid| unsaid.ends_with(key));
+    if says("pki") {
+        let pki = Pki::new(&settings.pki);
+        let cluster = pki.cluster().map_err(|e| in_file("pki", &e))?;
+        let issued = settings.pki.join(format!("{}.crt", settings.name)).exists();
+        if says("name") && issued {
+            pki.load(&settings.name).map_err(|e| in_file("pki", &e))?;
+        }
+        pki.revocations().map_err(|e| in_file(&format!("pki (cluster {cluster})"), &e))?;
+    }
+    if let Some(dir) =
+        settings.state.as_ref().and_then(|state| state.parent()).filter(|dir| !dir.as_os_str().is_empty())
+        && !dir.is_dir()
+    {
+        return Err(in_file("state", &format!("there is no directory {}", dir.display())));
+    }
+    Ok(())
 }
 
 fn in_file(key: &str, problem: &dyn std::fmt::Display) -> Failure {

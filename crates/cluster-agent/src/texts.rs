@@ -1,13 +1,15 @@
 //! What agents say to each other for people: texts, which an agent writes among its events, and echoes.
 
 use cluster_manager::pool::Link;
-use cluster_manager::{Ask, Channel, NodeId, Router, Turned, Typed};
+use cluster_manager::{Ask, Channel, NodeId, Router, Typed};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
 
 use crate::Failure;
 
-/// Texts that may wait for a slow reader of the agent's output; more are turned away, and their senders told.
+/// Texts that are kept for slow readers; one that falls further behind is told how many it missed.
 const WAITING_MAX: usize = 256;
 
 /// A line for a person: `cluster send`.
@@ -34,15 +36,18 @@ pub(crate) struct Heard {
     pub(crate) text: String,
 }
 
-/// What serves them, and where the texts come out.
-pub(crate) fn router() -> Result<(Router, mpsc::Receiver<Heard>), Failure> {
-    let (told, heard) = mpsc::channel(WAITING_MAX);
+/// What serves them, and where the texts come out, for any number of readers.
+pub(crate) fn router() -> Result<(Router, broadcast::Sender<Arc<Heard>>), Failure> {
+    let (texts, _nobody_yet) = broadcast::channel(WAITING_MAX);
+    let told = texts.clone();
     let take = move |from: Link, Text(text): Text| {
-        let told = told.try_send(Heard { from: from.node().clone(), text });
-        async move { told.map_err(|_full| Turned::away("whoever reads this agent's output is too slow")) }
+        tracing::info!(from = %from.node(), %text, "a text");
+        // Without a reader it stands in the log.
+        let _ = told.send(Arc::new(Heard { from: from.node().clone(), text }));
+        async { Ok(()) }
     };
     let echo = |_from: Link, Echo(text): Echo| async move { Ok(text) };
     // Neither blocks: they run where the links' tasks do.
     let router = Router::builder().on(take).answer(echo).build();
-    Ok((router.map_err(|e| Failure::from_error(&e))?, heard))
+    Ok((router.map_err(|e| Failure::from_error(&e))?, texts))
 }

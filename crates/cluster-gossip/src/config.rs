@@ -50,6 +50,12 @@ pub enum PlanKind {
 /// Longer than any cluster is left alone.
 const SPAN_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
+/// More of them than this are no rings any more.
+const COUNT_MAX: usize = 256;
+
+/// Shorter than this a loop has nothing else to do.
+const TIMER_MIN: Duration = Duration::from_millis(10);
+
 impl SwimConfig {
     /// A local network: P = 6.3 s, each member probed once a second.
     #[must_use]
@@ -91,11 +97,15 @@ impl SwimConfig {
     /// The first field that cannot work, and why.
     pub fn check(self) -> Result<Self, ConfigError> {
         let fail = |field, given: String, rule| Err(ConfigError { field, given, rule });
-        if self.observers == 0 {
-            return fail("observers", "0".into(), "it must be at least 1: somebody must look");
+        if !(1..=COUNT_MAX).contains(&self.observers) {
+            return fail("observers", self.observers.to_string(), "it must be 1 to 256: somebody must look");
         }
-        if self.gossip_fanout == 0 {
-            return fail("gossip_fanout", "0".into(), "it must be at least 1: news must go somewhere");
+        if !(1..=COUNT_MAX).contains(&self.gossip_fanout) {
+            return fail(
+                "gossip_fanout",
+                self.gossip_fanout.to_string(),
+                "it must be 1 to 256: news must go somewhere",
+            );
         }
         let spans = [
             ("probe_timeout", self.probe_timeout),
@@ -111,13 +121,20 @@ impl SwimConfig {
             return fail("reap_after", given, "it must be ten pause budgets at least, or a partition makes strangers");
         }
         for (field, timer) in [("gossip_interval", self.gossip_interval), ("sync_interval", self.sync_interval)] {
-            if timer.is_zero() {
-                return fail(field, "0s".into(), "it must be above zero: a timer of zero never sleeps");
+            if timer < TIMER_MIN {
+                return fail(
+                    field,
+                    format!("{timer:?}"),
+                    "it must be at least 10 ms: a timer that is shorter hardly sleeps",
+                );
             }
         }
         if self.probe_timeout.is_zero() || self.probe_timeout_min > self.probe_timeout {
             let given = format!("{:?} with a minimum of {:?}", self.probe_timeout, self.probe_timeout_min);
             return fail("probe_timeout", given, "it must be above zero and not below probe_timeout_min");
+        }
+        if self.budget.period() < TIMER_MIN {
+            return fail("period", format!("{:?}", self.budget.period()), "it must be at least 10 ms");
         }
         if self.probe_timeout > self.budget.period() {
             let given = format!("{:?} with a period of {:?}", self.probe_timeout, self.budget.period());

@@ -20,6 +20,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 use tokio::time::Instant as Moment;
 use tracing::Instrument;
 
+use crate::certificate::Certificate;
 use crate::clock::unix_ms;
 use crate::config::Profile;
 use crate::discovery::Searches;
@@ -63,6 +64,7 @@ struct Inner {
     spawner: Arc<dyn Spawner>,
     peers: Peers,
     searches: Searches,
+    certificate: Certificate,
     /// Awaited by at most one; the name can be lost once.
     name_lost: AsyncMutex<Option<oneshot::Receiver<SocketAddr>>>,
     /// Held for the whole of a shutdown: a second one waits and gets the same report.
@@ -94,7 +96,8 @@ impl Running {
 
 impl Inner {
     fn new(parts: Parts, running: Running) -> Self {
-        let Parts { own, cluster, pool, registry, commands, name_lost, spawner, peers, searches, release } = parts;
+        let Parts { own, cluster, pool, registry, commands, name_lost, spawner, peers, searches, certificate, release } =
+            parts;
         Self {
             own,
             cluster,
@@ -104,6 +107,7 @@ impl Inner {
             spawner,
             peers,
             searches,
+            certificate,
             name_lost: AsyncMutex::new(Some(name_lost)),
             shutdown: AsyncMutex::new(None),
             running: Mutex::new(Some((release, running))),
@@ -318,7 +322,9 @@ impl Cluster {
     /// # Errors
     /// They are somebody else's or cannot be used: those before stay in use.
     pub fn reload(&self, credentials: &Credentials) -> Result<(), ReloadError> {
-        self.0.pool.reload(credentials)
+        self.0.pool.reload(credentials)?;
+        self.0.certificate.set(credentials.clone());
+        Ok(())
     }
 
     /// Accepts these no longer, instead of those revoked before, and ends every link with one of them. Returns how many there
@@ -385,13 +391,14 @@ impl Cluster {
                 let (done, stopped) = oneshot::channel();
                 self.0.searches.stop();
                 let stop = async {
-                    self.0.searches.ended().await;
                     if self.command(Command::Stop { done }).await.is_some() {
                         // An error means that it has stopped already.
                         let _ = stopped.await;
                     }
                 };
-                (tokio::time::timeout_at(limit, stop).await.is_ok(), None)
+                // Both at once: a loop that is not told, because a search takes its time, would turn for ever.
+                let both = async { tokio::join!(biased; stop, self.0.searches.ended()) };
+                (tokio::time::timeout_at(limit, both).await.is_ok(), None)
             }
             // The health checker is part of the membership loop, which has ended.
             Phase::Health => (true, None),

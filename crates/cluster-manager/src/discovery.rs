@@ -7,6 +7,7 @@
 mod dns;
 mod file;
 mod search;
+mod strangers;
 
 use std::fmt;
 use std::time::Duration;
@@ -85,7 +86,13 @@ impl FixedDiscovery {
 #[async_trait]
 impl Discovery for FixedDiscovery {
     fn describe(&self) -> String {
-        format!("{} fixed seeds", self.0.len())
+        let shown: Vec<String> = self.0.iter().take(3).map(ToString::to_string).collect();
+        let more = if self.0.len() > shown.len() {
+            format!(" and {} more", self.0.len() - shown.len())
+        } else {
+            String::new()
+        };
+        format!("seeds {}{more}", shown.join(", "))
     }
 
     async fn find(&self) -> Result<Vec<Seed>, DiscoveryError> {

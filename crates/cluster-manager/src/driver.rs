@@ -443,6 +443,7 @@ fn peer_info(link: &Link) -> PeerInfo {
 fn failure(error: &Arc<DialError>) -> DialFailure {
     match &**error {
         DialError::Hello(HelloError::NameTaken { holder }) => DialFailure::NameTaken { holder: *holder },
+        DialError::Hello(HelloError::Myself) => DialFailure::Myself,
         other => DialFailure::Reason(other.chain()),
     }
 }

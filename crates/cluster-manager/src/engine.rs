@@ -1,87 +1,26 @@
 //! The pure engine of a node: the membership core, the link plan and the join, composed. The driver feeds it from real
 //! links; the simulated world feeds the same engine from an event heap.
 
+mod joining;
+mod output;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cluster_gossip::{BroadcastError, Output as SwimOutput, PeerInfo, RequestToken, Statement, Swim, SwimConfig};
+use cluster_gossip::{BroadcastError, Output as SwimOutput, PeerInfo, RequestToken, Swim, SwimConfig};
 use cluster_pool::DialTarget;
 use cluster_types::{Claim, ClusterName, EventKind, Instant, Life, Metadata, NodeId, Seed};
 
+pub use output::{DialFailure, Output};
+
 use crate::health::Health;
-use crate::join::{Join, JoinReport, JoinStep, Seed as JoinSeed, SeedOutcome};
+use crate::join::{Join, Seed as JoinSeed};
 use crate::link_plan::LinkPlan;
 
 /// The loop turns at least this often, so that a turn that comes late is noticed as a gap.
 pub const HEARTBEAT: Duration = Duration::from_millis(100);
-
-/// How often a node that has lost everybody looks where it once joined.
-const LOOK_FOR_CLUSTER: Duration = Duration::from_secs(10);
-
-/// What the driver is to do.
-#[derive(Debug, PartialEq)]
-pub enum Output {
-    /// Send a datagram on the control link to a peer.
-    Datagram {
-        /// To whom.
-        to: NodeId,
-        /// What.
-        bytes: Vec<u8>,
-    },
-    /// Ask on a stream of the control link; the outcome goes to [`Engine::handle_answer`].
-    Request {
-        /// Whom.
-        to: NodeId,
-        /// Goes with the outcome.
-        token: RequestToken,
-        /// Kind of the frame.
-        kind: u16,
-        /// Its body.
-        body: Vec<u8>,
-    },
-    /// Look up a name; the outcome goes to [`Engine::handle_resolved`].
-    Resolve {
-        /// The name, with its port.
-        name: String,
-    },
-    /// Dial a control link; the outcome goes to [`Engine::handle_dialled`].
-    Dial(DialTarget),
-    /// Close the control link to a peer.
-    Disconnect {
-        /// Whom.
-        node: NodeId,
-    },
-    /// Write a statement to the registry.
-    Publish(Statement),
-    /// Publish an event that changes no member.
-    Event(EventKind),
-    /// Take a member out of the registry.
-    Forget {
-        /// Whom.
-        node: NodeId,
-    },
-    /// This node's own claim changed.
-    OwnChanged(Claim),
-    /// The join is over.
-    JoinDone(JoinReport),
-    /// Another live process has this node's name and was there first.
-    NameLost {
-        /// Where it answers.
-        addr: SocketAddr,
-    },
-}
-
-/// Why a dial failed, as far as the engine needs to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DialFailure {
-    /// In words.
-    Reason(String),
-    /// Another live process has this node's name.
-    NameTaken {
-        /// Where it answers.
-        holder: SocketAddr,
-    },
-}
 
 /// The engine of one node.
 #[derive(Debug)]
@@ -91,8 +30,10 @@ pub struct Engine {
     join: Option<Join>,
     /// What this node joined through last: where it looks when everybody else is lost.
     joined_through: Vec<JoinSeed>,
-    /// Whether a seed has ever let this node in.
+    /// Whether this node has ever been in a cluster of more than one.
     has_joined: bool,
+    /// What a discovery found while a join was under way that has no other round.
+    discovered: Vec<JoinSeed>,
     /// The join under way was begun by a discovery, and is repeated by it.
     is_search: bool,
     /// When to look there next.
@@ -127,6 +68,7 @@ impl Engine {
             join: None,
             joined_through: Vec::new(),
             has_joined: false,
+            discovered: Vec::new(),
             is_search: false,
             look_for_cluster: Instant::END,
             seed,
@@ -153,7 +95,7 @@ impl Engine {
             loop_answers: true,
             leaving: swim.farewell().is_some(),
             application_well: swim.is_application_well(),
-            joining: !self.joined_through.is_empty() && !self.has_joined && live_others == 0,
+            joining: !self.joined_through.is_empty() && !self.has_joined,
             alone: live_others == 0 && lost > 0,
             live_others,
             lost,
@@ -201,23 +143,6 @@ impl Engine {
         self.drain_swim(now);
     }
 
-    /// A node that holds everybody else to have failed may be the one that was cut off, and the others may have moved meanwhile:
-    /// beside dialling where they were, it looks where it once found them.
-    fn look_for_cluster(&mut self, now: Instant) {
-        let alone = self.swim.live_others() == 0 && !self.swim.lost_members().is_empty();
-        let can_look = !self.joined_through.is_empty() && self.join.is_none() && self.swim.farewell().is_none();
-        if !alone || !can_look {
-            self.look_for_cluster = Instant::END;
-        } else if self.look_for_cluster == Instant::END {
-            self.look_for_cluster = now + LOOK_FOR_CLUSTER;
-        } else if now >= self.look_for_cluster {
-            self.look_for_cluster = now + LOOK_FOR_CLUSTER;
-            let seeds = self.joined_through.clone();
-            self.join = Some(Join::new(seeds, false, now, self.seed.derive("join", 1)));
-            self.is_search = false;
-        }
-    }
-
     /// A name was looked up.
     pub fn handle_resolved(&mut self, now: Instant, name: &str, found: Result<Vec<SocketAddr>, String>) {
         if let Some(join) = &mut self.join {
@@ -237,32 +162,6 @@ impl Engine {
         self.last_turn = now;
         self.swim.handle_gap(now, gap);
         self.drain_swim(now);
-    }
-
-    /// Joins through seeds; [`Output::JoinDone`] says when it is over. Takes the place of a join under way.
-    pub fn join(&mut self, now: Instant, seeds: Vec<JoinSeed>, retry: bool) {
-        self.joined_through.clone_from(&seeds);
-        self.join = Some(Join::new(seeds, retry, now, self.seed.derive("join", 0)));
-        self.is_search = false;
-        self.handle_timeout(now);
-    }
-
-    /// Somebody may be at these places, who is no member here: joins through them, beside or after a join under way.
-    pub fn discovered(&mut self, now: Instant, seeds: Vec<JoinSeed>) {
-        if self.swim.farewell().is_some() {
-            return;
-        }
-        match &mut self.join {
-            Some(join) => join.add(seeds),
-            None => {
-                if !self.has_joined {
-                    self.joined_through.clone_from(&seeds);
-                }
-                self.join = Some(Join::new(seeds, false, now, self.seed.derive("join", 2)));
-                self.is_search = true;
-            }
-        }
-        self.handle_timeout(now);
     }
 
     /// Leaves. How far it has come, says [`Swim::farewell`].
@@ -325,9 +224,14 @@ impl Engine {
                 }
             }
             None => {
+                if matches!(outcome, Err(DialFailure::Myself)) {
+                    // Not somebody to join through: as if it had not been named.
+                    self.joined_through.retain(|seed| *seed != JoinSeed::Addr(target.addr));
+                }
                 let outcome = outcome.map_err(|failure| match failure {
                     DialFailure::Reason(reason) => reason,
                     DialFailure::NameTaken { holder } => holder.to_string(),
+                    DialFailure::Myself => "it is this node's own address".to_owned(),
                 });
                 if let Some(via) = self.join.as_mut().and_then(|join| join.handle_dialled(target.addr, &outcome)) {
                     self.swim.join(&via);
@@ -398,41 +302,12 @@ impl Engine {
             };
             self.outputs.push_back(output);
         }
+        // Joined by others is joined, too.
+        self.has_joined |= self.swim.live_others() > 0;
         self.step_join(now);
         if now >= self.links.next_look() && self.swim.farewell().is_none() {
             let dials = self.links.reconcile(now, &self.swim.wanted_links(), &self.swim.lost_members());
             self.outputs.extend(dials.into_iter().map(Output::Dial));
-        }
-    }
-
-    fn note_asked(&mut self, via: &NodeId, outcome: &Result<(), String>) {
-        if let Some(join) = &mut self.join {
-            join.handle_asked(via, outcome);
-        }
-    }
-
-    fn step_join(&mut self, now: Instant) {
-        let Some(join) = &mut self.join else { return };
-        let report = match join.step(now) {
-            JoinStep::Wait => return,
-            JoinStep::RoundFailed(report) => report,
-            JoinStep::Done(report) => {
-                self.join = None;
-                self.has_joined |= report.joined() > 0;
-                if !self.is_search {
-                    self.outputs.push_back(Output::JoinDone(report.clone()));
-                }
-                report
-            }
-        };
-        // A discovery may name places for ever where nobody is: once there is company, that is no news.
-        if self.is_search && self.has_joined {
-            return;
-        }
-        for (seed, outcome) in report.seeds {
-            if let SeedOutcome::Failed(reason) = outcome {
-                self.outputs.push_back(Output::Event(EventKind::JoinFailed { seed, reason }));
-            }
         }
     }
 }

@@ -7,6 +7,9 @@ use cluster_gossip::SwimStats;
 
 use crate::discovery::DiscoveryStatus;
 
+/// A certificate that ends this soon is worth a word: a week, so that a weekend is not too long.
+const CERTIFICATE_SOON: Duration = Duration::from_secs(7 * 86_400);
+
 /// How a node is. Its `Display` is one line, or one for each thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -37,6 +40,8 @@ pub struct Health {
     pub gaps: u64,
     /// See `gaps`.
     pub gaps_total: Duration,
+    /// How long this node's certificate is still accepted; zero when it is over, or has not begun. `None` where that was not asked.
+    pub certificate_left: Option<Duration>,
     /// How each discovery fares.
     pub discoveries: Vec<DiscoveryStatus>,
     /// What the core refused, dropped and did.
@@ -53,7 +58,8 @@ impl Health {
     /// Whether it takes part in its cluster, so that work may be sent to it.
     #[must_use]
     pub const fn is_ready(&self) -> bool {
-        self.is_live() && !self.leaving && !self.joining && !self.alone && self.application_well
+        let expired = matches!(self.certificate_left, Some(Duration::ZERO));
+        self.is_live() && !self.leaving && !self.joining && !self.alone && self.application_well && !expired
     }
 
     /// What keeps it from being live or ready, and what else is worth a look; empty where all is well.
@@ -76,6 +82,16 @@ impl Health {
         say(self.alone, "everybody else is held to have failed: is this node cut off from its network?");
         say(!self.application_well, "the application says that it is not well");
         say(self.local_health >= 4, "this node trusts its own judgement little: is the machine overloaded?");
+        match self.certificate_left {
+            Some(Duration::ZERO) => problems.push(
+                "this node's certificate is not valid now: links that are there stay, new ones fail, and with them messages; issue a new one, and have it read"
+                    .to_owned(),
+            ),
+            Some(left) if left < CERTIFICATE_SOON => {
+                problems.push(format!("this node's certificate ends in {} hours: issue a new one, and have it read", left.as_secs() / 3_600));
+            }
+            _ => {}
+        }
         let failing = self.discoveries.iter().filter_map(|discovery| discovery.last_error.as_ref());
         problems.extend(failing.map(|error| format!("a discovery fails: {error}")));
         let missing = self.links_wanted.saturating_sub(self.links_up);
@@ -118,7 +134,7 @@ mod tests {
     fn each_fault_alone_says_what_it_takes_away() {
         assert!(well().is_live() && well().is_ready() && well().problems().is_empty());
         type Fault = fn(&mut Health);
-        let faults: [(&str, Fault); 10] = [
+        let faults: [(&str, Fault); 12] = [
             ("stuck", |h| h.loop_answers = false),
             ("stopped", |h| (h.loop_answers, h.leaving) = (false, true)),
             ("name lost", |h| h.name_lost = true),
@@ -131,6 +147,8 @@ mod tests {
                 let last_error = Some("dns db:1: no such name".into());
                 h.discoveries = vec![DiscoveryStatus { last_error, ..DiscoveryStatus::default() }];
             }),
+            ("expired", |h| h.certificate_left = Some(Duration::ZERO)),
+            ("ends soon", |h| h.certificate_left = Some(Duration::from_secs(7_300))),
             ("a link down", |h| h.links_up = 1),
         ];
         let told = faults.map(|(name, fault)| {

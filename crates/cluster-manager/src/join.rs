@@ -86,6 +86,11 @@ impl Join {
         }
     }
 
+    /// Whether a round that fails is followed by another.
+    pub(crate) const fn goes_on(&self) -> bool {
+        self.retry
+    }
+
     /// More seeds, for the next round.
     pub(crate) fn add(&mut self, seeds: Vec<Seed>) {
         let room = SEEDS_MAX.saturating_sub(self.seeds.len());

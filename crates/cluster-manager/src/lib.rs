@@ -1,6 +1,7 @@
 //! The assembly: membership and links behind one handle.
 #![doc = include_str!("../README.md")]
 
+mod certificate;
 mod clock;
 pub mod cluster;
 pub mod config;

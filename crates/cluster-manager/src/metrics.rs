@@ -14,6 +14,7 @@ use crate::health::Health;
 
 /// What a number is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kind {
     /// It only grows, from 0 at the start of the node.
     Counter,
@@ -21,8 +22,9 @@ pub enum Kind {
     Gauge,
 }
 
-/// A number: its name, what it is, in what unit, and what it means.
+/// A number: its name, with its unit where it has one, what it is, and what it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Definition {
     /// As Prometheus sees it.
     pub name: &'static str,
@@ -49,6 +51,7 @@ macro_rules! table {
 table! {
     live Gauge "" "1 while the process does its work at all; 0: restart it"
     ready Gauge "" "1 while the node takes part in its cluster and may be given work"
+    certificate_seconds Gauge "" "how long this node's certificate is still accepted; 0: new links fail, and with them messages"
     members Gauge "state" "members known, this node included, by what they are held to be"
     local_health Gauge "" "how little this node trusts its own judgement: 0 fully, 8 hardly"
     probes_total Counter "" "probes begun on this node's own turn"
@@ -89,8 +92,24 @@ table! {
     discovery_strangers Gauge "discovery" "places it named last where no member is known to be"
 }
 
+/// What only the membership loop can tell.
+const OF_THE_LOOP: [&str; 11] = [
+    "cluster_local_health",
+    "cluster_probes_total",
+    "cluster_probes_unanswered_total",
+    "cluster_suspicions_refuted_total",
+    "cluster_loop_gaps_total",
+    "cluster_loop_gap_milliseconds_total",
+    "cluster_gossip_malformed_total",
+    "cluster_claims_implausible_total",
+    "cluster_members_over_limit_total",
+    "cluster_links_wanted",
+    "cluster_links_up",
+];
+
 /// One number at one moment.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Sample {
     /// One of [`TABLE`].
     pub name: &'static str,
@@ -174,10 +193,15 @@ fn samples(name: &'static str, from: &Sources) -> Vec<Sample> {
         rows.into_iter().map(|(label, value)| Sample { name, label: Some(label), value }).collect()
     };
     let by = |rows: &[(&str, u64)]| many(rows.iter().map(|(label, n)| ((*label).to_owned(), *n as f64)).collect());
+    // What the loop alone knows is left out while it does not answer: a counter that falls to 0 would be a lie.
+    if !health.loop_answers && OF_THE_LOOP.contains(&name) {
+        return Vec::new();
+    }
     let total = &pool.total;
     match name.trim_start_matches("cluster_") {
         "live" => one(f64::from(u8::from(health.is_live()))),
         "ready" => one(f64::from(u8::from(health.is_ready()))),
+        "certificate_seconds" => one(health.certificate_left.unwrap_or_default().as_secs() as f64),
         "members" => many(from.states.iter().map(|(state, n)| (state.as_str().to_owned(), *n as f64)).collect()),
         "local_health" => one(f64::from(health.local_health)),
         "probes_total" => one(health.stats.probes as f64),
@@ -267,7 +291,7 @@ mod tests {
         let discovery = crate::discovery::DiscoveryStatus { what: "dns db:1".into(), ..Default::default() };
         Sources {
             node: "n1".into(),
-            health: Health { discoveries: vec![discovery], ..Health::default() },
+            health: Health { loop_answers: true, discoveries: vec![discovery], ..Health::default() },
             states: State::ALL.map(|state| (state, 1)).to_vec(),
             events: vec![("joined", 3)],
             events_dropped: 0,
@@ -303,6 +327,17 @@ mod tests {
         assert_eq!(metrics.value("cluster_events_total", "joined"), Some(3.0));
         assert_eq!(metrics.value("cluster_events_total", "left"), None);
         assert_eq!(metrics.value("cluster_message_seconds_bucket", "+Inf"), Some(0.0));
+    }
+
+    /// A loop that does not answer makes no counter fall.
+    #[test]
+    fn what_only_the_loop_knows_is_left_out_while_it_does_not_answer() {
+        let stuck = Sources { health: Health::default(), ..sources() };
+        let metrics = Metrics::from_sources(stuck);
+        assert!(OF_THE_LOOP.iter().all(|name| metrics.value(name, "").is_none()));
+        assert!(OF_THE_LOOP.iter().all(|name| TABLE.iter().any(|row| row.name == *name)));
+        assert_eq!(metrics.value("cluster_live", ""), Some(0.0));
+        assert_eq!(metrics.value("cluster_events_total", "joined"), Some(3.0));
     }
 
     /// The page that explains the numbers names each of them.

@@ -25,8 +25,8 @@ struct Shared {
     clock: Clock,
     /// Held to look or to add; whatever is closed is closed without it.
     peers: Mutex<BTreeMap<NodeId, Peer>>,
-    /// What those did who are gone. Taken with `peers` held, or alone.
-    gone: Mutex<PeerMetrics>,
+    /// Held to add, to move, or to sum up.
+    ledger: Mutex<Ledger>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -38,6 +38,30 @@ pub(crate) struct Peers(Arc<Shared>);
 impl Drop for Peers {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// What is counted: everybody whose driver runs, also when he is no peer any more, and what the others did.
+#[derive(Debug, Default)]
+struct Ledger {
+    running: BTreeMap<u64, Peer>,
+    made: u64,
+    gone: PeerMetrics,
+}
+
+impl Ledger {
+    fn enter(&mut self, peer: &Peer) -> u64 {
+        self.made += 1;
+        self.running.insert(self.made, peer.clone());
+        self.made
+    }
+
+    /// What it did is not forgotten with it; what it held is not held any more.
+    fn close(&mut self, number: u64) {
+        let Some(peer) = self.running.remove(&number) else { return };
+        let mut metrics = peer.metrics();
+        (metrics.queue_len, metrics.queue_bytes, metrics.in_flight) = (0, 0, 0);
+        self.gone.add(&metrics);
     }
 }
 
@@ -63,10 +87,10 @@ pub(crate) struct Ground {
 impl Peers {
     pub(crate) fn new(ground: Ground) -> Self {
         let Ground { own, pool, router, registry, spawner, config, seed, clock } = ground;
-        let (peers, gone) = (Mutex::default(), Mutex::default());
+        let (peers, ledger) = (Mutex::default(), Mutex::default());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let shared =
-            Arc::new(Shared { own, pool, router, registry, spawner, config, seed, clock, peers, gone, stop, tasks });
+            Arc::new(Shared { own, pool, router, registry, spawner, config, seed, clock, peers, ledger, stop, tasks });
         shared.spawn(follow(Arc::clone(&shared)));
         Self(shared)
     }
@@ -95,9 +119,10 @@ impl Peers {
 
     /// Over everybody, those who are gone included.
     pub(crate) fn totals(&self) -> Totals {
-        let peers = self.0.peers();
-        let mut totals = Totals { all: self.0.gone().clone(), now: peers.len(), breakers_open: 0 };
-        for peer in peers.values() {
+        let now = self.0.peers().len();
+        let ledger = self.0.ledger();
+        let mut totals = Totals { all: ledger.gone.clone(), now, breakers_open: 0 };
+        for peer in ledger.running.values() {
             let metrics = peer.metrics();
             totals.breakers_open += usize::from(metrics.breaker == BreakerState::Open);
             totals.all.add(&metrics);
@@ -129,15 +154,8 @@ impl Shared {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn gone(&self) -> MutexGuard<'_, PeerMetrics> {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What it did is not forgotten with it; what it held is not held any more.
-    fn note_end(&self, peer: &Peer) {
-        let mut metrics = peer.metrics();
-        (metrics.queue_len, metrics.queue_bytes, metrics.in_flight) = (0, 0, 0);
-        self.gone().add(&metrics);
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -162,10 +180,10 @@ impl Shared {
         let entity = node.as_str().bytes().fold(0, |h: u64, b| h.wrapping_mul(31).wrapping_add(u64::from(b)));
         let config = self.config.clone().with_seed(self.seed.derive("peer", entity).get());
         let (peer, driver) = Peer::new(&self.pool, &self.router, node.clone(), member.claim.addr, config)?;
-        let (shared, driven) = (Arc::clone(self), peer.clone());
+        let (shared, number) = (Arc::clone(self), self.ledger().enter(&peer));
         self.spawn(async move {
             driver.drive().await;
-            shared.note_end(&driven);
+            shared.ledger().close(number);
         });
         self.spawn(tell_breaker(Arc::clone(self), node.clone(), peer.events()));
         peers.insert(node.clone(), peer.clone());

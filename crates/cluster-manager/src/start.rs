@@ -13,6 +13,7 @@ use cluster_types::{Claim, ClusterName, Incarnation, Life, Seed};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
+use crate::certificate::Certificate;
 use crate::clock::Clock;
 use crate::config::ClusterConfig;
 use crate::discovery::{Discovery, Ground as SearchGround, Searches};
@@ -34,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) spawner: Arc<dyn Spawner>,
     pub(crate) peers: Peers,
     pub(crate) searches: Searches,
+    pub(crate) certificate: Certificate,
     /// Lets the loop's task, and its thread, end.
     pub(crate) release: oneshot::Sender<()>,
 }
@@ -71,6 +73,8 @@ pub(crate) fn io_thread(
             Err(error) => drop(started.send(Err(error))),
         }
     });
+    // A file or a name that is still being looked up, on a disk or a server that hangs, must not hold up the end.
+    runtime.shutdown_background();
 }
 
 /// How long a node that nobody holds any more takes to close.
@@ -158,7 +162,7 @@ pub(crate) fn assemble(
     let (name_lost_sender, name_lost) = oneshot::channel();
     let mut driver = Driver::new(
         (engine, bug),
-        (clock, wall_clock),
+        (clock, Arc::clone(&wall_clock)),
         (Arc::clone(&spawner), Arc::clone(&resolver)),
         registry.clone(),
         (pool.clone(), events),
@@ -181,6 +185,7 @@ pub(crate) fn assemble(
     });
     let ground = SearchGround {
         own: own.clone(),
+        bound: pool.local_addr(),
         registry: registry.clone(),
         resolver,
         commands: commands.downgrade(),
@@ -189,5 +194,9 @@ pub(crate) fn assemble(
         seed: Seed::new(random).derive("searches", 0),
     };
     let searches = Searches::start(ground, discoveries);
-    Ok((node, Parts { own, cluster, pool, registry, commands, name_lost, spawner, peers, searches, release }))
+    let certificate = Certificate::new(credentials.clone(), wall_clock);
+    Ok((
+        node,
+        Parts { own, cluster, pool, registry, commands, name_lost, spawner, peers, searches, certificate, release },
+    ))
 }

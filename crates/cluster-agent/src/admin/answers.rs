@@ -21,6 +21,12 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// An answer that is none: a status, and a sentence.
 pub(super) struct Refused(StatusCode, String);
 
+impl Refused {
+    pub(super) fn new(status: StatusCode, why: impl ToString) -> Self {
+        Self(status, why.to_string())
+    }
+}
+
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         (self.0, Json(json!({ "error": self.1 }))).into_response()

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::Failure;
+use crate::plain::plain;
 
 #[derive(Debug, Deserialize)]
 struct Row {
@@ -30,7 +31,8 @@ pub(super) fn table(body: &[u8]) -> Result<String, Failure> {
 
 fn cells(row: Row) -> [String; 6] {
     let rtt = row.rtt_us.map_or_else(|| "-".to_owned(), |us| format!("{:.1} ms", us as f64 / 1_000.0));
-    let pair = |(key, value): (&String, &serde_json::Value)| format!("{key}={}", value.as_str().unwrap_or_default());
+    let pair =
+        |(key, value): (&String, &serde_json::Value)| plain(&format!("{key}={}", value.as_str().unwrap_or_default()));
     let meta = row.meta.iter().map(pair).collect::<Vec<_>>().join(" ");
     [row.node, row.state, row.addr, rtt, row.incarnation.to_string(), meta]
 }
@@ -43,7 +45,7 @@ mod tests {
     fn the_table_lines_up() {
         let body = br#"[
             {"node":"a","addr":"127.0.0.1:7001","state":"alive","incarnation":1838080000000000,"rtt_us":null,"meta":{}},
-            {"node":"long-name","addr":"127.0.0.1:7002","state":"suspect","incarnation":7,"rtt_us":1234,"meta":{"zone":"eu","role":"db"}}
+            {"node":"long-name","addr":"127.0.0.1:7002","state":"suspect","incarnation":7,"rtt_us":1234,"meta":{"zone":"eu\\nn9  alive","role":"db"}}
         ]"#;
         insta::assert_snapshot!(table(body).unwrap());
         assert!(table(b"{}").unwrap_err().to_string().contains("not a list of members"));

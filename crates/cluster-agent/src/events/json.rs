@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Ready, Say};
+use crate::texts::Heard;
 
 /// Written in this order; what is absent is left out.
 #[derive(Debug, Default, Serialize)]
@@ -60,12 +61,22 @@ pub(crate) fn streamed(delivery: &Delivery<MemberTable, Event>) -> (&'static str
             let line = event_line(Some(*seq), event);
             (event.kind.as_str(), Some(*seq), serde_json::to_string(&line).unwrap_or_default())
         }
-        Delivery::Lagged { missed } => ("lagged", None, json!({ "event": "lagged", "missed": missed }).to_string()),
+        Delivery::Lagged { missed } => ("lagged", None, streamed_lag(*missed)),
         Delivery::Snapshot { seq, state } => {
             let members: Vec<Value> = state.iter().map(|member| in_snapshot(member)).collect();
             ("snapshot", Some(*seq), json!({ "event": "snapshot", "seq": seq, "members": members }).to_string())
         }
     }
+}
+
+/// A text of a member, likewise.
+pub(crate) fn streamed_text(heard: &Heard) -> String {
+    json!({ "event": "message", "node": heard.from.as_str(), "text": heard.text }).to_string()
+}
+
+/// That the reader was too slow.
+pub(crate) fn streamed_lag(missed: u64) -> String {
+    json!({ "event": "lagged", "missed": missed }).to_string()
 }
 
 fn ready_line(ready: &Ready) -> String {

@@ -3,6 +3,7 @@
 use cluster_manager::{Event, EventKind, Evidence, HealthFault};
 
 use super::Say;
+use crate::plain::plain;
 
 pub(super) fn line(say: &Say<'_>) -> String {
     match say {
@@ -16,7 +17,9 @@ pub(super) fn line(say: &Say<'_>) -> String {
             let list = members.iter().map(|m| format!("{} {}", m.node(), m.state())).collect::<Vec<_>>().join(", ");
             format!("members now: {list}")
         }
-        Say::Message { at, heard, .. } => format!("{:9.3}  {:<12} says: {}", at.as_secs_f64(), heard.from, heard.text),
+        Say::Message { at, heard, .. } => {
+            format!("{:9.3}  {:<12} says: {}", at.as_secs_f64(), heard.from, plain(&heard.text))
+        }
         Say::Shutdown(report) => format!("shut down:\n{}", report.to_string().trim_end()),
     }
 }
@@ -37,11 +40,11 @@ fn event_line(event: &Event) -> String {
         }
         EventKind::HealthCheckFailed { fault: HealthFault::Unwell, .. } => "says that it is not well".into(),
         EventKind::LinkUp { addr, .. } => format!("linked at {addr}"),
-        EventKind::LinkDown { reason, .. } => format!("unlinked: {reason}"),
-        EventKind::Broadcast { payload, .. } => format!("says to all: {}", String::from_utf8_lossy(payload)),
+        EventKind::LinkDown { reason, .. } => format!("unlinked: {}", plain(reason)),
+        EventKind::Broadcast { payload, .. } => format!("says to all: {}", plain(&String::from_utf8_lossy(payload))),
         EventKind::Merged { members } => format!("{members} members are back after a partition"),
-        EventKind::Conflict { reason, .. } => format!("CONFLICT: {reason}"),
-        EventKind::JoinFailed { seed, reason } => format!("could not join through {seed}: {reason}"),
+        EventKind::Conflict { reason, .. } => format!("CONFLICT: {}", plain(reason)),
+        EventKind::JoinFailed { seed, reason } => format!("could not join through {seed}: {}", plain(reason)),
         other => other.as_str().replace('_', " "),
     };
     format!("{seconds:9.3}  {node:<12} {what}")

@@ -63,6 +63,9 @@ fn keys_are_read_again_and_who_is_revoked_is_let_in_no_more() {
     let mut fifth = site.agent("n5", &["--join", &seed]);
     fifth.until_event("joined", "n1");
 
+    for agent in [&mut agents[0], &mut fourth, &mut fifth] {
+        agent.until_event("link_up", "n3");
+    }
     let revoked = cluster(&["pki", "revoke", pki, "--name", "n3"]);
     assert!(text(&revoked.stdout).starts_with("n3 is revoked in "), "{}", text(&revoked.stdout));
     let again = cluster(&["pki", "revoke", pki, "--name", "n3"]);
@@ -100,9 +103,16 @@ fn a_settings_file_is_checked_without_starting_anything() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("node.toml");
     let file = file.to_str().expect("a path");
+    let pki = dir.path().join("keys");
+    let pki = pki.to_str().expect("a path");
+    assert!(cluster(&["pki", "init", pki, "--cluster", "prod"]).status.success());
     let mut told = String::new();
     for content in [
-        "name = 'n1'\nbind = '127.0.0.1:7001'\npki = 'keys'\n[membership]\npause = '10s'",
+        &format!("name = 'n1'\nbind = '127.0.0.1:7001'\npki = '{pki}'\n[membership]\npause = '10s'"),
+        "bind = '0.0.0.0:7001'",
+        "advertise = '10.0.0.1:0'",
+        "pki = '/nowhere'",
+        "state = '/nowhere/state.json'",
         "profile = 'wan'",
         "name = 'a b'",
         "bnid = '127.0.0.1:1'",

@@ -41,19 +41,20 @@ fn a_suspect_is_explained_with_its_accusers_and_the_time_it_has_left() {
     let evidence = asked.evidence.expect("for a suspect");
     assert_eq!(evidence.accusers, [node("m")]);
     assert_eq!(evidence.unanswered_for, Some(asked.votes[0].unanswered));
-    // The others accuse it, too: less time is left.
+    // A helper that said nothing is this node's own trouble for a moment: with that the verdict waits longer.
+    let alone = loop {
+        let grounds = hand.swim.explain(hand.now, &node("x")).expect("known");
+        if grounds.local_health == 0 {
+            break grounds.fails_in.expect("a suspect has a deadline");
+        }
+        assert_eq!(grounds.member.state(), State::Suspect, "judged before this node was well: {grounds:?}");
+        hand.pass(ms(10), &OTHERS);
+    };
+    // The others accuse it, too: at the same moment, less time is left.
     for other in OTHERS {
         hand.hear_vote(other, crate::hand::alive("x"), other, ms(2_000));
     }
-    let alone = asked.fails_in.expect("a suspect has a deadline");
-    // A helper that said nothing is this node's own trouble for a moment: with that the verdict would wait longer.
-    let grounds = loop {
-        let grounds = hand.swim.explain(hand.now, &node("x")).expect("known");
-        if grounds.local_health == 0 {
-            break grounds;
-        }
-        hand.pass(ms(10), &OTHERS);
-    };
+    let grounds = hand.swim.explain(hand.now, &node("x")).expect("known");
     let left = grounds.fails_in.expect("a suspect has a deadline");
     assert!(grounds.votes.len() == 5 && left < alone, "{left:?} of {alone:?}");
     let verdict = hand.now + left;
@@ -61,7 +62,8 @@ fn a_suspect_is_explained_with_its_accusers_and_the_time_it_has_left() {
         assert_eq!(hand.swim.member(&node("x")).map(|m| m.state()), Some(State::Suspect), "before its time");
         hand.pass(ms(10), &OTHERS);
     }
-    hand.pass(ms(300), &OTHERS);
+    // A probe that stays unanswered meanwhile makes this node doubt itself, and each point is worth a period.
+    hand.pass(ms(2_300), &OTHERS);
     let grounds = hand.swim.explain(hand.now, &node("x")).expect("remembered");
     assert_eq!(grounds.member.state(), State::Failed);
     assert!(grounds.forgotten_in.is_some() && grounds.fails_in.is_none() && grounds.evidence.is_none());

@@ -78,16 +78,17 @@ impl Cluster {
             self.command(Command::Health { reply }).await?;
             health.await.ok()
         };
+        let discoveries = self.0.searches.statuses();
+        let certificate_left = Some(self.0.certificate.left());
         match tokio::time::timeout(LOOP_PATIENCE, ask).await {
             Ok(Some(health)) => {
-                let discoveries = self.0.searches.statuses();
                 // Nobody has said yet whether there is a cluster to join.
                 let unanswered = discoveries.iter().any(|discovery| discovery.answers == 0);
                 let joining = health.joining || (unanswered && health.live_others == 0);
-                Health { joining, discoveries, ..health }
+                Health { joining, discoveries, certificate_left, ..health }
             }
-            Ok(None) => Health { leaving: true, ..Health::default() },
-            Err(_elapsed) => Health::default(),
+            Ok(None) => Health { leaving: true, discoveries, certificate_left, ..Health::default() },
+            Err(_elapsed) => Health { discoveries, certificate_left, ..Health::default() },
         }
     }
 }

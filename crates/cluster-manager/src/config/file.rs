@@ -16,6 +16,18 @@ use super::{ClusterConfig, InvalidConfig, Profile};
 #[serde(try_from = "String")]
 pub struct Span(Duration);
 
+impl From<Duration> for Span {
+    fn from(span: Duration) -> Self {
+        Self(span)
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        span.0
+    }
+}
+
 impl TryFrom<String> for Span {
     type Error = String;
 

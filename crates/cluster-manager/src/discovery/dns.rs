@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -15,6 +16,9 @@ use crate::join::Seed;
 
 /// Names of one SRV record that are looked up: a name server may answer with any number.
 const TARGETS_MAX: usize = 256;
+
+/// How long a target of an SRV record may take to be looked up.
+const TARGET_PATIENCE: Duration = Duration::from_secs(4);
 
 #[derive(Debug, Clone)]
 enum Asked {
@@ -89,7 +93,11 @@ impl DnsDiscovery {
     }
 
     async fn addresses_of(&self, name: &str, port: u16) -> Result<Vec<Seed>, DiscoveryError> {
-        let found = self.resolver().await?.lookup_ip(name).await.map_err(|e| self.failed(e))?;
+        let found = match self.resolver().await?.lookup_ip(name).await {
+            // Nobody is an answer, too: a service that has no pods yet, or none that is ready.
+            Err(error) if error.is_no_records_found() => return Ok(Vec::new()),
+            found => found.map_err(|e| self.failed(e))?,
+        };
         Ok(found.iter().map(|ip| Seed::Addr(SocketAddr::new(ip, port))).collect())
     }
 }
@@ -108,13 +116,25 @@ impl Discovery for DnsDiscovery {
             Asked::Addresses { name, port } => return self.addresses_of(name, *port).await,
             Asked::Services { name } => name,
         };
-        let records = self.resolver().await?.srv_lookup(name.as_str()).await.map_err(|e| self.failed(e))?;
+        let records = match self.resolver().await?.srv_lookup(name.as_str()).await {
+            // As above.
+            Err(error) if error.is_no_records_found() => return Ok(Vec::new()),
+            records => records.map_err(|e| self.failed(e))?,
+        };
+        let services = records.answers().iter().filter_map(|record| match &record.data {
+            RData::SRV(service) => Some((service.target.to_string(), service.port)),
+            _ => None,
+        });
+        let targets = services.take(TARGETS_MAX).map(|(target, port)| async move {
+            let lookup = tokio::time::timeout(TARGET_PATIENCE, self.addresses_of(&target, port)).await;
+            lookup
+                .unwrap_or_else(|_elapsed| Err(self.failed(format!("{target}: no answer within {TARGET_PATIENCE:?}"))))
+        });
         let (mut found, mut last) = (Vec::new(), None);
-        for record in records.answers().iter().take(TARGETS_MAX) {
-            let RData::SRV(service) = &record.data else { continue };
-            match self.addresses_of(&service.target.to_string(), service.port).await {
+        // All at once; those of which nothing is heard take nothing from the others.
+        for addresses in join_all(targets).await {
+            match addresses {
                 Ok(addresses) => found.extend(addresses),
-                // The others may be found all the same.
                 Err(error) => last = Some(error),
             }
         }

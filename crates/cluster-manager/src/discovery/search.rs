@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,10 +10,13 @@ use cluster_failure::{Backoff, BackoffConfig, Jitter};
 use cluster_gossip::SharedNodeRegistry;
 use cluster_pool::{Resolver, Spawner};
 use cluster_types::{Claim, Seed as RandomSeed};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::strangers::Strangers;
 use super::{Discovery, DiscoveryError};
 use crate::clock::Clock;
 use crate::driver::Command;
@@ -20,6 +24,9 @@ use crate::join::Seed;
 
 /// A discovery that has not answered by then is asked again.
 const FIND_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a name of its answer may take to be looked up. What the others lead to is not lost for it.
+const NAME_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Names that one answer may hold, and addresses in all.
 const NAMES_MAX: usize = 256;
@@ -53,6 +60,8 @@ pub struct DiscoveryStatus {
 #[derive(Debug)]
 pub(crate) struct Ground {
     pub(crate) own: Claim,
+    /// Where it is bound, which may be another place than the one it advertises.
+    pub(crate) bound: SocketAddr,
     pub(crate) registry: SharedNodeRegistry,
     pub(crate) resolver: Arc<dyn Resolver>,
     /// Weak: a search keeps no node alive that everybody has let go of.
@@ -84,7 +93,8 @@ impl Searches {
             let status = DiscoveryStatus { what: discovery.describe(), ..DiscoveryStatus::default() };
             let status = Arc::new(Mutex::new(status));
             let (seed, until) = (ground.seed.derive("search", nth as u64), stop.clone());
-            let search = Search { ground: Arc::clone(&ground), discovery, status: Arc::clone(&status) };
+            let strangers = Strangers::new(ground.seed.derive("strangers", nth as u64));
+            let search = Search { ground: Arc::clone(&ground), discovery, status: Arc::clone(&status), strangers };
             ground.spawner.spawn(Box::pin(tasks.track_future(async move {
                 let search = search.run(seed);
                 // Whatever it is at, it ends there.
@@ -121,10 +131,11 @@ struct Search {
     ground: Arc<Ground>,
     discovery: Arc<dyn Discovery>,
     status: Arc<Mutex<DiscoveryStatus>>,
+    strangers: Strangers,
 }
 
 impl Search {
-    async fn run(self, seed: RandomSeed) {
+    async fn run(mut self, seed: RandomSeed) {
         let period = self.discovery.period().clamp(PERIOD_MIN, Duration::from_secs(24 * 60 * 60));
         let alone = BackoffConfig::new(ALONE_FIRST.min(period), period, Jitter::Equal);
         let mut alone = Backoff::new(alone.unwrap_or_else(|_| BackoffConfig::join()), seed);
@@ -149,62 +160,84 @@ impl Search {
     }
 
     /// One question, and what comes of it.
-    async fn look(&self) {
-        let timed = tokio::time::timeout(FIND_PATIENCE, self.find()).await;
-        let late = || DiscoveryError::Unavailable {
-            what: self.discovery.describe(),
-            reason: format!("no answer within {FIND_PATIENCE:?}"),
+    async fn look(&mut self) {
+        let seeds = match self.ask().await {
+            Ok(seeds) => seeds,
+            Err(error) => return self.note_failure(&error),
         };
-        let (places, doubt) = match timed.unwrap_or_else(|_elapsed| Err(late())) {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::warn!(%error, "a discovery failed; it is asked again");
-                let mut status = lock(&self.status);
-                status.failures += 1;
-                status.last_error = Some(error.to_string());
-                return;
-            }
-        };
-        let strangers = self.strangers(&places);
+        let (places, doubt) = self.places(seeds).await;
+        let now = self.ground.clock.now();
+        let strange = self.strange(&places);
+        let offered = self.strangers.pick(now, &strange);
         {
             let mut status = lock(&self.status);
             status.answers += 1;
-            (status.found, status.strangers, status.last_error) = (places.len(), strangers.len(), doubt);
+            (status.found, status.strangers, status.last_error) = (places.len(), strange.len(), doubt);
         }
-        let Some(commands) = self.ground.commands.upgrade().filter(|_| !strangers.is_empty()) else { return };
-        tracing::debug!(?strangers, "found by a discovery");
+        let Some(commands) = self.ground.commands.upgrade().filter(|_| !offered.is_empty()) else { return };
+        tracing::debug!(?offered, "found by a discovery");
+        let seeds = offered.into_iter().map(Seed::Addr).collect();
         // A node that has stopped joins nobody.
-        let _ = commands.send(Command::Discovered { seeds: strangers }).await;
+        let _ = commands.send(Command::Discovered { seeds }).await;
     }
 
-    /// Every place that is named, and what is wrong with names that lead nowhere.
-    async fn find(&self) -> Result<(BTreeSet<SocketAddr>, Option<String>), DiscoveryError> {
-        let (mut places, mut doubt) = (BTreeSet::new(), None);
-        let mut names = 0;
-        for seed in self.discovery.find().await? {
+    /// What the discovery answers. It is its user's code: a panic in it is a failure like any.
+    async fn ask(&self) -> Result<Vec<Seed>, DiscoveryError> {
+        let unavailable = |reason: String| DiscoveryError::Unavailable { what: self.what(), reason };
+        let finding = AssertUnwindSafe(self.discovery.find()).catch_unwind();
+        match tokio::time::timeout(FIND_PATIENCE, finding).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(_panic)) => Err(unavailable("it panicked".to_owned())),
+            Err(_elapsed) => Err(unavailable(format!("no answer within {FIND_PATIENCE:?}"))),
+        }
+    }
+
+    fn what(&self) -> String {
+        lock(&self.status).what.clone()
+    }
+
+    fn note_failure(&self, error: &DiscoveryError) {
+        let words = error.to_string();
+        let mut status = lock(&self.status);
+        status.failures += 1;
+        let is_news = status.last_error.as_ref() != Some(&words);
+        status.last_error = Some(words);
+        drop(status);
+        if is_news {
+            tracing::warn!(%error, "a discovery failed; it is asked again");
+        }
+    }
+
+    /// Every place that is named, and what is wrong with names that lead nowhere. All names are looked up at once.
+    async fn places(&self, seeds: Vec<Seed>) -> (BTreeSet<SocketAddr>, Option<String>) {
+        let (mut places, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for seed in seeds {
             match seed {
                 Seed::Addr(addr) => drop(places.insert(addr)),
-                Seed::Name(name) if names < NAMES_MAX => {
-                    names += 1;
-                    match self.ground.resolver.resolve(&name).await {
-                        Ok(found) => places.extend(found),
-                        Err(reason) => doubt = Some(format!("{name} cannot be resolved: {reason}")),
-                    }
-                }
-                Seed::Name(_) => {}
-            }
-            if places.len() >= ADDRESSES_MAX {
-                break;
+                Seed::Name(name) => drop(names.insert(name)),
             }
         }
-        Ok((places, doubt))
+        let resolved = names.into_iter().take(NAMES_MAX).map(|name| async move {
+            let lookup = tokio::time::timeout(NAME_PATIENCE, self.ground.resolver.resolve(&name)).await;
+            let found = lookup.unwrap_or_else(|_elapsed| Err(format!("no answer within {NAME_PATIENCE:?}")));
+            found.map_err(|reason| format!("{name} cannot be resolved: {reason}"))
+        });
+        let mut doubt = None;
+        for found in join_all(resolved).await {
+            match found {
+                Ok(found) => places.extend(found),
+                Err(reason) => doubt = Some(reason),
+            }
+        }
+        (places.into_iter().take(ADDRESSES_MAX).collect(), doubt)
     }
 
-    /// Where nobody is known to be, or to have been: whoever is lost is looked for by the links, and who left is let go.
-    fn strangers(&self, places: &BTreeSet<SocketAddr>) -> Vec<Seed> {
+    /// Where no member is that takes part, and not this node either.
+    fn strange(&self, places: &BTreeSet<SocketAddr>) -> BTreeSet<SocketAddr> {
         let members = self.ground.registry.snapshot();
-        let known: BTreeSet<SocketAddr> = members.iter().map(|member| member.claim.addr).collect();
-        let strange = |addr: &&SocketAddr| **addr != self.ground.own.addr && !known.contains(*addr);
-        places.iter().filter(strange).copied().map(Seed::Addr).collect()
+        let live = members.iter().filter(|member| member.state().is_live()).map(|member| member.claim.addr);
+        let mut known: BTreeSet<SocketAddr> = live.collect();
+        known.extend([self.ground.own.addr, self.ground.bound]);
+        places.difference(&known).copied().collect()
     }
 }

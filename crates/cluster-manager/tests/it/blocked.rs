@@ -29,7 +29,8 @@ fn an_application_that_blocks_its_runtime_for_20_s_is_suspected_by_nobody() {
     });
     let accusation = async {
         loop {
-            if let Some(Delivery::Event { event, .. }) = events.recv().await
+            let delivery = events.recv().await.expect("it goes on");
+            if let Delivery::Event { event, .. } = delivery
                 && matches!(event.kind, EventKind::Suspected(..) | EventKind::Failed(..))
             {
                 return event;

@@ -1,11 +1,13 @@
 //! Nodes that are told where to look, and not whom to join: lists, files, name servers.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use cluster_manager::{Authority, Cluster, Discovery, FileDiscovery, FixedDiscovery, State};
 
 use crate::handle::{PATIENCE, about, until};
+
+/// Between two looks at something that another thread does.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 
 fn authority() -> Authority {
     Cluster::local_authority("test").expect("an authority")
@@ -47,7 +49,7 @@ async fn a_list_is_asked_until_somebody_is_there() {
     // Taken in and known to be: the join may be a moment behind the news of it.
     let ready = async {
         while !first.health().await.is_ready() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(LOOK).await;
         }
     };
     tokio::time::timeout(PATIENCE, ready).await.expect("it is ready");
@@ -86,10 +88,96 @@ async fn two_clusters_become_one_when_one_is_told_of_the_other() {
     }
 }
 
+/// A member leaves, and another one comes to the same place under another name: the list that names the place still leads there.
+#[tokio::test]
+async fn who_takes_the_place_of_one_who_left_is_found() {
+    let authority = authority();
+    let gone = Cluster::local("gone", &authority).start().await.expect("it starts");
+    let place = gone.local_addr();
+    let a = start("a", &authority, FixedDiscovery::new([place])).await;
+    until_alive(&a, "gone").await;
+    let mut events = a.subscribe();
+    assert!(gone.shutdown(PATIENCE).await.is_clean());
+    until(&mut events, "the farewell", about("left", "gone")).await;
+    let heir = Cluster::local("heir", &authority).bind(place).start().await.expect("it starts");
+    until(&mut events, "the heir", about("joined", "heir")).await;
+    for node in [a, heir] {
+        assert!(node.shutdown(PATIENCE).await.is_clean());
+    }
+}
+
+#[derive(Debug)]
+struct Panics;
+
+#[async_trait::async_trait]
+impl Discovery for Panics {
+    fn describe(&self) -> String {
+        "a planted panic".to_owned()
+    }
+
+    async fn find(&self) -> Result<Vec<cluster_manager::JoinSeed>, cluster_manager::DiscoveryError> {
+        panic!("planted")
+    }
+
+    fn period(&self) -> std::time::Duration {
+        LOOK
+    }
+}
+
+#[tokio::test]
+async fn a_discovery_that_panics_has_failed_and_is_asked_again() {
+    let node = start("a", &authority(), Panics).await;
+    let asked_twice = async {
+        while node.health().await.discoveries[0].failures < 2 {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked_twice).await.expect("it is asked again");
+    let health = node.health().await;
+    assert!(health.to_string().contains("a discovery fails: a planted panic: it panicked"), "{health}");
+    assert!(node.shutdown(PATIENCE).await.is_clean());
+}
+
+/// Names of this process's threads.
+fn has_thread(name: &str) -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("readable").flatten();
+    let mut names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    names.any(|found| found.trim() == name)
+}
+
+/// A file that hangs whoever reads it, as on a network disk that is gone: nothing of it holds up the end, not even without time.
+#[tokio::test]
+async fn a_file_that_hangs_holds_up_no_shutdown() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("it runs");
+    assert!(made.success());
+    let authority = authority();
+    for (name, patience) in [("hung-1", PATIENCE), ("hung-2", std::time::Duration::ZERO)] {
+        let node = start(name, &authority, FileDiscovery::new(&path)).await;
+        // It waits for somebody to write to the pipe by now, or will in a moment; both must end.
+        tokio::time::sleep(LOOK).await;
+        let report = node.shutdown(patience).await;
+        assert!(patience.is_zero() || report.is_clean(), "{report}");
+        // The loop has been told to stop, though the handle is still here.
+        let thread = format!("cluster {name}");
+        let gone = async {
+            while has_thread(&thread) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone).await.unwrap_or_else(|_| panic!("{thread} is still there"));
+    }
+    // Lets the readers go, so that the process can end.
+    for _ in 0..2 {
+        std::fs::OpenOptions::new().read(true).write(true).open(&path).expect("opened");
+    }
+}
+
 /// A name server of the test's own, on loopback.
 #[cfg(feature = "dns")]
 mod dns {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
     use cluster_manager::DnsDiscovery;
     use hickory_resolver::proto::op::{Message, ResponseCode};
@@ -167,14 +255,18 @@ mod dns {
         // A target that is nowhere takes nothing from the others.
         let found = find(DnsDiscovery::services("_cluster._udp.test.")).await.expect("found");
         assert_eq!(found, ["127.0.0.1:7001", "127.0.0.2:7001", "[::1]:7001"]);
-        for (wrong, what) in [
-            (DnsDiscovery::addresses("nowhere.test.", 9), "dns nowhere.test.:9: "),
-            (DnsDiscovery::services("_gone._udp.test."), "dns srv _gone._udp.test.: "),
-            (DnsDiscovery::services("_none._udp.test."), "dns srv _none._udp.test.: "),
+        // Nobody is an answer: a service that has no members yet.
+        for nobody in [
+            DnsDiscovery::addresses("nowhere.test.", 9),
+            DnsDiscovery::services("_gone._udp.test."),
+            DnsDiscovery::services("_none._udp.test."),
         ] {
-            let error = find(wrong).await.expect_err(what).to_string();
-            assert!(error.starts_with(what), "{error}");
+            assert_eq!(find(nobody).await.expect("an answer"), Vec::<String>::new());
         }
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let deaf = DnsDiscovery::services("_cluster._udp.test.").with_name_server(silent.local_addr().expect("bound"));
+        let error = deaf.find().await.expect_err("nobody answers").to_string();
+        assert!(error.starts_with("dns srv _cluster._udp.test.: "), "{error}");
     }
 
     /// The record changes while the node runs: it is asked again.
@@ -189,12 +281,12 @@ mod dns {
         let mut events = b.subscribe();
         let port = a.local_addr().port();
         assert_eq!(a.local_addr().ip(), IpAddr::V4(LOOPBACK));
-        let asked_in_vain = async {
-            while b.health().await.discoveries[0].failures == 0 {
-                tokio::task::yield_now().await;
+        let asked_once = async {
+            while b.health().await.discoveries[0].answers == 0 {
+                tokio::time::sleep(LOOK).await;
             }
         };
-        tokio::time::timeout(PATIENCE, asked_in_vain).await.expect("it asks");
+        tokio::time::timeout(PATIENCE, asked_once).await.expect("it asks");
         records.send_replace(vec![
             (name("_cluster._udp.test."), RData::SRV(SRV::new(0, 0, port, name("a.test.")))),
             (name("a.test."), RData::A(A(LOOPBACK))),

@@ -123,7 +123,7 @@ async fn all_seeds_unreachable_is_an_error_that_names_each() {
     let error = a.join([nowhere, a.local_addr()]).await.expect_err("nobody is there");
     assert!(matches!(&error, JoinError::AllFailed { report } if report.seeds.len() == 2));
     let text = error.to_string();
-    assert!(text.contains("127.0.0.9:0 cannot be dialled") && text.contains("this node's own"), "{text}");
+    assert!(text.contains("127.0.0.9:0 cannot be dialled") && text.contains("it is this node's own address"), "{text}");
 }
 
 #[tokio::test]
@@ -194,48 +194,6 @@ async fn a_dropped_handle_says_goodbye_and_leaves_no_thread_and_no_socket() {
     tokio::time::timeout(PATIENCE, gone).await.expect("the thread ends and lets go of the port");
 }
 
-/// Open descriptors of this process.
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("readable").count()
-}
-
-/// Nodes that meet, talk, search and go, some told to and some just dropped: as many descriptors and threads as before.
-#[tokio::test]
-async fn nothing_is_left_of_nodes_that_are_gone() {
-    let authority = authority();
-    let dir = tempfile::tempdir().expect("a directory");
-    let round = async |told: bool| {
-        let a = start("a", &authority).await;
-        let search = cluster_manager::FileDiscovery::new(dir.path().join("seeds"));
-        let b = Cluster::local("b", &authority).discover(search).start().await.expect("it starts");
-        let mut events = a.subscribe();
-        b.join([a.local_addr()]).await.expect("joined");
-        until(&mut events, "b joined", about("joined", "b")).await;
-        let link = a.link(b.node()).await.expect("a link");
-        drop(link.open_bi().await.expect("a stream"));
-        drop(link);
-        if told {
-            assert!(b.shutdown(PATIENCE).await.is_clean());
-            assert!(a.shutdown(PATIENCE).await.is_clean());
-        }
-    };
-    // What is made once for a process, and the threads that wait for work, are there after it.
-    round(true).await;
-    let nodes = || threads().iter().filter(|name| name.starts_with("cluster ")).count();
-    let before = descriptors();
-    for told in [true, false, true, false] {
-        round(told).await;
-    }
-    let gone = async {
-        while nodes() > 0 || descriptors() > before {
-            tokio::task::yield_now().await;
-        }
-    };
-    let left = || format!("{} threads, {} descriptors, {before} before", nodes(), descriptors());
-    tokio::time::timeout(PATIENCE, gone).await.unwrap_or_else(|_| panic!("{}", left()));
-    assert_eq!(descriptors(), before, "fewer than before: the count counts something else");
-}
-
 #[tokio::test]
 async fn a_taken_name_ends_the_join_and_the_loser_says_no_goodbye() {
     let authority = authority();
@@ -274,7 +232,7 @@ async fn a_start_that_fails_says_why_and_leaves_nothing() {
     let bad = Cluster::local("c", &authority).configure(|config| config.swim.observers = 0).start().await;
     assert_eq!(
         bad.expect_err("nobody looks").to_string(),
-        "[membership] observers = 0: it must be at least 1: somebody must look"
+        "[membership] observers = 0: it must be 1 to 256: somebody must look"
     );
     assert!(Cluster::local("not a name", &authority).start().await.is_err());
     assert!(!threads().iter().any(|name| name == "cluster c"));

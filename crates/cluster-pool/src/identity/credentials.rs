@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::pki::PkiError;
+use super::verify::is_trusted_at;
 use super::{Identity, Role};
 
 /// The one cryptography used: ring, which keeps a ClientHello in one datagram and builds with a C compiler alone.
@@ -119,6 +120,30 @@ impl Credentials {
     pub fn fingerprint(&self) -> super::Fingerprint {
         let certificate = self.certified_key.cert.first().expect("checked where it was made: there is one");
         super::Fingerprint::of(certificate)
+    }
+
+    /// Until when peers accept them, in seconds since 1970, asked at `unix_s`: the end of the certificate, or of the authority that signed
+    /// it, whichever is first. `None` where they are not accepted at `unix_s`: over, or not yet begun.
+    #[must_use]
+    pub fn valid_until(&self, unix_s: u64) -> Option<u64> {
+        /// Whoever issues for longer is not told when it ends.
+        const LONGEST_S: u64 = 100 * 365 * 86_400;
+        let certificate = self.certified_key.cert.first()?;
+        let is_good = |at| self.authorities.iter().any(|authority| is_trusted_at(certificate, authority.clone(), at));
+        if !is_good(unix_s) {
+            return None;
+        }
+        // Asked of the very check that peers make, and not read out of the certificate: the two cannot differ.
+        let (mut good, mut bad) = (unix_s, unix_s.saturating_add(LONGEST_S));
+        while bad - good > 1 {
+            let middle = good + (bad - good) / 2;
+            if is_good(middle) {
+                good = middle;
+            } else {
+                bad = middle;
+            }
+        }
+        Some(good)
     }
 
     pub(crate) const fn secret(&self) -> &NodeSecret {

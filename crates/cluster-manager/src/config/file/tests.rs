@@ -51,14 +51,14 @@ fn every_setting_out_of_range_is_named_with_what_is_allowed() {
             "membership",
             &[
                 ("pause", &["'2 days'"]),
-                ("period", &["'0s'", "'25h'"]),
+                ("period", &["'0s'", "'1ms'", "'25h'"]),
                 ("wake", &["'0s'", "'25h'"]),
                 ("probe_timeout", &["'0s'", "'2s'", "'11years'"]),
                 ("probe_timeout_min", &["'501ms'"]),
-                ("gossip_interval", &["'0s'", "'11years'"]),
-                ("gossip_fanout", &["0"]),
+                ("gossip_interval", &["'0s'", "'9ms'", "'11years'"]),
+                ("gossip_fanout", &["0", "257"]),
                 ("sync_interval", &["'0s'", "'11years'"]),
-                ("observers", &["0"]),
+                ("observers", &["0", "257"]),
                 ("reap_after", &["'62s'", "'11years'"]),
             ],
         ),
@@ -162,6 +162,18 @@ proptest! {
         for text in [format!("[{a}]\n{b} = {count}"), format!("[{c}]\n{d} = '{seconds}s'")] {
             if let Ok(config) = ClusterConfig::from_toml(&text) {
                 prop_assert!(config.swim.budget.total() <= Duration::from_secs(3 * 24 * 60 * 60));
+                // What passes can be made use of.
+                let own = cluster_types::Claim::alive(
+                    "a".parse().unwrap(),
+                    cluster_types::Life::from_raw(1),
+                    cluster_types::Incarnation::from_raw(1),
+                    "127.0.0.1:1".parse().unwrap(),
+                );
+                let (cluster, now) = ("test".parse().unwrap(), cluster_types::Instant::ORIGIN);
+                let mut swim = cluster_gossip::Swim::new(
+                    config.swim, &cluster, own, config.metadata, 1, cluster_types::Seed::new(1), now,
+                );
+                swim.handle_timeout(now + Duration::from_secs(1));
             }
         }
     }
