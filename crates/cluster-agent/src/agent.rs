@@ -4,14 +4,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_manager::{Cluster, JoinSeed, Pki, Profile, ShutdownReport, StartError, StateFile};
+use cluster_manager::{Cluster, JoinSeed, Pki, Profile, ShutdownReport, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, broadcast};
 
 use crate::admin::Admin;
 use crate::cli::AgentArgs;
 use crate::events::{Ready, Writer};
-use crate::memory::{self, Memory};
 use crate::settings::Settings;
 use crate::texts::{self, Heard};
 use crate::{Failure, pki, reload};
@@ -38,11 +37,8 @@ pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
     let writer = Writer::start(settings.events, ready, cluster.subscribe(), texts.subscribe())
         .map_err(|e| Failure::new(format!("the output thread cannot be started: {e}")))?;
 
-    let state =
-        settings.state.as_ref().map(|path| StateFile::new(path, cluster.cluster_name().clone(), settings.name.clone()));
-    let memory = state.map(Memory::load).transpose()?;
     let mut seeds = settings.join.clone();
-    seeds.extend(memory.iter().flat_map(Memory::addresses).map(JoinSeed::Addr));
+    seeds.extend(cluster.remembered());
     seeds.retain(|seed| *seed != JoinSeed::Addr(cluster.advertised_addr()));
     let joining = async {
         if !seeds.is_empty() {
@@ -56,13 +52,9 @@ pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
         () = stop.asked() => Ok(()),
         () = leave.notified() => Ok(()),
         holder = cluster.name_lost() => Err(name_taken(&settings, holder)),
-        () = memory::keep(&cluster, memory.as_ref()) => Ok(()),
         () = reload::on(hang_up, &settings, &cluster) => Ok(()),
         () = joining => Ok(()),
     };
-    if let Some(memory) = memory.filter(|_| outcome.is_ok()) {
-        memory.save(&cluster);
-    }
     let report = tokio::select! {
         biased;
         () = stop.asked() => return Ok(ExitCode::FAILURE),
@@ -84,6 +76,10 @@ async fn start(settings: &Settings) -> Result<(Cluster, broadcast::Sender<Arc<He
     let builder =
         Cluster::builder(credentials, Profile::Lan).config(settings.config.clone()).revoked(revoked).router(router);
     let builder = settings.discover.iter().fold(builder, |builder, discover| discover.add_to(builder));
+    let builder = match &settings.state {
+        Some(path) => builder.state(path),
+        None => builder,
+    };
     let started = builder.start().await.map_err(|e| match e {
         StartError::NotDialable { .. } => Failure::usage(format!("{e}: give it as --advertise IP:PORT")),
         other => Failure::from_error(&other),

@@ -11,7 +11,6 @@ mod demo;
 mod discover;
 mod events;
 mod logging;
-mod memory;
 mod pki;
 mod plain;
 mod reload;

@@ -27,6 +27,7 @@ use crate::discovery::Searches;
 use crate::driver::Command;
 use crate::error::JoinError;
 use crate::join::{JoinReport, Seed as JoinSeed};
+use crate::memory::Memory;
 use crate::peers::Peers;
 use crate::shutdown::{Phase, PhaseReport, ShutdownReport};
 use crate::start::Parts;
@@ -65,6 +66,7 @@ struct Inner {
     peers: Peers,
     searches: Searches,
     certificate: Certificate,
+    memory: Memory,
     /// Awaited by at most one; the name can be lost once.
     name_lost: AsyncMutex<Option<oneshot::Receiver<SocketAddr>>>,
     /// Held for the whole of a shutdown: a second one waits and gets the same report.
@@ -96,8 +98,20 @@ impl Running {
 
 impl Inner {
     fn new(parts: Parts, running: Running) -> Self {
-        let Parts { own, cluster, pool, registry, commands, name_lost, spawner, peers, searches, certificate, release } =
-            parts;
+        let Parts {
+            own,
+            cluster,
+            pool,
+            registry,
+            commands,
+            name_lost,
+            spawner,
+            peers,
+            searches,
+            certificate,
+            memory,
+            release,
+        } = parts;
         Self {
             own,
             cluster,
@@ -108,6 +122,7 @@ impl Inner {
             peers,
             searches,
             certificate,
+            memory,
             name_lost: AsyncMutex::new(Some(name_lost)),
             shutdown: AsyncMutex::new(None),
             running: Mutex::new(Some((release, running))),
@@ -333,6 +348,14 @@ impl Cluster {
         self.0.pool.revoke(revoked)
     }
 
+    /// Where members were when this node last ran, by its [state file](ClusterBuilder::state): worth joining through, beside the
+    /// seeds.
+    #[must_use]
+    pub fn remembered(&self) -> Vec<JoinSeed> {
+        let others = self.0.memory.remembered().iter().filter(|addr| **addr != self.0.own.addr);
+        others.map(|addr| JoinSeed::Addr(*addr)).collect()
+    }
+
     /// Waits until another live process turns out to hold this node's name and to have been there first, and says where it
     /// answers. This node should end then. Waits for ever otherwise.
     ///
@@ -369,6 +392,8 @@ impl Cluster {
     async fn run_phases(&self, timeout: Duration) -> ShutdownReport {
         // More than a year is for ever, and some clocks end.
         let deadline = Moment::now() + timeout.min(Duration::from_secs(365 * 24 * 60 * 60));
+        // Before anybody is told goodbye: whoever is there now is to be found again.
+        self.0.memory.finish();
         let mut report = ShutdownReport::default();
         for phase in Phase::ALL {
             let started = Moment::now();
@@ -450,6 +475,7 @@ impl Cluster {
         };
         let flushed = tokio::time::timeout(patience / 2, flush).await.is_ok();
         self.0.peers.close();
+        let saved = tokio::time::timeout_at(limit, self.0.memory.ended()).await.is_ok();
         let ended = tokio::time::timeout_at(limit, self.0.peers.ended()).await.is_ok();
         let patience = limit.saturating_duration_since(Moment::now()).saturating_sub(CLOSING_GRACE);
         // On the I/O thread, where the links' tasks are.
@@ -458,7 +484,7 @@ impl Cluster {
             // Whoever asked may have stopped waiting; the pool closes all the same.
             let _ = closed.send(pool.close(patience).await);
         }));
-        let clean = flushed & ended & matches!(tokio::time::timeout_at(limit, closing).await, Ok(Ok(true)));
+        let clean = flushed & saved & ended & matches!(tokio::time::timeout_at(limit, closing).await, Ok(Ok(true)));
         let taken = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((release, running)) = taken else { return clean };
         // The loop may have ended by itself.

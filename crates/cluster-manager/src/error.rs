@@ -33,6 +33,14 @@ pub enum StartError {
         /// The address.
         addr: std::net::SocketAddr,
     },
+    /// The state file is there and cannot be read, or cannot be moved out of the way.
+    #[error("the state file {} cannot be used: {source}; mend it, or give another path", .path.display())]
+    State {
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The system refused a thread or a runtime.
     #[error("the I/O thread cannot be started")]
     Thread(#[source] std::io::Error),
@@ -43,7 +51,7 @@ impl Blamed for StartError {
         match self {
             Self::Config(e) => e.blame(),
             Self::Pki(e) => e.blame(),
-            Self::Bind(_) | Self::Thread(_) => Blame::EnvironmentFailed,
+            Self::Bind(_) | Self::Thread(_) | Self::State { .. } => Blame::EnvironmentFailed,
             Self::NotANode { .. } | Self::NotDialable { .. } => Blame::CallerMisused,
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cluster_pool::{Resolver, RuntimeSpawner, Spawner, SystemResolver, Transport};
 
 use crate::clock::SystemWallClock;
+use crate::storage::{Storage, SystemStorage};
 
 /// Says what day it is. Nothing is decided by differences of it: those are taken on the monotonic clock.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -26,6 +27,8 @@ pub struct Host {
     pub wall_clock: Arc<dyn WallClock>,
     /// Where names are.
     pub resolver: Arc<dyn Resolver>,
+    /// Where it keeps what must outlive it.
+    pub storage: Arc<dyn Storage>,
     /// Seeds everything that the node draws: its life, its back-offs, its choices.
     pub seed: u64,
 }
@@ -42,7 +45,7 @@ impl Host {
         let mut bytes = [0; 8];
         getrandom::fill(&mut bytes).map_err(|e| std::io::Error::other(e.to_string()))?;
         let (spawner, wall_clock) = (Arc::new(RuntimeSpawner::current()), Arc::new(SystemWallClock));
-        let resolver = Arc::new(SystemResolver);
-        Ok(Self { transport, spawner, wall_clock, resolver, seed: u64::from_le_bytes(bytes) })
+        let (resolver, storage) = (Arc::new(SystemResolver), Arc::new(SystemStorage));
+        Ok(Self { transport, spawner, wall_clock, resolver, storage, seed: u64::from_le_bytes(bytes) })
     }
 }

@@ -14,6 +14,7 @@ pub mod health;
 pub mod host;
 mod join;
 mod link_plan;
+mod memory;
 pub mod metrics;
 mod name_guard;
 mod peers;
@@ -22,6 +23,7 @@ pub mod planted;
 pub mod shutdown;
 mod start;
 pub mod state_file;
+pub mod storage;
 
 pub use cluster::{Cluster, ClusterBuilder, MemberInfo};
 pub use cluster_pool::{Resolver, SystemResolver};
@@ -38,6 +40,7 @@ pub use join::{JoinReport, Seed as JoinSeed, SeedError, SeedOutcome};
 pub use metrics::Metrics;
 pub use shutdown::{Phase, PhaseReport, ShutdownError, ShutdownReport};
 pub use state_file::StateFile;
+pub use storage::{Storage, SystemStorage};
 
 pub use cluster_gossip::{BroadcastError, Grounds, MemberTable, Probing, SharedNodeRegistry, SwimStats};
 pub use cluster_pool::{

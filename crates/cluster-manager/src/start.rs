@@ -1,6 +1,7 @@
 //! Starting a node: what it is assembled of, over which host, on which thread.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::driver::{COMMANDS_MAX, Command, Driver, Ended};
 use crate::engine::Engine;
 use crate::error::StartError;
 use crate::host::Host;
+use crate::memory::Memory;
 use crate::name_guard::NameGuard;
 use crate::peers::{Ground, Peers};
 
@@ -36,6 +38,7 @@ pub(crate) struct Parts {
     pub(crate) peers: Peers,
     pub(crate) searches: Searches,
     pub(crate) certificate: Certificate,
+    pub(crate) memory: Memory,
     /// Lets the loop's task, and its thread, end.
     pub(crate) release: oneshot::Sender<()>,
 }
@@ -46,6 +49,7 @@ pub(crate) struct Ways {
     pub(crate) router: Router,
     pub(crate) discoveries: Vec<Arc<dyn Discovery>>,
     pub(crate) revoked: Revocations,
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// Runs the endpoint and the loop on this thread until the node ends.
@@ -110,9 +114,9 @@ pub(crate) fn assemble(
     host: Host,
     config: ClusterConfig,
     credentials: &Credentials,
-    Ways { streams, router, discoveries, revoked }: Ways,
+    Ways { streams, router, discoveries, revoked, state }: Ways,
 ) -> Result<(Node, Parts), StartError> {
-    let Host { transport, spawner, wall_clock, resolver, seed: random } = host;
+    let Host { transport, spawner, wall_clock, resolver, storage, seed: random } = host;
     let identity = credentials.identity();
     let Role::Node(node) = identity.role.clone() else {
         return Err(StartError::NotANode { identity: identity.uri() });
@@ -129,6 +133,14 @@ pub(crate) fn assemble(
     let life = Life::new(boot, random as u32);
     let own = Claim::alive(node.clone(), life, Incarnation::from_unix_ms(boot), addr);
     let registry = SharedNodeRegistry::new(node.clone());
+    let names = (identity.cluster.clone(), node.clone());
+    let memory = match Memory::start(state, storage, names, registry.clone(), &*spawner) {
+        Ok(memory) => memory,
+        Err(error) => {
+            transport.release();
+            return Err(error);
+        }
+    };
 
     let guard = Arc::new(NameGuard {
         own: node.clone(),
@@ -197,6 +209,19 @@ pub(crate) fn assemble(
     let certificate = Certificate::new(credentials.clone(), wall_clock);
     Ok((
         node,
-        Parts { own, cluster, pool, registry, commands, name_lost, spawner, peers, searches, certificate, release },
+        Parts {
+            own,
+            cluster,
+            pool,
+            registry,
+            commands,
+            name_lost,
+            spawner,
+            peers,
+            searches,
+            certificate,
+            memory,
+            release,
+        },
     ))
 }

@@ -3,13 +3,14 @@
 //! Written beside its place and moved there, so that a crash leaves the old one or the new one. One that cannot be read, or
 //! belongs to another cluster or node, is set aside under another name and reported, never overwritten.
 
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use cluster_types::{ClusterName, NodeId};
 use serde::{Deserialize, Serialize};
+
+use crate::storage::{self, Storage, SystemStorage};
 
 const VERSION: u32 = 1;
 
@@ -63,19 +64,27 @@ impl StateFile {
         &self.path
     }
 
-    /// Reads it.
+    /// Reads it from the disk of this machine.
     ///
     /// # Errors
     /// It is there and the system does not let it be read or moved.
     pub fn load(&self) -> io::Result<Loaded> {
-        let bytes = match fs::read(&self.path) {
+        self.load_from(&SystemStorage)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn load_from(&self, storage: &dyn Storage) -> io::Result<Loaded> {
+        let bytes = match storage.read(&self.path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Fresh),
             Err(e) => return Err(e),
         };
         match self.parse(&bytes) {
             Ok(peers) => Ok(Loaded::Peers(peers)),
-            Err(reason) => self.set_aside(reason),
+            Err(reason) => storage.set_aside(&self.path).map(|to| Loaded::SetAside { to, reason }),
         }
     }
 
@@ -95,44 +104,42 @@ impl StateFile {
         contents.peers.into_iter().map(named).collect()
     }
 
-    fn set_aside(&self, reason: String) -> io::Result<Loaded> {
-        let free = |n: u32| {
-            let candidate =
-                self.path.with_extension(if n == 0 { "damaged".to_owned() } else { format!("damaged-{n}") });
-            (!candidate.exists()).then_some(candidate)
-        };
-        let to =
-            (0..1_000).find_map(free).ok_or_else(|| io::Error::other("a thousand damaged files are there already"))?;
-        fs::rename(&self.path, &to)?;
-        Ok(Loaded::SetAside { to, reason })
+    /// Writes it anew, to the disk of this machine.
+    ///
+    /// # Errors
+    /// What the system says; the old one stays then.
+    pub fn save(&self, peers: impl IntoIterator<Item = (NodeId, SocketAddr)>) -> io::Result<()> {
+        storage::replace_now(&self.path, &self.contents(peers)?)
     }
 
     /// Writes it anew.
     ///
     /// # Errors
-    /// What the system says; the old one stays then.
-    pub fn save(&self, peers: impl IntoIterator<Item = (NodeId, SocketAddr)>) -> io::Result<()> {
+    /// As for [`save`](Self::save).
+    ///
+    /// # Cancel safety
+    /// Safe: the old one stays, or the new one comes.
+    pub async fn save_to(
+        &self,
+        storage: &dyn Storage,
+        peers: impl IntoIterator<Item = (NodeId, SocketAddr)>,
+    ) -> io::Result<()> {
+        let contents = self.contents(peers)?;
+        storage.replace(&self.path, contents).await
+    }
+
+    fn contents(&self, peers: impl IntoIterator<Item = (NodeId, SocketAddr)>) -> io::Result<Vec<u8>> {
         let peers = peers.into_iter().map(|(node, addr)| Peer { node: node.to_string(), addr }).collect();
         let contents =
             Contents { version: VERSION, cluster: self.cluster.to_string(), node: self.node.to_string(), peers };
-        let bytes = serde_json::to_vec_pretty(&contents)?;
-        let temporary = self.path.with_extension(format!("tmp-{}", std::process::id()));
-        let written = fs::File::create(&temporary).and_then(|mut file| {
-            io::Write::write_all(&mut file, &bytes)?;
-            file.sync_all()
-        });
-        let placed = written.and_then(|()| fs::rename(&temporary, &self.path));
-        if placed.is_err() {
-            // The first error is the one to report.
-            let _ = fs::remove_file(&temporary);
-        }
-        placed
+        Ok(serde_json::to_vec_pretty(&contents)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn file(dir: &Path, node: &str) -> StateFile {
         StateFile::new(dir.join("state.json"), "prod".parse().unwrap(), node.parse().unwrap())

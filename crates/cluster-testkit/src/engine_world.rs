@@ -141,15 +141,24 @@ impl EngineWorld {
         self.start_named(i, name, seeds);
     }
 
+    /// Starts node `i`, the next number, at the address of another one that has ended.
+    pub fn start_in_place_of(&mut self, i: usize, place: usize, seeds: &[usize]) {
+        self.start_at(i, name_of(i), addr_of(place), seeds);
+    }
+
     /// As [`start`](Self::start), under any name: also one that is taken.
     pub fn start_named(&mut self, i: usize, name: NodeId, seeds: &[usize]) {
+        self.start_at(i, name, addr_of(i), seeds);
+    }
+
+    fn start_at(&mut self, i: usize, name: NodeId, addr: SocketAddr, seeds: &[usize]) {
         let (boot_ms, seed) = (self.boot_ms(), self.seed_of(i));
-        let own = claim_of(i, name.clone(), boot_ms, seed);
+        let own = Claim { addr, ..claim_of(i, name.clone(), boot_ms, seed) };
         let (config, now) = (self.config.swim.clone(), self.now);
         let swim = Swim::new(config, &cluster_name(), own, Metadata::default(), ORIGIN_UNIX_MS, seed, now);
         let registry = Some(SharedNodeRegistry::new(name.clone()));
         let node = Node::new(name, Engine::over(swim, seed, now), registry, now);
-        self.by_addr.insert(addr_of(i), i);
+        self.by_addr.insert(addr, i);
         if i < self.nodes.len() {
             let former = std::mem::replace(&mut self.nodes[i], node);
             self.nodes[i].generation = former.generation + 1;

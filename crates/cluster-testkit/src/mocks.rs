@@ -20,6 +20,8 @@ pub use cluster_gossip::plan::MockProbePlan;
 pub use cluster_manager::discovery::MockDiscovery;
 /// Says what day it is.
 pub use cluster_manager::host::MockWallClock;
+/// Keeps what outlives a node.
+pub use cluster_manager::storage::MockStorage;
 /// Decides who gets in.
 pub use cluster_pool::hello::MockAdmission;
 /// Serves the streams of peers.

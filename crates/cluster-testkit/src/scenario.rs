@@ -56,6 +56,15 @@ pub enum Act {
         /// Through whom.
         seeds: Vec<usize>,
     },
+    /// A process starts at the address of a node whose process has ended, as a node of its own: the next number.
+    StartAt {
+        /// The newcomer.
+        node: usize,
+        /// Whose place it takes.
+        place: usize,
+        /// Through whom.
+        seeds: Vec<usize>,
+    },
     /// A process dies at once.
     Crash(usize),
     /// A process is told to leave and to stop.
@@ -66,6 +75,15 @@ pub enum Act {
     Resume(usize),
     /// What a node keeps on its disk is lost: key, certificate and secret. It gets new ones when it next starts.
     Wipe(usize),
+    /// A node's disk takes so long for each writing from now on, and takes none when it is full.
+    Disk {
+        /// Whose.
+        node: usize,
+        /// How long, in milliseconds.
+        slow_by_ms: u64,
+        /// Whether there is no room.
+        full: bool,
+    },
     /// The user's tasks on a node block; the node itself goes on.
     BlockApplication(usize),
     /// Nothing from the first gets to the second.
@@ -211,7 +229,7 @@ impl Scenario {
     #[must_use]
     pub fn nodes(&self) -> usize {
         let started = self.steps.iter().filter_map(|step| match step.act {
-            Act::Start { node, .. } => Some(node + 1),
+            Act::Start { node, .. } | Act::StartAt { node, .. } => Some(node + 1),
             _ => None,
         });
         started.max().unwrap_or(0)

@@ -6,6 +6,7 @@
 
 mod acts;
 mod boot;
+mod disk;
 mod game;
 mod gate;
 mod host;

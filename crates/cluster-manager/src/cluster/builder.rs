@@ -1,6 +1,7 @@
 //! From credentials and settings to a node that runs.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cluster_pool::{Credentials, PkiError, Revocations, Router, StreamHandler};
@@ -22,6 +23,7 @@ pub struct ClusterBuilder {
     router: Router,
     discoveries: Vec<Arc<dyn Discovery>>,
     revoked: Revocations,
+    state: Option<PathBuf>,
 }
 
 impl ClusterBuilder {
@@ -33,6 +35,7 @@ impl ClusterBuilder {
             router: Router::new(),
             discoveries: Vec::new(),
             revoked: Revocations::none(),
+            state: None,
         }
     }
 
@@ -83,6 +86,14 @@ impl ClusterBuilder {
         self
     }
 
+    /// Remembers in this file where every member was; see [`Cluster::remembered`]. A file that is damaged or another node's is set aside
+    /// and reported.
+    #[must_use]
+    pub fn state(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state = Some(path.into());
+        self
+    }
+
     /// Accepts these from the start no more; see [`Cluster::revoke`].
     #[must_use]
     pub fn revoked(mut self, revoked: Revocations) -> Self {
@@ -92,10 +103,10 @@ impl ClusterBuilder {
 
     /// What the node is made of, checked.
     fn parts(self) -> Result<(Credentials, ClusterConfig, Ways), StartError> {
-        let Self { credentials, config, streams, router, discoveries, revoked } = self;
+        let Self { credentials, config, streams, router, discoveries, revoked, state } = self;
         config.check()?;
         let streams = streams.unwrap_or_else(|| Arc::new(router.clone()));
-        Ok((credentials?, config, Ways { streams, router, discoveries, revoked }))
+        Ok((credentials?, config, Ways { streams, router, discoveries, revoked, state }))
     }
 
     /// Starts the node: binds, and begins to accept members. It is alone until it joins.

@@ -18,7 +18,7 @@ pub enum Output {
         /// What.
         bytes: Vec<u8>,
     },
-    /// Ask on a stream of the control link; the outcome goes to [`Engine::handle_answer`].
+    /// Ask on a stream of the control link; the outcome goes to [`Engine::handle_answer`](super::Engine::handle_answer).
     Request {
         /// Whom.
         to: NodeId,
@@ -29,12 +29,12 @@ pub enum Output {
         /// Its body.
         body: Vec<u8>,
     },
-    /// Look up a name; the outcome goes to [`Engine::handle_resolved`].
+    /// Look up a name; the outcome goes to [`Engine::handle_resolved`](super::Engine::handle_resolved).
     Resolve {
         /// The name, with its port.
         name: String,
     },
-    /// Dial a control link; the outcome goes to [`Engine::handle_dialled`].
+    /// Dial a control link; the outcome goes to [`Engine::handle_dialled`](super::Engine::handle_dialled).
     Dial(DialTarget),
     /// Close the control link to a peer.
     Disconnect {

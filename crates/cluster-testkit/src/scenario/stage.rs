@@ -39,6 +39,7 @@ impl Stage for EngineWorld {
     fn act(&mut self, act: &Act) -> bool {
         match act {
             Act::Start { node, seeds } => self.start(*node, seeds),
+            Act::StartAt { node, place, seeds } => self.start_in_place_of(*node, *place, seeds),
             Act::Crash(node) => self.crash(*node),
             Act::Leave(node) => self.leave(*node),
             Act::Pause(node) => self.pause(*node),
@@ -48,7 +49,7 @@ impl Stage for EngineWorld {
             Act::Heal => self.heal(),
             Act::Links(LinkModel { loss, .. }) => self.set_loss(*loss),
             // The engine has no disk, and draws a new life anyway.
-            Act::Wipe(_) => {}
+            Act::Wipe(_) | Act::Disk { .. } => {}
             Act::BlockApplication(_)
             | Act::StepWallClock { .. }
             | Act::CloseLinks { .. }
@@ -102,6 +103,8 @@ impl Stage for StackWorld {
     fn act(&mut self, act: &Act) -> bool {
         match act {
             Act::Start { node, seeds } => self.start(*node, seeds),
+            Act::StartAt { node, place, seeds } => self.start_in_place_of(*node, *place, seeds),
+            Act::Disk { node, slow_by_ms, full } => self.set_disk(*node, Duration::from_millis(*slow_by_ms), *full),
             Act::Crash(node) => self.crash(*node),
             Act::Leave(node) => self.leave(*node),
             Act::Pause(node) => self.pause(*node),

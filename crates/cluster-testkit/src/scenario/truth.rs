@@ -65,7 +65,7 @@ impl Truth {
 
     fn note(&mut self, at: u64, act: &Act) {
         match act {
-            Act::Start { node, .. } => {
+            Act::Start { node, .. } | Act::StartAt { node, .. } => {
                 self.end_pause(*node, at);
                 self.processes[*node].push(Process { ran: Span { from: at, to: NEVER }, left: false });
             }
@@ -90,6 +90,7 @@ impl Truth {
             | Act::StepWallClock { .. }
             | Act::CloseLinks { .. }
             | Act::Wipe(_)
+            | Act::Disk { .. }
             | Act::Transfer { .. }
             | Act::PingPong { .. } => {}
         }

@@ -23,7 +23,15 @@ impl Scenario {
                 return failed(format!("it comes after a step at {before} ms"));
             }
             before = step.at_ms;
-            if let Act::Start { node, .. } = step.act {
+            if let Act::StartAt { node, place, .. } = step.act {
+                if node != nodes.len() {
+                    return failed(format!("a newcomer has the next number, which is {}", nodes.len()));
+                }
+                if nodes.get(place).copied().unwrap_or(true) {
+                    return failed(format!("the place of node {place} is not free"));
+                }
+            }
+            if let Act::Start { node, .. } | Act::StartAt { node, .. } = step.act {
                 if node >= NODES_MAX {
                     return failed(format!("{NODES_MAX} nodes are the most"));
                 }
@@ -68,6 +76,8 @@ impl Act {
     fn nodes(&self) -> Vec<usize> {
         match self {
             Self::Start { node, .. }
+            | Self::StartAt { node, .. }
+            | Self::Disk { node, .. }
             | Self::Crash(node)
             | Self::Leave(node)
             | Self::Pause(node)

@@ -30,8 +30,15 @@ impl StackWorld {
     /// The system has no randomness for keys.
     pub fn wipe(&mut self, i: usize) {
         self.note(&format!("wipe {i}"));
+        self.hosts[i].disk.wipe();
         let credentials = self.authority.issue(&self.hosts[i].name, Validity::days(ORIGIN_UNIX_MS / 1_000, 30));
         self.hosts[i].credentials = credentials.unwrap_or_else(|e| panic!("the world needs certificates: {e}"));
+    }
+
+    /// A node's disk takes so long for each writing from now on, and takes none when it is full.
+    pub fn set_disk(&mut self, i: usize, slow_by: Duration, full: bool) {
+        self.note(&format!("disk of {i}: {slow_by:?}, full: {full}"));
+        self.hosts[i].disk.set(slow_by, full);
     }
 
     /// Tells a node to leave and to stop, as SIGTERM does. When it has, what its users still run on it ends.

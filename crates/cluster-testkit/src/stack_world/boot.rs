@@ -1,5 +1,6 @@
 //! Processes that start: what they stand on, what they are told, who listens to them.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 
 use cluster_manager::{Cluster, ClusterConfig, Delivery, Host, Instant, JoinSeed};
@@ -8,6 +9,7 @@ use cluster_pool::identity::authority::Validity;
 use cluster_types::Seed;
 
 use super::StackWorld;
+use super::disk::{STATE_FILE, SimDisk};
 use super::gate::Gate;
 use super::host::{Process, SimHost, SimWallClock};
 use super::names::seed_of;
@@ -24,16 +26,36 @@ impl StackWorld {
         self.start_with(i, seeds.iter().map(|&seed| seed_of(seed)).collect());
     }
 
+    /// Starts node `i`, the next number, at the address of another one whose process has ended: another machine has taken its place,
+    /// under a name of its own.
+    ///
+    /// # Panics
+    /// It is not the next number, or the place is taken.
+    pub fn start_in_place_of(&mut self, i: usize, place: usize, seeds: &[usize]) {
+        assert_eq!(i, self.hosts.len(), "a newcomer has the next number");
+        let former = &mut self.hosts[place];
+        assert!(former.running().is_none(), "node {place} is in its place");
+        let addr = former.addr;
+        if former.stopping {
+            let left = self.reap(place);
+            self.note_leak(place, left);
+        }
+        self.add_host(addr);
+        self.start_with(i, seeds.iter().map(|&seed| seed_of(seed)).collect());
+    }
+
     pub(super) fn start_with(&mut self, i: usize, seeds: Vec<JoinSeed>) {
         self.note(&format!("start {i} through {seeds:?}"));
         if i == self.hosts.len() {
-            self.add_host();
+            self.add_host(addr_of(i));
         } else if self.hosts.get(i).is_some_and(|host| host.stopping) {
             let left = self.reap(i);
             self.note_leak(i, left);
         }
         let process = self.boot(i);
         let node = self.node_of(i, &process);
+        let mut seeds = seeds;
+        seeds.extend(process.cluster.remembered());
         let (work, errors, workload) = (self.workload.clone(), self.workload_errors.clone(), process.workload.clone());
         process.application.spawn_here(async move {
             if !seeds.is_empty() {
@@ -65,15 +87,16 @@ impl StackWorld {
         SimNode { index: i, cluster: process.cluster.clone(), seed, tasks: process.workload.clone() }
     }
 
-    fn add_host(&mut self) {
+    fn add_host(&mut self, addr: SocketAddr) {
         let i = self.hosts.len();
         let name = name_of(i);
         let credentials = self.authority.issue(&name, Validity::days(ORIGIN_UNIX_MS / 1_000, 30));
         self.hosts.push(SimHost {
             name,
-            addr: addr_of(i),
+            addr,
             credentials: credentials.unwrap_or_else(|e| panic!("the world needs certificates: {e}")),
             wall_clock: Arc::new(SimWallClock::new(self.origin)),
+            disk: SimDisk::default(),
             process: None,
             boots: 0,
             stopping: false,
@@ -101,7 +124,7 @@ impl StackWorld {
             Some(serve) => builder.streams(serve(i)),
             None => builder.router(CountingSink::router()),
         };
-        let builder = builder.configure(|settings| *settings = config);
+        let builder = builder.config(config).state(STATE_FILE);
         let socket = Arc::new(self.net.bind(i, host.addr));
         let transport = QuicTransport::over(socket, Arc::new(node.clone()), quic, &host.credentials)
             .unwrap_or_else(|e| panic!("node {i} got no endpoint: {e}"));
@@ -110,6 +133,7 @@ impl StackWorld {
             spawner: Arc::new(node.clone()),
             wall_clock: Arc::clone(&host.wall_clock) as _,
             resolver: Arc::new(self.names.clone()),
+            storage: Arc::new(host.disk.clone()),
             seed: seed.draw(0),
         };
         let cluster = builder.start_on(machine).unwrap_or_else(|e| panic!("node {i} did not start: {e}"));

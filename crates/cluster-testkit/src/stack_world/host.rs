@@ -8,6 +8,7 @@ use std::time::Duration;
 use cluster_manager::{Cluster, Credentials, NodeId, WallClock};
 use tokio::time::Instant;
 
+use super::disk::SimDisk;
 use super::gate::Gate;
 use crate::engine_world::ORIGIN_UNIX_MS;
 
@@ -62,6 +63,7 @@ pub(super) struct SimHost {
     /// They outlive the process, as files would.
     pub(super) credentials: Credentials,
     pub(super) wall_clock: Arc<SimWallClock>,
+    pub(super) disk: SimDisk,
     /// `None` before the first and after the last process.
     pub(super) process: Option<Process>,
     /// Processes so far.

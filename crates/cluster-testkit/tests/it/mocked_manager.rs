@@ -9,7 +9,7 @@ use cluster_manager::{Cluster, DiscoveryError, Host, Incarnation, JoinError, Joi
 use cluster_pool::identity::authority::Validity;
 use cluster_pool::{Authority, CloseCode, Credentials, RuntimeSpawner, Spawner, Transport};
 use cluster_testkit::MemoryNet;
-use cluster_testkit::mocks::{MockDiscovery, MockResolver, MockSpawner, MockTransport, MockWallClock};
+use cluster_testkit::mocks::{MockDiscovery, MockResolver, MockSpawner, MockStorage, MockTransport, MockWallClock};
 use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,6 +36,7 @@ fn host(transport: Arc<dyn Transport>, resolver: MockResolver) -> Host {
         spawner: Arc::new(RuntimeSpawner::current()),
         wall_clock: Arc::new(wall_clock()),
         resolver: Arc::new(resolver),
+        storage: Arc::new(MockStorage::new()),
         seed: 7,
     }
 }

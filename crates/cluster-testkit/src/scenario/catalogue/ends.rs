@@ -60,6 +60,60 @@ pub(super) fn lost_state(draws: &mut Draws) -> Scenario {
         })
 }
 
+/// The address is the same, and the name is not: what is held of the dead one, and of the newcomer, are two things.
+pub(super) fn heir(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let (at, place) = (settled(draws), one_of(draws, nodes));
+    let seeds = vec![(place + 1) % nodes];
+    let back = at + ms(200 + draws.below(15_000));
+    Scenario::new("")
+        .cluster(nodes)
+        .at(at, Act::Crash(place))
+        .at(back, Act::StartAt { node: nodes, place, seeds })
+        .then_quiet(secs(60))
+        .expecting(|e| e.met_within_ms = Some(5_000))
+}
+
+/// Nobody is there to join through but those who were: each remembers the others.
+pub(super) fn power_cut(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    // What was learnt within the last second may not have reached the disk.
+    let at = settled(draws) + secs(2);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    for node in 0..nodes {
+        scenario = scenario.at(at, Act::Crash(node));
+    }
+    let mut back = at + ms(500 + draws.below(20_000));
+    for node in 0..nodes {
+        scenario = scenario.at(back, Act::Start { node, seeds: vec![] });
+        back += ms(draws.below(2_000));
+    }
+    scenario.then_quiet(secs(60)).expecting(|e| {
+        e.no_failures = true;
+        e.met_within_ms = Some(10_000);
+    })
+}
+
+/// Membership waits for no disk: nobody is suspected for his, and a farewell is said in time.
+pub(super) fn bad_disks(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    for node in 0..nodes {
+        let (slow_by_ms, full) = (draws.below(1_500), draws.below(3) == 0);
+        scenario = scenario.at(secs(1), Act::Disk { node, slow_by_ms, full });
+    }
+    let mut at = settled(draws) + secs(5);
+    for node in 0..nodes {
+        let seeds = vec![(node + 1) % nodes];
+        scenario = scenario.at(at, Act::Leave(node)).at(at + secs(9), Act::Start { node, seeds });
+        at += secs(12);
+    }
+    scenario.then_quiet(secs(30)).expecting(|e| {
+        e.calm = true;
+        e.met_within_ms = Some(5_000);
+    })
+}
+
 pub(super) fn slow_restart(draws: &mut Draws) -> Scenario {
     let nodes = few(draws);
     let (at, node) = (settled(draws), one_of(draws, nodes));
