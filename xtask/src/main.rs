@@ -16,7 +16,7 @@ Usage: cargo xtask TASK
   integration [TEST]  whole clusters of real processes
   bench [layer1 | links | manager | membership | sim | peers]
                       benchmarks, each against a baseline in the same run; peers: other people's crates
-  sim [SCENARIO] [--seeds N | --seed S] [--jobs J] [--level L0|L1] [--verify]
+  sim [SCENARIO] [--seeds N | --seed S] [--jobs J] [--level L0|L1|L2] [--verify]
                       scenarios in the simulated world, 100 seeds of all if nothing is said; sim list: their names;
                       sim replay FILE: a saved schedule
   sim membership      the membership table by size and loss, with plots; ten to twenty minutes

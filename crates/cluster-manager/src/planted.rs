@@ -14,11 +14,14 @@ pub enum Bug {
     NeverReconnect,
     /// What peers answer to requests never reaches the core.
     LoseAnswers,
+    /// The state file is neither read nor written.
+    RememberNobody,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::ForgetLinkDown, Self::SkipFarewell, Self::NeverReconnect, Self::LoseAnswers];
+    pub const ALL: [Self; 5] =
+        [Self::ForgetLinkDown, Self::SkipFarewell, Self::NeverReconnect, Self::LoseAnswers, Self::RememberNobody];
 }
 
 impl ClusterConfig {

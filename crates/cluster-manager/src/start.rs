@@ -25,6 +25,7 @@ use crate::host::Host;
 use crate::memory::Memory;
 use crate::name_guard::NameGuard;
 use crate::peers::{Ground, Peers};
+use crate::planted::Bug;
 
 /// What a started node hands to its handle.
 pub(crate) struct Parts {
@@ -134,6 +135,7 @@ pub(crate) fn assemble(
     let own = Claim::alive(node.clone(), life, Incarnation::from_unix_ms(boot), addr);
     let registry = SharedNodeRegistry::new(node.clone());
     let names = (identity.cluster.clone(), node.clone());
+    let state = state.filter(|_| config.planted() != Some(Bug::RememberNobody));
     let memory = match Memory::start(state, storage, names, registry.clone(), &*spawner) {
         Ok(memory) => memory,
         Err(error) => {

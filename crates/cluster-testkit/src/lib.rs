@@ -5,6 +5,7 @@ pub mod assertions;
 pub mod conformance;
 pub mod engine_world;
 pub mod links;
+pub mod loopback_world;
 pub mod measure;
 pub mod memory;
 #[cfg(feature = "mocks")]
@@ -24,6 +25,7 @@ pub use inventory as __inventory;
 
 pub use engine_world::{EngineWorld, Reported, WorldConfig};
 pub use links::{TestCluster, TestNode, TestServer, Wire};
+pub use loopback_world::LoopbackWorld;
 pub use memory::{MemoryNet, MemoryTransport};
 pub use net::LinkModel;
 pub use scenario::{Act, Level, Scenario};

@@ -1,5 +1,5 @@
 //! A scenario: a cluster, what is done to it and when, and what must hold. It is plain data, so that it can be printed, kept,
-//! cut down and run again, on the pure engine (L0) and on the whole stack (L1) alike.
+//! cut down and run again, on the pure engine (L0), on the whole stack (L1), and over real sockets (L2) alike.
 //!
 //! A seed expands to a schedule; the schedule, not the seed, is what a saved regression keeps, since a seed means another
 //! schedule after the next change of the code.
@@ -33,6 +33,8 @@ pub enum Level {
     L0,
     /// The whole stack over the simulated network.
     L1,
+    /// The whole stack over sockets of this machine, in real time. It knows no faults of the network.
+    L2,
 }
 
 impl fmt::Display for Level {
@@ -40,6 +42,7 @@ impl fmt::Display for Level {
         f.write_str(match self {
             Self::L0 => "L0",
             Self::L1 => "L1",
+            Self::L2 => "L2",
         })
     }
 }

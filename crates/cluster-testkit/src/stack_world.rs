@@ -6,7 +6,7 @@
 
 mod acts;
 mod boot;
-mod disk;
+pub(crate) mod disk;
 mod game;
 mod gate;
 mod host;

@@ -9,6 +9,7 @@ use cluster_types::{Accusation, EventKind};
 use super::checks::{Finding, check_all};
 use super::{Level, Scenario, Stage};
 use crate::engine_world::{EngineWorld, Reported, WorldConfig};
+use crate::loopback_world::LoopbackWorld;
 use crate::net::Latency;
 use crate::stack_world::{Configure, StackConfig, StackWorld};
 use crate::{Trace, reachable, sometimes};
@@ -44,7 +45,8 @@ pub fn run_traced(scenario: &Scenario, level: Level, seed: u64, trace: Trace) ->
     run_configured(scenario, level, seed, trace, None)
 }
 
-/// As [`run_traced`], with the settings of every node changed. The engine's world has those of the core only.
+/// As [`run_traced`], with the settings of every node changed. The engine's world has those of the core only, and that of loopback
+/// has those of its profile.
 #[must_use]
 pub fn run_configured(
     scenario: &Scenario,
@@ -64,6 +66,7 @@ pub fn run_configured(
             let config = StackConfig { configure, ..stack_config(scenario) };
             play(scenario, StackWorld::with_trace(config, seed, trace))
         }
+        Level::L2 => play(scenario, LoopbackWorld::new(Profile::Lan)),
     }
 }
 

@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use cluster_manager::Storage;
 
 /// Where every node of a world keeps its state.
-pub(super) const STATE_FILE: &str = "state.json";
+pub(crate) const STATE_FILE: &str = "state.json";
 
 /// Files in memory. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SimDisk(Arc<Disk>);
+pub(crate) struct SimDisk(Arc<Disk>);
 
 #[derive(Debug, Default)]
 struct Disk {
@@ -30,12 +30,12 @@ impl SimDisk {
     }
 
     /// Everything on it is lost.
-    pub(super) fn wipe(&self) {
+    pub(crate) fn wipe(&self) {
         self.files().clear();
     }
 
     /// How long a writing takes from now on, and whether there is room for it.
-    pub(super) fn set(&self, slow_by: Duration, full: bool) {
+    pub(crate) fn set(&self, slow_by: Duration, full: bool) {
         self.0.slow_by_ms.store(u64::try_from(slow_by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.0.full.store(full, Ordering::Relaxed);
     }

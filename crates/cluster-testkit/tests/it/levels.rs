@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_testkit::scenario::{Outcome, entry, run};
-use cluster_testkit::{Level, Reported};
+use cluster_testkit::{Act, Level, LoopbackWorld, Reported, Scenario};
 use cluster_types::EventKind;
 
 /// A probe period.
@@ -21,6 +21,40 @@ fn verdicts(outcome: &Outcome) -> BTreeMap<(usize, String), Duration> {
         }
     }
     verdicts
+}
+
+/// The same schedule on the engine, on the simulated stack, and over real sockets in real time: the same verdicts, and those of the
+/// simulated stack within a period of the real ones.
+#[test]
+fn real_sockets_give_the_same_verdicts() {
+    let s = Duration::from_secs;
+    let scenario = Scenario::new("three levels")
+        .cluster(4)
+        .at(s(3), Act::Pause(1))
+        .at(s(5), Act::Crash(3))
+        .at(s(7), Act::Resume(1))
+        .at(s(14), Act::Leave(2))
+        .at(s(15), Act::StartAt { node: 4, place: 3, seeds: vec![0] })
+        .then_quiet(s(5))
+        .expecting(|e| e.met_within_ms = Some(4_000));
+    assert!(LoopbackWorld::can_play(&scenario));
+    let outcomes = [Level::L0, Level::L1, Level::L2].map(|level| run(&scenario, level, 1));
+    for (level, outcome) in ["L0", "L1", "L2"].iter().zip(&outcomes) {
+        assert!(outcome.findings.is_empty(), "at {level}: {:?}", outcome.findings);
+    }
+    let until = Duration::from_millis(scenario.until_ms);
+    let [l0, l1, l2] = outcomes.map(|outcome| {
+        let all = verdicts(&outcome).into_iter();
+        all.filter(|(_, at)| *at < until).collect::<BTreeMap<_, _>>()
+    });
+    // Three see the crash; two of them and the newcomer, who may come too late for it, see the farewell.
+    assert!(l1.len() >= 5, "{l1:?}");
+    assert_eq!(l0.keys().collect::<Vec<_>>(), l1.keys().collect::<Vec<_>>());
+    assert_eq!(l1.keys().collect::<Vec<_>>(), l2.keys().collect::<Vec<_>>());
+    for (verdict, at) in &l1 {
+        let apart = at.abs_diff(l2[verdict]);
+        assert!(apart <= PERIOD, "{verdict:?} at {at:?} simulated, and at {:?} in reality", l2[verdict]);
+    }
 }
 
 #[test]

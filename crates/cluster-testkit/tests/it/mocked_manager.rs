@@ -1,6 +1,7 @@
 //! The manager's units with mocks at their edges: what they ask of a seam, and what they make of its answers.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -191,6 +192,67 @@ async fn a_shutdown_of_a_node_that_does_not_turn_ends_at_its_limits() {
     }
     let error = report.into_result().unwrap_err().to_string();
     assert!(error.starts_with("the shutdown was cut short in: leave (after 5"), "{error}");
+}
+
+/// A file that is damaged is set aside, and what is known is written in its place: also once more at the end, before the farewell.
+#[tokio::test(start_paused = true)]
+async fn a_damaged_state_file_is_set_aside_and_the_members_are_written_down() {
+    let (net, authority) = (MemoryNet::new(), authority());
+    let mut storage = MockStorage::new();
+    storage.expect_read().withf(|path| path == Path::new("state")).times(1).returning(|_| Ok(b"{ half".to_vec()));
+    storage.expect_set_aside().times(1).returning(|_| Ok("state.damaged".into()));
+    let written = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = Arc::clone(&written);
+    storage.expect_replace().returning(move |_, bytes| {
+        kept.lock().unwrap().push(String::from_utf8(bytes).unwrap());
+        // Every second one fails: that is no reason to stop trying.
+        if kept.lock().unwrap().len() % 2 == 0 { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    });
+    let credentials = credentials(&authority, "a");
+    let transport = Arc::new(net.transport(&credentials));
+    let host = Host { storage: Arc::new(storage), ..host(transport, MockResolver::new()) };
+    let node = Cluster::builder(credentials, Profile::Local).state("state").start_on(host).unwrap();
+    assert!(node.remembered().is_empty());
+    let others = ["b", "c"].map(|name| start(&net, &authority, name, MockResolver::new()));
+    for (n, other) in others.iter().enumerate() {
+        other.join([node.local_addr()]).await.unwrap();
+        until("it is written down", || {
+            written.lock().unwrap().last().is_some_and(|text| text.contains(&other.local_addr().to_string()))
+        })
+        .await;
+        assert!(written.lock().unwrap().len() > n);
+    }
+    let before = written.lock().unwrap().len();
+    assert!(node.shutdown(PATIENCE).await.is_clean());
+    let written = written.lock().unwrap().clone();
+    assert_eq!(written.len(), before + 1, "once more at the end");
+    assert!(others.iter().all(|other| written[before].contains(&other.local_addr().to_string())), "{written:?}");
+    for other in others {
+        other.shutdown(PATIENCE).await;
+    }
+}
+
+/// What a former process wrote down is worth joining through; a file that cannot be read is a reason not to start.
+#[tokio::test(start_paused = true)]
+async fn what_was_written_down_is_remembered_and_what_cannot_be_read_is_said() {
+    let (net, authority) = (MemoryNet::new(), authority());
+    let mut storage = MockStorage::new();
+    let text = r#"{"version":1,"cluster":"test","node":"a","peers":[{"node":"b","addr":"10.0.0.2:7"}]}"#;
+    storage.expect_read().returning(move |_| Ok(text.as_bytes().to_vec()));
+    storage.expect_replace().returning(|_, _| Ok(()));
+    let start = |storage: MockStorage| {
+        let credentials = credentials(&authority, "a");
+        let transport = Arc::new(net.transport(&credentials));
+        let host = Host { storage: Arc::new(storage), ..host(transport, MockResolver::new()) };
+        Cluster::builder(credentials, Profile::Local).state("state").start_on(host)
+    };
+    let node = start(storage).unwrap();
+    assert_eq!(node.remembered(), ["10.0.0.2:7".parse().unwrap()]);
+    assert!(node.shutdown(PATIENCE).await.is_clean());
+    let mut storage = MockStorage::new();
+    storage.expect_read().returning(|_| Err(std::io::ErrorKind::PermissionDenied.into()));
+    let error = start(storage).unwrap_err().to_string();
+    assert_eq!(error, "the state file state cannot be used: permission denied; mend it, or give another path");
 }
 
 /// An address that others cannot dial is found out before anything runs, and let go of.

@@ -32,7 +32,8 @@ fn finds(
     Err(others)
 }
 
-const ALL: [&str; 6] = ["closed-links", "simultaneous", "pauses", "rolling-restart", "halves", "quick-restart"];
+const ALL: [&str; 7] =
+    ["closed-links", "simultaneous", "pauses", "rolling-restart", "halves", "quick-restart", "power-cut"];
 
 #[test]
 fn without_a_mistake_nothing_is_found() {
@@ -62,7 +63,7 @@ fn every_mistake_in_the_loop_is_found_within_three_seeds() {
             LoopBug::ForgetLinkDown => "a verdict has a cause that is old enough",
             LoopBug::SkipFarewell => "a farewell is known to all",
             LoopBug::NeverReconnect => "all agree at the end",
-            LoopBug::LoseAnswers => "all meet in time",
+            LoopBug::LoseAnswers | LoopBug::RememberNobody => "all meet in time",
         };
         assert_eq!(finds(check, move |config| config.bug = Some(bug)), Ok(()), "{bug:?}");
     }

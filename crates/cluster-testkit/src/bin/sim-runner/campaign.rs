@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use cluster_testkit::Level;
 use cluster_testkit::scenario::{CATALOGUE, Entry, entry};
+use cluster_testkit::{Level, LoopbackWorld};
 
 use super::coverage::Coverage;
 use super::worker::{Job, Told};
@@ -132,7 +132,12 @@ fn jobs(options: &Options, chosen: &[&Entry]) -> Vec<Job> {
     let job = |entry: &Entry, seed: u64, n: u64| {
         let level = options.level.unwrap_or_else(|| entry.level(n));
         let scenario = entry.name.to_owned();
-        (level == Level::L1 || entry.at_l0).then_some(Job {
+        let fits = match level {
+            Level::L0 => entry.at_l0,
+            Level::L1 => true,
+            Level::L2 => !entry.large && LoopbackWorld::can_play(&entry.scenario(seed)),
+        };
+        fits.then_some(Job {
             scenario,
             seed,
             level,
@@ -268,7 +273,7 @@ fn summary(results: &[(&Job, &Told)], took: Duration) {
     for ((name, level), (seeds, failed, span, events)) in &rows {
         println!("| {name} | {level} | {seeds} | {failed} | {:.0} s | {events} |", *span as f64 / 1_000.0);
     }
-    for level in [Level::L0, Level::L1] {
+    for level in [Level::L0, Level::L1, Level::L2] {
         let these = rows.iter().filter(|((_, l), _)| *l == level).map(|(_, row)| row);
         let (seeds, span) = these.fold((0, 0), |(seeds, span), row| (seeds + row.0, span + row.2));
         if seeds > 0 {

@@ -103,6 +103,9 @@ fn parse_level(text: &str) -> Result<Level, String> {
     match text {
         "L0" | "l0" => Ok(Level::L0),
         "L1" | "l1" => Ok(Level::L1),
-        other => Err(format!("{other:?} is no level: L0 is the pure engine, L1 the whole stack")),
+        "L2" | "l2" => Ok(Level::L2),
+        other => Err(format!(
+            "{other:?} is no level: L0 is the pure engine, L1 the whole stack, L2 real sockets in real time"
+        )),
     }
 }
