@@ -16,6 +16,7 @@ pub(crate) fn speed() -> bool {
         stack(nodes, Duration::from_secs(span));
     }
     seeds();
+    engine(100, Duration::from_secs(600));
     engine(1_000, Duration::from_secs(20));
     heap();
     true
