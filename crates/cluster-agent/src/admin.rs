@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use cluster_manager::Cluster;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::sync::{Notify, Semaphore, broadcast, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::Failure;
@@ -32,6 +32,8 @@ struct Shared {
     leave: Arc<Notify>,
     recorder: Arc<PrometheusRecorder>,
     texts: broadcast::Sender<Arc<Heard>>,
+    /// Places for those who read events.
+    readers: Arc<Semaphore>,
 }
 
 /// The running server.
@@ -78,7 +80,13 @@ impl Admin {
         let failed = |e| Failure::new(format!("the admin address cannot be used: {e}"));
         let local_addr = listener.local_addr().map_err(failed)?;
         let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
-        let router = routes().with_state(Shared { cluster, leave, recorder, texts });
+        let router = routes().with_state(Shared {
+            cluster,
+            leave,
+            recorder,
+            texts,
+            readers: Arc::new(Semaphore::new(stream::READERS)),
+        });
         let (stop, stopped) = oneshot::channel();
         let until = async {
             // Dropped or sent: both mean the end.

@@ -34,7 +34,7 @@ pub(crate) struct Ready {
 enum Say<'a> {
     Ready(&'a Ready),
     Event { seq: u64, event: &'a Event },
-    Lagged { at: Duration, seq: u64, missed: u64 },
+    Lagged { at: Duration, seq: u64, of: &'static str, missed: u64 },
     Snapshot { at: Duration, seq: u64, members: &'a MemberTable, own: &'a NodeId },
     Message { at: Duration, seq: u64, heard: &'a Heard },
     Shutdown(&'a ShutdownReport),
@@ -128,7 +128,7 @@ fn write_all(
             Next::Delivery(delivery) => delivery,
             Next::TextsMissed(missed) => {
                 seq += 1;
-                say(Say::Lagged { at: started.elapsed(), seq, missed })?;
+                say(Say::Lagged { at: started.elapsed(), seq, of: "messages", missed })?;
                 continue;
             }
             Next::Heard(heard) => {
@@ -152,7 +152,7 @@ fn write_all(
             }
             Delivery::Lagged { missed } => {
                 lagged = true;
-                Say::Lagged { at: started.elapsed(), seq: seq + 1, missed }
+                Say::Lagged { at: started.elapsed(), seq: seq + 1, of: "events", missed }
             }
         };
         seq += 1;

@@ -1,7 +1,7 @@
 //! What agents say to each other for people: texts, which an agent writes among its events, and echoes.
 
 use cluster_manager::pool::Link;
-use cluster_manager::{Ask, Channel, NodeId, Router, Typed};
+use cluster_manager::{Ask, Channel, NodeId, Router, Turned, Typed};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -41,10 +41,9 @@ pub(crate) fn router() -> Result<(Router, broadcast::Sender<Arc<Heard>>), Failur
     let (texts, _nobody_yet) = broadcast::channel(WAITING_MAX);
     let told = texts.clone();
     let take = move |from: Link, Text(text): Text| {
-        tracing::info!(from = %from.node(), %text, "a text");
-        // Without a reader it stands in the log.
-        let _ = told.send(Arc::new(Heard { from: from.node().clone(), text }));
-        async { Ok(()) }
+        tracing::info!(from = %from.node(), len = text.len(), "a text");
+        let told = told.send(Arc::new(Heard { from: from.node().clone(), text }));
+        async move { told.map(drop).map_err(|_nobody| Turned::away("nobody reads this agent's output")) }
     };
     let echo = |_from: Link, Echo(text): Echo| async move { Ok(text) };
     // Neither blocks: they run where the links' tasks do.

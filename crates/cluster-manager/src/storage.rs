@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
@@ -60,9 +61,12 @@ impl Storage for SystemStorage {
     }
 }
 
-/// Written beside its place and moved there.
+/// Written beside its place and moved there; the directory is written, too, or the move might be lost with the power.
 pub(crate) fn replace_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
+    // Two nodes of one process, of which one has not ended yet, must not write one file.
+    static WRITINGS: AtomicU64 = AtomicU64::new(0);
+    let nth = WRITINGS.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_extension(format!("tmp-{}-{nth}", std::process::id()));
     let written = std::fs::File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
@@ -72,5 +76,7 @@ pub(crate) fn replace_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
         // The first error is the one to report.
         let _ = std::fs::remove_file(&temporary);
     }
-    placed
+    placed?;
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(directory)?.sync_all()
 }

@@ -43,21 +43,29 @@ async fn round(authority: &Authority, told: bool) {
     }
 }
 
+/// Descriptors once no thread of a node is left and their number has stayed the same for a while.
+async fn at_rest() -> usize {
+    let settled = async {
+        let (mut last, mut same) = (descriptors(), 0);
+        while threads() > 0 || same < 50 {
+            tokio::time::sleep(LOOK).await;
+            let now = descriptors();
+            same = if now == last { same + 1 } else { 0 };
+            last = now;
+        }
+        last
+    };
+    tokio::time::timeout(PATIENCE, settled).await.expect("it comes to rest")
+}
+
 #[tokio::test]
 async fn nothing_is_left_of_nodes_that_are_gone() {
     let authority = Cluster::local_authority("test").expect("an authority");
     // What is made once for a process is there after it.
     round(&authority, true).await;
-    let before = descriptors();
+    let before = at_rest().await;
     for told in [true, false, true, false] {
         round(&authority, told).await;
     }
-    let gone = async {
-        while threads() > 0 || descriptors() > before {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    let left = || format!("{} threads, {} descriptors, {before} before", threads(), descriptors());
-    tokio::time::timeout(PATIENCE, gone).await.unwrap_or_else(|_| panic!("{}", left()));
-    assert_eq!(descriptors(), before, "fewer than before: the count counts something else");
+    assert_eq!(at_rest().await, before, "descriptors are left, or the count counts something else");
 }

@@ -9,6 +9,7 @@ mod checks;
 mod run;
 mod saved;
 mod stage;
+mod swarm;
 mod truth;
 mod valid;
 
@@ -205,6 +206,15 @@ impl Scenario {
             self = self.at(Duration::ZERO, Act::Start { node, seeds });
         }
         self
+    }
+
+    /// Adds faults that are drawn: which kinds of them, and of those which, of whom, and when. At the end of the span everything is
+    /// healed.
+    #[must_use]
+    pub(crate) fn with_swarm(self, seed: u64, during: std::ops::Range<Duration>) -> Self {
+        let mut draws = cluster_types::Seed::new(seed).derive("swarm", 0).stream();
+        let nodes = self.nodes();
+        if nodes == 0 { self } else { swarm::faults(self, &mut draws, nodes, during) }
     }
 
     /// Lets so much time pass after the last act.

@@ -48,6 +48,8 @@ pub struct Simulation {
     configure: Option<Configure>,
     serve: Option<Serve>,
     workload: Option<Workload>,
+    /// When each seed has faults of its own.
+    swarm: Option<Range<Duration>>,
     covering: bool,
     watchdog: Duration,
     always: Vec<(String, OfAll)>,
@@ -74,6 +76,7 @@ impl Simulation {
             configure: None,
             serve: None,
             workload: None,
+            swarm: None,
             covering: false,
             watchdog: LIVELOCK,
             always: Vec::new(),
@@ -109,6 +112,25 @@ impl Simulation {
     pub fn configure(mut self, change: impl Fn(&mut ClusterConfig) + Send + Sync + 'static) -> Self {
         self.configure = Some(Arc::new(change));
         self
+    }
+
+    /// Lets each seed have faults of its own within a span: which kinds, of whom and when is drawn (swarm testing). At the end of the span
+    /// everything is healed; what comes after is quiet, as [`then_quiet`](Self::then_quiet) says.
+    #[must_use]
+    pub fn swarm(mut self, during: Range<Duration>) -> Self {
+        // The end of the span is an act, too: what is quiet comes after it.
+        self.scenario = self.scenario.at(during.end, Act::Heal).then_quiet(Duration::from_secs(60));
+        self.swarm = Some(during);
+        self
+    }
+
+    /// What is done in a seed.
+    fn schedule(&self, seed: u64) -> Scenario {
+        let scenario = self.scenario.clone();
+        match &self.swarm {
+            Some(during) => scenario.with_swarm(seed, during.clone()),
+            None => scenario,
+        }
     }
 
     /// What serves the streams that members open to a node, given the node's number.
@@ -216,11 +238,11 @@ impl Simulation {
         let only =
             only.map(|text| text.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE} is {text:?}: give a number")));
         let seeds = only.map_or_else(|| self.seeds.clone(), |seed| vec![seed]);
-        let failed = |seed, findings| Err(Box::new(Failure { seed, findings, scenario: self.scenario.clone() }));
+        let failed = |seed, findings| Err(Box::new(Failure { seed, findings, scenario: self.schedule(seed) }));
         if seeds.is_empty() {
             return failed(0, vec![Finding { check: "the schedule can be played", what: "there are no seeds".into() }]);
         }
-        if let Err(what) = self.scenario.check() {
+        if let Err(what) = self.schedule(seeds[0]).check() {
             return failed(seeds[0], vec![Finding { check: "the schedule can be played", what }]);
         }
         for &seed in &seeds {
@@ -258,8 +280,9 @@ impl Simulation {
     fn run_seed(&self, seed: u64, trace: Trace) -> Vec<Finding> {
         // What broke before on this thread is no seed's.
         drop(take_broken_here());
+        let scenario = self.schedule(seed);
         let (configure, serve) = (self.configure.clone(), self.serve.clone());
-        let config = StackConfig { configure, serve, ..stack_config(&self.scenario) };
+        let config = StackConfig { configure, serve, ..stack_config(&scenario) };
         let mut settings = ClusterConfig::new(config.profile);
         self.configure.iter().for_each(|change| change(&mut settings));
         let mut world = StackWorld::with_trace(config, seed, trace);
@@ -267,11 +290,11 @@ impl Simulation {
             world.set_workload(Arc::clone(workload));
         }
         let mut findings = Vec::new();
-        for step in &self.scenario.steps {
+        for step in &scenario.steps {
             self.pass_until(&mut world, step.at_ms, &mut findings);
             world.act(&step.act);
         }
-        self.pass_until(&mut world, self.scenario.until_ms, &mut findings);
+        self.pass_until(&mut world, scenario.until_ms, &mut findings);
         world.end_workloads();
         for (name, holds) in &self.finally {
             for node in world.nodes().iter().filter(|node| !holds(node)) {
@@ -279,7 +302,7 @@ impl Simulation {
                 findings.push(Finding { check: "finally", what });
             }
         }
-        findings.extend(check_all(&self.scenario, &world, settings.swim.budget.total()));
+        findings.extend(check_all(&scenario, &world, settings.swim.budget.total()));
         findings.extend(world.stop_all().into_iter().map(|what| Finding { check: "nothing is left", what }));
         findings.extend(take_broken_here().into_iter().map(|(name, place, times)| Finding {
             check: "always",

@@ -1,4 +1,4 @@
-//! Who gets in: so many connections at once, none that says nothing, and nobody whom a web page sent.
+//! Who gets in: so many connections at once, one question each, none that does not come to its point, and nobody whom a web page sent.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -22,8 +22,11 @@ use super::answers::Refused;
 /// Connections at once; more wait outside, where they cost this process nothing.
 const PLACES: usize = 64;
 
-/// A connection on which nobody has said anything by then is closed.
-const FIRST_WORD: Duration = Duration::from_secs(5);
+/// A connection on which no whole question has come by then is closed.
+const QUESTION: Duration = Duration::from_secs(5);
+
+/// What ends the head of a question.
+const END_OF_HEAD: &[u8; 4] = b"\r\n\r\n";
 
 /// Listens, and lets in as many as there is room for.
 #[derive(Debug)]
@@ -46,7 +49,8 @@ impl Listener for Door {
         // It is never closed.
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let (stream, from) = Listener::accept(&mut self.listener).await;
-        (Inside { stream, silent: Some(Box::pin(tokio::time::sleep(FIRST_WORD))), _place: place }, from)
+        let waiting = Some(Box::pin(tokio::time::sleep(QUESTION)));
+        (Inside { stream, waiting, seen: 0, _place: place }, from)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -58,18 +62,39 @@ impl Listener for Door {
 #[derive(Debug)]
 pub(super) struct Inside {
     stream: TcpStream,
-    /// Until the first word.
-    silent: Option<Pin<Box<Sleep>>>,
+    /// Until the question is there.
+    waiting: Option<Pin<Box<Sleep>>>,
+    /// How much of the end of its head has come.
+    seen: usize,
     _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Inside {
+    /// Looks for the end of the head in what has come.
+    fn note_read(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.seen = match (*byte == END_OF_HEAD[self.seen], *byte) {
+                (true, _) => self.seen + 1,
+                (false, b'\r') => 1,
+                (false, _) => 0,
+            };
+            if self.seen == END_OF_HEAD.len() {
+                self.waiting = None;
+                return;
+            }
+        }
+    }
 }
 
 impl AsyncRead for Inside {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if read.is_ready() {
-            self.silent = None;
-        } else if let Some(silent) = &mut self.silent
-            && silent.as_mut().poll(cx).is_ready()
+        if self.waiting.is_some() {
+            self.note_read(&buf.filled()[before..]);
+        }
+        if let Some(waiting) = &mut self.waiting
+            && waiting.as_mut().poll(cx).is_ready()
         {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -94,7 +119,12 @@ impl AsyncWrite for Inside {
 /// Turns away what a browser asks for a page: it can reach loopback, and its user has not asked.
 pub(super) async fn guard(request: Request, next: Next) -> Response {
     match judge(request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            let mut response = next.run(request).await;
+            // One question a connection: whoever has his answer gives his place back.
+            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+            response
+        }
         Err(why) => Refused::new(StatusCode::FORBIDDEN, why).into_response(),
     }
 }

@@ -29,8 +29,8 @@ pub(super) fn line(say: &Say<'_>) -> String {
     let line = match say {
         Say::Ready(ready) => return ready_line(ready),
         Say::Event { seq, event } => event_line(Some(*seq), event),
-        Say::Lagged { at, seq, missed } => {
-            let rest = object(json!({ "missed": missed }));
+        Say::Lagged { at, seq, of, missed } => {
+            let rest = object(json!({ "of": of, "missed": missed }));
             Line { at_ms: Some(millis(*at)), seq: Some(*seq), event: "lagged", rest, ..Line::default() }
         }
         Say::Snapshot { at, seq, members, own } => {
@@ -61,7 +61,7 @@ pub(crate) fn streamed(delivery: &Delivery<MemberTable, Event>) -> (&'static str
             let line = event_line(Some(*seq), event);
             (event.kind.as_str(), Some(*seq), serde_json::to_string(&line).unwrap_or_default())
         }
-        Delivery::Lagged { missed } => ("lagged", None, streamed_lag(*missed)),
+        Delivery::Lagged { missed } => ("lagged", None, streamed_lag("events", *missed)),
         Delivery::Snapshot { seq, state } => {
             let members: Vec<Value> = state.iter().map(|member| in_snapshot(member)).collect();
             ("snapshot", Some(*seq), json!({ "event": "snapshot", "seq": seq, "members": members }).to_string())
@@ -75,8 +75,8 @@ pub(crate) fn streamed_text(heard: &Heard) -> String {
 }
 
 /// That the reader was too slow.
-pub(crate) fn streamed_lag(missed: u64) -> String {
-    json!({ "event": "lagged", "missed": missed }).to_string()
+pub(crate) fn streamed_lag(of: &str, missed: u64) -> String {
+    json!({ "event": "lagged", "of": of, "missed": missed }).to_string()
 }
 
 fn ready_line(ready: &Ready) -> String {

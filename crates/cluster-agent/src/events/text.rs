@@ -12,7 +12,7 @@ pub(super) fn line(say: &Say<'_>) -> String {
             format!("{} is ready on {}{admin}", ready.node, ready.bind)
         }
         Say::Event { event, .. } => event_line(event),
-        Say::Lagged { missed, .. } => format!("(too slow: {missed} events were missed)"),
+        Say::Lagged { of, missed, .. } => format!("(too slow: {missed} {of} were missed)"),
         Say::Snapshot { members, .. } => {
             let list = members.iter().map(|m| format!("{} {}", m.node(), m.state())).collect::<Vec<_>>().join(", ");
             format!("members now: {list}")

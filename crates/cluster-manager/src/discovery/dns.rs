@@ -1,6 +1,6 @@
 //! DNS records: addresses of one name with a fixed port, or the services that an SRV record lists.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::RData;
+use hickory_resolver::proto::rr::{RData, RecordType};
 use tokio::sync::OnceCell;
 
 use super::{Discovery, DiscoveryError};
@@ -92,13 +92,27 @@ impl DnsDiscovery {
         builder.build()
     }
 
+    /// Both kinds are asked for, since a name may have one of them only. Nobody is an answer where both say that there are no records, and
+    /// only there: a server that fails for one of them has not said so.
     async fn addresses_of(&self, name: &str, port: u16) -> Result<Vec<Seed>, DiscoveryError> {
-        let found = match self.resolver().await?.lookup_ip(name).await {
-            // Nobody is an answer, too: a service that has no pods yet, or none that is ready.
-            Err(error) if error.is_no_records_found() => return Ok(Vec::new()),
-            found => found.map_err(|e| self.failed(e))?,
-        };
-        Ok(found.iter().map(|ip| Seed::Addr(SocketAddr::new(ip, port))).collect())
+        let resolver = self.resolver().await?;
+        let (v4, v6) = tokio::join!(resolver.lookup(name, RecordType::A), resolver.lookup(name, RecordType::AAAA));
+        let (mut found, mut failure) = (Vec::new(), None);
+        for answer in [v4, v6] {
+            match answer {
+                Ok(records) => found.extend(records.answers().iter().filter_map(|record| match &record.data {
+                    RData::A(ip) => Some(IpAddr::V4(ip.0)),
+                    RData::AAAA(ip) => Some(IpAddr::V6(ip.0)),
+                    _ => None,
+                })),
+                Err(error) if error.is_no_records_found() => {}
+                Err(error) => failure = Some(self.failed(error)),
+            }
+        }
+        match failure {
+            Some(failure) if found.is_empty() => Err(failure),
+            _ => Ok(found.into_iter().map(|ip| Seed::Addr(SocketAddr::new(ip, port))).collect()),
+        }
     }
 }
 
@@ -117,7 +131,7 @@ impl Discovery for DnsDiscovery {
             Asked::Services { name } => name,
         };
         let records = match self.resolver().await?.srv_lookup(name.as_str()).await {
-            // As above.
+            // Nobody is an answer: a service that has no members yet.
             Err(error) if error.is_no_records_found() => return Ok(Vec::new()),
             records => records.map_err(|e| self.failed(e))?,
         };

@@ -184,7 +184,7 @@ impl Search {
     /// What the discovery answers. It is its user's code: a panic in it is a failure like any.
     async fn ask(&self) -> Result<Vec<Seed>, DiscoveryError> {
         let unavailable = |reason: String| DiscoveryError::Unavailable { what: self.what(), reason };
-        let finding = AssertUnwindSafe(self.discovery.find()).catch_unwind();
+        let finding = AssertUnwindSafe(async { self.discovery.find().await }).catch_unwind();
         match tokio::time::timeout(FIND_PATIENCE, finding).await {
             Ok(Ok(found)) => found,
             Ok(Err(_panic)) => Err(unavailable("it panicked".to_owned())),

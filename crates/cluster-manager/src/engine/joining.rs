@@ -7,6 +7,9 @@ use cluster_types::{EventKind, Instant, NodeId};
 use super::{Engine, Output};
 use crate::join::{Join, JoinStep, Seed as JoinSeed, SeedOutcome};
 
+/// Places that a discovery found and that wait for the end of a join.
+const DISCOVERED_MAX: usize = 4_096;
+
 /// How often a node that has lost everybody looks where it once joined.
 const LOOK_FOR_CLUSTER: Duration = Duration::from_secs(10);
 
@@ -33,6 +36,11 @@ impl Engine {
         self.joined_through.clone_from(&seeds);
         self.join = Some(Join::new(seeds, retry, now, self.seed.derive("join", 0)));
         self.is_search = false;
+        if retry {
+            // It may go on for long: what waits for its end would wait with it.
+            let waiting = std::mem::take(&mut self.discovered);
+            self.discovered(now, waiting);
+        }
         self.handle_timeout(now);
     }
 
@@ -44,10 +52,18 @@ impl Engine {
         match &mut self.join {
             Some(join) if join.goes_on() => join.add(seeds),
             // Its end is near, and it has no other round for more.
-            Some(_) => self.discovered = seeds,
+            Some(_) => self.keep_for_later(seeds),
             None => self.search(now, seeds),
         }
         self.handle_timeout(now);
+    }
+
+    fn keep_for_later(&mut self, seeds: Vec<JoinSeed>) {
+        for seed in seeds {
+            if self.discovered.len() < DISCOVERED_MAX && !self.discovered.contains(&seed) {
+                self.discovered.push(seed);
+            }
+        }
     }
 
     fn search(&mut self, now: Instant, seeds: Vec<JoinSeed>) {
@@ -79,8 +95,8 @@ impl Engine {
                 report
             }
         };
-        let next = std::mem::take(&mut self.discovered);
-        if self.join.is_none() && !next.is_empty() && self.swim.farewell().is_none() {
+        if self.join.is_none() && !self.discovered.is_empty() && self.swim.farewell().is_none() {
+            let next = std::mem::take(&mut self.discovered);
             self.search(now, next);
         }
         // A discovery may name places for ever where nobody is: once there is, or was, company, that is no news.

@@ -182,7 +182,7 @@ mod dns {
     use cluster_manager::DnsDiscovery;
     use hickory_resolver::proto::op::{Message, ResponseCode};
     use hickory_resolver::proto::rr::rdata::{A, AAAA, SRV};
-    use hickory_resolver::proto::rr::{Name, RData, Record};
+    use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
     use tokio::net::UdpSocket;
     use tokio::sync::watch;
 
@@ -219,6 +219,11 @@ mod dns {
         if !records.iter().any(|record| named(&record)) {
             answer.metadata.response_code = ResponseCode::NXDomain;
         }
+        // It has an address, and cannot tell it; that it has none of the other kind, it says.
+        if asked.name() == &name("broken.test.") && asked.query_type() == RecordType::A {
+            answer.metadata.response_code = ResponseCode::ServFail;
+            return answer;
+        }
         for (name, data) in records.iter().filter(named).filter(|(_, data)| data.record_type() == asked.query_type()) {
             answer.add_answer(Record::from_rdata(name.clone(), 0, data.clone()));
         }
@@ -241,6 +246,7 @@ mod dns {
             (name("_cluster._udp.test."), service(7_001, "db.test.")),
             (name("_cluster._udp.test."), service(7_002, "nowhere.test.")),
             (name("_gone._udp.test."), service(7_003, "nowhere.test.")),
+            (name("broken.test."), RData::A(A(LOOPBACK))),
         ];
         let (_records, watched) = watch::channel(records);
         let server = NameServer::start(watched).await;
@@ -263,6 +269,8 @@ mod dns {
         ] {
             assert_eq!(find(nobody).await.expect("an answer"), Vec::<String>::new());
         }
+        let broken = find(DnsDiscovery::addresses("broken.test.", 9)).await.expect_err("that is no answer").to_string();
+        assert!(broken.starts_with("dns broken.test.:9: "), "{broken}");
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
         let deaf = DnsDiscovery::services("_cluster._udp.test.").with_name_server(silent.local_addr().expect("bound"));
         let error = deaf.find().await.expect_err("nobody answers").to_string();

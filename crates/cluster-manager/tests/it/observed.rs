@@ -96,7 +96,7 @@ async fn what_happens_is_counted_and_told_within_the_span_of_its_node() {
         "node{node=a cluster=test}: cluster::events: event=\"joined\" subject=\"b\"",
         "node{node=b cluster=test}: cluster::events: event=\"joined\" subject=\"a\"",
         "event=\"left\" subject=\"b\"",
-        "shutdown{node=b}: cluster_manager::cluster: shutdown phase phase=\"leave\"",
+        "shutdown{node=b}: cluster_manager::cluster::ending: shutdown phase phase=\"leave\"",
         "a handler panicked",
     ] {
         assert!(log.contains(part), "no {part:?} in\n{log}");

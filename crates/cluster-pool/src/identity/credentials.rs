@@ -122,8 +122,8 @@ impl Credentials {
         super::Fingerprint::of(certificate)
     }
 
-    /// Until when peers accept them, in seconds since 1970, asked at `unix_s`: the end of the certificate, or of the authority that signed
-    /// it, whichever is first. `None` where they are not accepted at `unix_s`: over, or not yet begun.
+    /// Until when peers accept them, in seconds since 1970, asked at `unix_s`: the end of the certificate. (An authority that is trusted is
+    /// trusted for as long as its certificate is in the file.) `None` where they are not accepted at `unix_s`: over, or not yet begun.
     #[must_use]
     pub fn valid_until(&self, unix_s: u64) -> Option<u64> {
         /// Whoever issues for longer is not told when it ends.

@@ -45,15 +45,17 @@ fn real_sockets_give_the_same_verdicts() {
     let until = Duration::from_millis(scenario.until_ms);
     let [l0, l1, l2] = outcomes.map(|outcome| {
         let all = verdicts(&outcome).into_iter();
-        all.filter(|(_, at)| *at < until).collect::<BTreeMap<_, _>>()
+        // The newcomer may come too late for the farewell.
+        all.filter(|((by, _), at)| *at < until && *by < 4).collect::<BTreeMap<_, _>>()
     });
-    // Three see the crash; two of them and the newcomer, who may come too late for it, see the farewell.
-    assert!(l1.len() >= 5, "{l1:?}");
+    // Three see the crash, and two of them the farewell.
+    assert_eq!(l1.len(), 5, "{l1:?}");
     assert_eq!(l0.keys().collect::<Vec<_>>(), l1.keys().collect::<Vec<_>>());
     assert_eq!(l1.keys().collect::<Vec<_>>(), l2.keys().collect::<Vec<_>>());
     for (verdict, at) in &l1 {
         let apart = at.abs_diff(l2[verdict]);
-        assert!(apart <= PERIOD, "{verdict:?} at {at:?} simulated, and at {:?} in reality", l2[verdict]);
+        // Real machines are busy with other things, and a node that notices that waits a period longer.
+        assert!(apart <= 2 * PERIOD, "{verdict:?} at {at:?} simulated, and at {:?} in reality", l2[verdict]);
     }
 }
 

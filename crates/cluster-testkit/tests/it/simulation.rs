@@ -1,5 +1,6 @@
 //! Simulations of a user's own system: what is broken is found, and told so that it can be run again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -75,6 +76,28 @@ fn each_seed_is_a_world_of_its_own_and_the_first_that_fails_is_named() {
     assert_eq!((first.seed, &first.findings), (again.seed, &again.findings));
     assert!(simulation.clone().seeds([first.seed]).try_run().is_err());
     assert!(simulation.seeds(0..first.seed).try_run().is_ok());
+}
+
+/// Each seed has faults of its own, of kinds of its own; the schedule of one that fails says which, and plays again.
+#[test]
+fn a_swarm_draws_faults_for_each_seed_and_heals_at_its_end() {
+    let simulation = Simulation::new(4).swarm(10 * S..50 * S).seeds(0..8);
+    simulation.run();
+    let failing = simulation.finally("nobody is ever content", |_| false);
+    let kinds = |seed: u64| -> BTreeSet<String> {
+        let failure = broken(&failing.clone().seeds([seed]));
+        let steps = failure.scenario.steps.iter().filter(|step| step.at_ms > 0);
+        let during = steps.inspect(|step| assert!(step.at_ms <= 50_000, "{step:?}"));
+        assert!(failure.scenario.steps.iter().any(|step| step.at_ms == 50_000 && step.act == Act::Heal));
+        during.map(|step| format!("{:?}", step.act).chars().take_while(|c| c.is_alphabetic()).collect()).collect()
+    };
+    let drawn: Vec<BTreeSet<String>> = (0..8).map(kinds).collect();
+    assert_eq!(drawn[3], kinds(3), "the same seed, the same faults");
+    let all: BTreeSet<String> = drawn.iter().flatten().cloned().collect();
+    for kind in ["Crash", "Pause", "Split", "Cut", "CloseLinks"] {
+        assert!(all.contains(kind), "{all:?}");
+    }
+    assert!(drawn.iter().all(|kinds| kinds.len() < all.len()), "no seed has them all: {drawn:?}");
 }
 
 #[test]

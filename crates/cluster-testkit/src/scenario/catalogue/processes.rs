@@ -1,11 +1,9 @@
 //! What happens to processes that go on living: pauses, starved processors, clocks that are set; and everything at once.
 
-use std::time::Duration;
-
 use cluster_types::seed::Draws;
 
-use super::super::{Act, Scenario};
-use super::{few, ms, one_of, others, secs, settled, some_of};
+use super::super::{Act, Scenario, swarm};
+use super::{few, ms, one_of, secs, settled, some_of};
 use crate::net::LinkModel;
 
 pub(super) fn pauses(draws: &mut Draws) -> Scenario {
@@ -106,39 +104,12 @@ pub(super) fn blocked_application(draws: &mut Draws) -> Scenario {
 pub(super) fn everything(draws: &mut Draws) -> Scenario {
     let nodes = few(draws);
     let mut scenario = Scenario::new("").cluster(nodes);
-    let kinds: Vec<u64> = (0..6).filter(|_| draws.below(2) == 0).collect();
-    let links = LinkModel {
-        loss: draws.fraction() * 0.15,
-        duplicate: draws.fraction() * 0.05,
-        reorder: draws.fraction() * 0.05,
-        damage: draws.fraction() * 0.01,
-        ..LinkModel::lan()
-    };
-    scenario = scenario.over(links);
+    scenario = scenario.over(swarm::links(draws));
     let begin = settled(draws);
-    // One after the other, so that each has an end; the network's faults overlap with all of them.
-    let mut at = begin;
-    for _ in 0..8 {
-        let Some(kind) = kinds.get(draws.below(kinds.len() as u64) as usize) else { break };
-        let node = one_of(draws, nodes);
-        let span = ms(200 + draws.below(9_000));
-        scenario = one_fault(scenario, *kind, (nodes, node), at, span);
-        at += span + ms(500 + draws.below(3_000));
-    }
-    scenario.at(at, Act::Heal).at(at, Act::Links(LinkModel::lan())).then_quiet(secs(60))
-}
-
-fn one_fault(scenario: Scenario, kind: u64, (nodes, node): (usize, usize), at: Duration, span: Duration) -> Scenario {
-    let (one, rest) = (vec![node], others(nodes, &[node]));
-    let seeds = vec![(node + 1) % nodes];
-    match kind {
-        0 => scenario.at(at, Act::Crash(node)).at(at + span, Act::Start { node, seeds }),
-        1 => scenario.at(at, Act::Pause(node)).at(at + span, Act::Resume(node)),
-        2 => scenario.at(at, Act::Split(one, rest)).at(at + span, Act::Heal),
-        3 => scenario.at(at, Act::Cut { from: one, to: rest }).at(at + span, Act::Heal),
-        4 => scenario.at(at, Act::CloseLinks { node, to: (node + 1) % nodes }),
-        _ => scenario.at(at, Act::StepWallClock { node, by_ms: 1_000 * span.as_millis() as i64 - 200_000 }),
-    }
+    let end = begin + secs(45);
+    // The network's faults overlap with all of the others.
+    let scenario = swarm::faults(scenario, draws, nodes, begin..end);
+    scenario.at(end, Act::Links(LinkModel::lan())).then_quiet(secs(60))
 }
 
 pub(super) fn quiet_week(draws: &mut Draws) -> Scenario {
