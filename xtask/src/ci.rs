@@ -30,8 +30,8 @@ const STEPS: [Step; 9] = [
     ("licences", licences),
     ("docs", docs),
     ("tests", |root| tests::test(root, &[])),
-    ("scenarios", |root| tests::sim(root, &["--seeds".into(), SCENARIO_SEEDS.into()])),
     ("examples", tests::examples),
+    ("scenarios", |root| tests::sim(root, &["--seeds".into(), SCENARIO_SEEDS.into()])),
     ("demo", |root| {
         shell::run(root, "cargo", &["run", "--release", "--quiet", "--", "demo", "--nodes", "16", "--json"])
     }),

@@ -58,20 +58,25 @@ pub(crate) fn bench(root: &Path, args: &[String]) -> Outcome {
     }
 }
 
-/// Runs every example of every crate to its end.
+/// Runs every example of every crate to its end. They are built as the tests build them, so that after these nothing is built again.
 pub(crate) fn examples(root: &Path) -> Outcome {
+    run(root, "cargo", &[&["build", "--quiet", "--workspace", "--examples"], &FEATURES[..]].concat())?;
+    let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
+    let built: std::path::PathBuf = built;
     let mut found = Vec::new();
     for package in std::fs::read_dir(root.join("crates")).map_err(|e| e.to_string())?.flatten() {
         let Ok(examples) = std::fs::read_dir(package.path().join("examples")) else { continue };
-        let names = examples.flatten().filter_map(|file| Some(file.path().file_stem()?.to_string_lossy().into_owned()));
-        found.extend(names.map(|name| (package.file_name().to_string_lossy().into_owned(), name)));
+        found.extend(
+            examples.flatten().filter_map(|file| Some(file.path().file_stem()?.to_string_lossy().into_owned())),
+        );
     }
     found.sort();
     if found.is_empty() {
         return Err("no crate has an example".into());
     }
-    for (package, name) in found {
-        run(root, "cargo", &["run", "--release", "--quiet", "--package", &package, "--example", &name])?;
+    for name in found {
+        let example = built.join("debug/examples").join(name);
+        run(root, &example.display().to_string(), &[])?;
     }
     Ok(())
 }
