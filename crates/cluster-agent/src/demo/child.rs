@@ -49,6 +49,10 @@ impl Agent {
         if let Some(join) = join {
             command.args(["--join", join]);
         }
+        // The story tells what happens; their logs would tell it again, sixteen times.
+        if std::env::var_os("CLUSTER_LOG").is_none() {
+            command.env("CLUSTER_LOG", "error");
+        }
         // Settings in the environment are for the user's own agents, not for these.
         for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("CLUSTER_") && key != "CLUSTER_LOG") {
             command.env_remove(key);
