@@ -9,27 +9,22 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cluster_gossip::{BroadcastError, MemberTable, SharedNodeRegistry};
+use cluster_gossip::{BroadcastError, MemberTable};
 use cluster_pool::identity::authority::Validity;
 use cluster_pool::{
-    Authority, CloseCode, ConnectionPool, Credentials, Lease, Link, LinkClass, PkiError, PoolError, ReloadError,
-    Revocations, Spawner,
+    Authority, CloseCode, Credentials, Lease, Link, LinkClass, PkiError, PoolError, ReloadError, Revocations,
 };
 use cluster_types::{Claim, ClusterName, Event, Incarnation, Life, Member, Metadata, NodeId, State, Subscription};
-use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use tracing::Instrument;
 
-use crate::certificate::Certificate;
 use crate::clock::unix_ms;
 use crate::config::Profile;
-use crate::discovery::Searches;
 use crate::driver::Command;
 use crate::error::JoinError;
 use crate::join::{JoinReport, Seed as JoinSeed};
-use crate::memory::Memory;
-use crate::peers::Peers;
 use crate::shutdown::ShutdownReport;
-use crate::start::Parts;
+use crate::start::{Held, Parts};
 
 pub use builder::ClusterBuilder;
 
@@ -52,16 +47,7 @@ pub struct MemberInfo {
 
 #[derive(Debug)]
 struct Inner {
-    own: Claim,
-    cluster: ClusterName,
-    pool: ConnectionPool,
-    registry: SharedNodeRegistry,
-    commands: mpsc::Sender<Command>,
-    spawner: Arc<dyn Spawner>,
-    peers: Peers,
-    searches: Searches,
-    certificate: Certificate,
-    memory: Memory,
+    held: Held,
     /// Awaited by at most one; the name can be lost once.
     name_lost: AsyncMutex<Option<oneshot::Receiver<SocketAddr>>>,
     /// Held for the whole of a shutdown: a second one waits and gets the same report.
@@ -92,36 +78,21 @@ impl Running {
 }
 
 impl Inner {
-    fn new(parts: Parts, running: Running) -> Self {
-        let Parts {
-            own,
-            cluster,
-            pool,
-            registry,
-            commands,
-            name_lost,
-            spawner,
-            peers,
-            searches,
-            certificate,
-            memory,
-            release,
-        } = parts;
+    fn new(Parts { held, name_lost, release }: Parts, running: Running) -> Self {
         Self {
-            own,
-            cluster,
-            pool,
-            registry,
-            commands,
-            spawner,
-            peers,
-            searches,
-            certificate,
-            memory,
+            held,
             name_lost: AsyncMutex::new(Some(name_lost)),
             shutdown: AsyncMutex::new(None),
             running: Mutex::new(Some((release, running))),
         }
+    }
+}
+
+impl std::ops::Deref for Inner {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        &self.held
     }
 }
 

@@ -29,19 +29,25 @@ use crate::planted::Bug;
 
 /// What a started node hands to its handle.
 pub(crate) struct Parts {
+    pub(crate) held: Held,
+    pub(crate) name_lost: oneshot::Receiver<SocketAddr>,
+    /// Lets the loop's task, and its thread, end.
+    pub(crate) release: oneshot::Sender<()>,
+}
+
+/// What the handle holds for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Held {
     pub(crate) own: Claim,
     pub(crate) cluster: ClusterName,
     pub(crate) pool: ConnectionPool,
     pub(crate) registry: SharedNodeRegistry,
     pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) name_lost: oneshot::Receiver<SocketAddr>,
     pub(crate) spawner: Arc<dyn Spawner>,
     pub(crate) peers: Peers,
     pub(crate) searches: Searches,
     pub(crate) certificate: Certificate,
     pub(crate) memory: Memory,
-    /// Lets the loop's task, and its thread, end.
-    pub(crate) release: oneshot::Sender<()>,
 }
 
 /// Ways into a node, and out of it, that its owner gave.
@@ -209,21 +215,6 @@ pub(crate) fn assemble(
     };
     let searches = Searches::start(ground, discoveries);
     let certificate = Certificate::new(credentials.clone(), wall_clock);
-    Ok((
-        node,
-        Parts {
-            own,
-            cluster,
-            pool,
-            registry,
-            commands,
-            name_lost,
-            spawner,
-            peers,
-            searches,
-            certificate,
-            memory,
-            release,
-        },
-    ))
+    let held = Held { own, cluster, pool, registry, commands, spawner, peers, searches, certificate, memory };
+    Ok((node, Parts { held, name_lost, release }))
 }

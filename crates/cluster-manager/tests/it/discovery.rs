@@ -1,8 +1,11 @@
 //! Nodes that are told where to look, and not whom to join: lists, files, name servers.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use cluster_manager::{Authority, Cluster, Discovery, FileDiscovery, FixedDiscovery, State};
+
+use tokio::sync::mpsc;
 
 use crate::handle::{PATIENCE, about, until};
 
@@ -145,18 +148,42 @@ fn has_thread(name: &str) -> bool {
     names.any(|found| found.trim() == name)
 }
 
-/// A file that hangs whoever reads it, as on a network disk that is gone: nothing of it holds up the end, not even without time.
+/// Reads something that never comes, on a thread made for such, as from a network disk that is gone.
+#[derive(Debug)]
+struct Hangs {
+    begun: mpsc::Sender<()>,
+    never: Arc<Mutex<std::sync::mpsc::Receiver<()>>>,
+}
+
+#[async_trait::async_trait]
+impl Discovery for Hangs {
+    fn describe(&self) -> String {
+        "a disk that hangs".to_owned()
+    }
+
+    async fn find(&self) -> Result<Vec<cluster_manager::JoinSeed>, cluster_manager::DiscoveryError> {
+        let (begun, never) = (self.begun.clone(), Arc::clone(&self.never));
+        let read = tokio::task::spawn_blocking(move || {
+            // Whoever listens has seen enough after the first.
+            let _ = begun.try_send(());
+            let _ = never.lock().map(|never| never.recv());
+        });
+        read.await.expect("no panic");
+        Ok(Vec::new())
+    }
+}
+
+/// Nothing of it holds up the end, not even without time.
 #[tokio::test]
-async fn a_file_that_hangs_holds_up_no_shutdown() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("it runs");
-    assert!(made.success());
+async fn a_disk_that_hangs_holds_up_no_shutdown() {
     let authority = authority();
     for (name, patience) in [("hung-1", PATIENCE), ("hung-2", std::time::Duration::ZERO)] {
-        let node = start(name, &authority, FileDiscovery::new(&path)).await;
-        // It waits for somebody to write to the pipe by now, or will in a moment; both must end.
-        tokio::time::sleep(LOOK).await;
+        let (begun, mut reading) = mpsc::channel(1);
+        // Held to the end of the round: until then nothing comes.
+        let (_come, never) = std::sync::mpsc::sync_channel::<()>(1);
+        let never = Arc::new(Mutex::new(never));
+        let node = start(name, &authority, Hangs { begun, never }).await;
+        reading.recv().await.expect("it reads");
         let report = node.shutdown(patience).await;
         assert!(patience.is_zero() || report.is_clean(), "{report}");
         // The loop has been told to stop, though the handle is still here.
@@ -167,10 +194,6 @@ async fn a_file_that_hangs_holds_up_no_shutdown() {
             }
         };
         tokio::time::timeout(PATIENCE, gone).await.unwrap_or_else(|_| panic!("{thread} is still there"));
-    }
-    // Lets the readers go, so that the process can end.
-    for _ in 0..2 {
-        std::fs::OpenOptions::new().read(true).write(true).open(&path).expect("opened");
     }
 }
 
