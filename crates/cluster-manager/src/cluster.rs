@@ -283,7 +283,7 @@ impl Cluster {
         self.0.pool.links(class)
     }
 
-    /// How many links of a class have not ended; see [`ConnectionPool::open_links`].
+    /// How many links of a class have not ended; see [`open_links`](cluster_pool::ConnectionPool::open_links).
     #[must_use]
     pub fn open_links(&self, class: LinkClass) -> usize {
         self.0.pool.open_links(class)
