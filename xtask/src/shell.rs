@@ -20,6 +20,11 @@ pub(crate) fn has_cargo_command(name: &str) -> bool {
     probe.is_ok_and(|status| status.success())
 }
 
+/// A path as an argument.
+pub(crate) fn text_of(path: &Path) -> Result<&str, String> {
+    path.to_str().ok_or_else(|| format!("{} is no text", path.display()))
+}
+
 /// What a program writes to standard output.
 pub(crate) fn output(root: &Path, program: &str, args: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(args).current_dir(root).output();

@@ -22,13 +22,6 @@ pub(crate) fn test(root: &Path, args: &[String]) -> Outcome {
     run(root, "cargo", &[&["test", "--workspace", "--doc", "--quiet"], &FEATURES[..]].concat())
 }
 
-/// The tests that start whole clusters of real processes, one at a time, loudly.
-pub(crate) fn integration(root: &Path, args: &[String]) -> Outcome {
-    let filter: Vec<&str> = args.iter().map(String::as_str).collect();
-    let base = ["test", "--release", "--package", "cluster-agent", "--test", "it", "--"];
-    run(root, "cargo", &[&base[..], &filter, &["--test-threads=1", "--include-ignored"]].concat())
-}
-
 /// Benchmarks by the layer they measure.
 pub(crate) fn bench(root: &Path, args: &[String]) -> Outcome {
     match args.first().map(String::as_str) {
@@ -61,8 +54,7 @@ pub(crate) fn bench(root: &Path, args: &[String]) -> Outcome {
 /// Runs every example of every crate to its end. They are built as the tests build them, so that after these nothing is built again.
 pub(crate) fn examples(root: &Path) -> Outcome {
     run(root, "cargo", &[&["build", "--quiet", "--workspace", "--examples"], &FEATURES[..]].concat())?;
-    let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
-    let built: std::path::PathBuf = built;
+    let built = crate::target(root);
     let mut found = Vec::new();
     for package in std::fs::read_dir(root.join("crates")).map_err(|e| e.to_string())?.flatten() {
         let Ok(examples) = std::fs::read_dir(package.path().join("examples")) else { continue };
@@ -95,31 +87,4 @@ pub(crate) fn sim(root: &Path, args: &[String]) -> Outcome {
     let own = args.first().is_some_and(|first| RUNNER_WORDS.contains(first));
     let what: &[&str] = if own { &[] } else { &["scenarios"] };
     run(root, "cargo", &[&base[..], features, what, &args].concat())
-}
-
-/// Everything but the pool's own modules and the peer's.
-const NOT_POOL_OR_PEER: &str = "crates/cluster-(types|failure|gossip|manager|agent|testkit)/|xtask/|\
-    cluster-pool/src/(client|complaints|frame|hello|identity|lib|link|planted|quic|resolver|router|spawn|transport)";
-
-/// Line coverage, processes of the agent included: above 85 % of the workspace, and above 90 % of the pool and its peers.
-pub(crate) fn coverage(root: &Path) -> Outcome {
-    if !has_cargo_command("llvm-cov") {
-        return Err("cargo-llvm-cov is not installed: `cargo install cargo-llvm-cov --locked`, \
-             `rustup component add llvm-tools-preview`"
-            .into());
-    }
-    let how: &[&str] = if has_cargo_command("nextest") { &["llvm-cov", "nextest"] } else { &["llvm-cov"] };
-    run(root, "cargo", &[how, &["--workspace", "--no-report"], &FEATURES].concat())?;
-    run(root, "cargo", &["llvm-cov", "report", "--summary-only", "--fail-under-lines", "85"])?;
-    let pool = ["--ignore-filename-regex", NOT_POOL_OR_PEER, "--fail-under-lines", "90"];
-    run(root, "cargo", &[&["llvm-cov", "report", "--summary-only"][..], &pool].concat())
-}
-
-/// Mutation tests of the pure crates: every survivor is a change of the code that no test notices.
-pub(crate) fn mutants(root: &Path, args: &[String]) -> Outcome {
-    if !has_cargo_command("mutants") {
-        return Err("cargo-mutants is not installed: `cargo install cargo-mutants --locked`".into());
-    }
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    run(root, "cargo", &[&["mutants", "--no-shuffle"], &args[..]].concat())
 }

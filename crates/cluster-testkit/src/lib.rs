@@ -12,6 +12,7 @@ pub mod memory;
 pub mod mocks;
 pub mod net;
 mod panics;
+pub mod paths;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod scenario;
@@ -28,6 +29,7 @@ pub use links::{TestCluster, TestNode, TestServer, Wire};
 pub use loopback_world::LoopbackWorld;
 pub use memory::{MemoryNet, MemoryTransport};
 pub use net::LinkModel;
+pub use paths::Paths;
 pub use scenario::{Act, Level, Scenario};
 pub use simulation::{SimNode, Simulation};
 pub use stack_world::{StackConfig, StackWorld};

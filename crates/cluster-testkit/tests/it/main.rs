@@ -16,5 +16,4 @@ mod silence;
 mod simulation;
 mod stack;
 mod storm;
-mod stress;
 mod transports;

@@ -1,0 +1,24 @@
+//! Many nodes in one process, over real sockets and in real time. `cargo xtask integration links` runs them with a table.
+
+#![expect(clippy::disallowed_methods, reason = "what is real here is bounded by the real clock")]
+
+mod dying;
+mod many;
+mod probing;
+mod storms;
+
+use std::time::Duration;
+
+/// Longer than anything may take on a loaded machine, shorter than anyone's patience.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// For the table of `cargo xtask integration`.
+#[expect(clippy::print_stdout, reason = "it is read there")]
+fn checked(nodes: usize, what: &str) {
+    println!("checked: {nodes} | {what}");
+}
+
+/// How many nodes there are to be, where a test can have any number.
+fn nodes_or(own: usize) -> usize {
+    std::env::var("INTEGRATION_NODES").ok().and_then(|nodes| nodes.parse().ok()).unwrap_or(own)
+}
