@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_manager::{Cluster, JoinSeed, Pki, Profile, ShutdownReport, StartError};
+use cluster_manager::{Cluster, Events, JoinSeed, Pki, Profile, ShutdownReport, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, broadcast};
 
@@ -28,13 +28,13 @@ pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
         Some(addr) => Some(Admin::bind(addr).await?),
         None => None,
     };
-    let (cluster, texts) = start(&settings).await?;
+    let Started { cluster, events, texts, heard } = start(&settings).await?;
     let leave = Arc::new(Notify::new());
     let start = |listener| Admin::start(listener, cluster.clone(), Arc::clone(&leave), texts.clone());
     let admin = listener.map(start).transpose()?;
     let ready =
         Ready { node: settings.name.clone(), bind: cluster.local_addr(), admin: admin.as_ref().map(Admin::local_addr) };
-    let writer = Writer::start(settings.events, ready, cluster.subscribe(), texts.subscribe())
+    let writer = Writer::start(settings.events, ready, events, heard)
         .map_err(|e| Failure::new(format!("the output thread cannot be started: {e}")))?;
 
     let mut seeds = settings.join.clone();
@@ -66,13 +66,22 @@ pub(crate) async fn run(args: Box<AgentArgs>) -> Result<ExitCode, Failure> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn start(settings: &Settings) -> Result<(Cluster, broadcast::Sender<Arc<Heard>>), Failure> {
+/// A node that runs, and what it says, from the first word on.
+struct Started {
+    cluster: Cluster,
+    events: Events,
+    texts: broadcast::Sender<Arc<Heard>>,
+    heard: broadcast::Receiver<Arc<Heard>>,
+}
+
+async fn start(settings: &Settings) -> Result<Started, Failure> {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
     let credentials = Pki::new(&settings.pki)
         .load_or_issue(&settings.name, now)
         .map_err(|e| pki::advice(&e, settings.name.as_str()))?;
     let revoked = Pki::new(&settings.pki).revocations().map_err(|e| Failure::from_error(&e))?;
     let (router, texts) = texts::router()?;
+    let heard = texts.subscribe();
     let builder =
         Cluster::builder(credentials, Profile::Lan).config(settings.config.clone()).revoked(revoked).router(router);
     let builder = settings.discover.iter().fold(builder, |builder, discover| discover.add_to(builder));
@@ -80,11 +89,12 @@ async fn start(settings: &Settings) -> Result<(Cluster, broadcast::Sender<Arc<He
         Some(path) => builder.state(path),
         None => builder,
     };
-    let started = builder.start().await.map_err(|e| match e {
+    let started = builder.start_subscribed().await.map_err(|e| match e {
         StartError::NotDialable { .. } => Failure::usage(format!("{e}: give it as --advertise IP:PORT")),
         other => Failure::from_error(&other),
     });
-    Ok((started?, texts))
+    let (cluster, events) = started?;
+    Ok(Started { cluster, events, texts, heard })
 }
 
 fn name_taken(settings: &Settings, holder: std::net::SocketAddr) -> Failure {

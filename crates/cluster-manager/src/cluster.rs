@@ -77,17 +77,6 @@ impl Running {
     }
 }
 
-impl Inner {
-    fn new(Parts { held, name_lost, release }: Parts, running: Running) -> Self {
-        Self {
-            held,
-            name_lost: AsyncMutex::new(Some(name_lost)),
-            shutdown: AsyncMutex::new(None),
-            running: Mutex::new(Some((release, running))),
-        }
-    }
-}
-
 impl std::ops::Deref for Inner {
     type Target = Held;
 
@@ -102,7 +91,21 @@ impl std::ops::Deref for Inner {
 #[derive(Debug, Clone)]
 pub struct Cluster(Arc<Inner>);
 
+/// The members as they were, then every event after that, numbered.
+pub type Events = Subscription<MemberTable, Event>;
+
 impl Cluster {
+    /// The handle of a node that was assembled, and its events from the first.
+    fn of(Parts { held, events, name_lost, release }: Parts, running: Running) -> (Self, Events) {
+        let inner = Inner {
+            held,
+            name_lost: AsyncMutex::new(Some(name_lost)),
+            shutdown: AsyncMutex::new(None),
+            running: Mutex::new(Some((release, running))),
+        };
+        (Self(Arc::new(inner)), events)
+    }
+
     /// A node with credentials, and the settings of a profile.
     #[must_use]
     pub fn builder(credentials: Credentials, profile: Profile) -> ClusterBuilder {
@@ -224,9 +227,10 @@ impl Cluster {
     }
 
     /// A snapshot of the members, then every event after it, numbered. A slow reader is told what it missed and gets a
-    /// fresh snapshot; it slows nobody.
+    /// fresh snapshot; it slows nobody. What has happened since the start is in the snapshot:
+    /// [`start_subscribed`](ClusterBuilder::start_subscribed) misses not even that.
     #[must_use]
-    pub fn subscribe(&self) -> Subscription<MemberTable, Event> {
+    pub fn subscribe(&self) -> Events {
         self.0.registry.subscribe()
     }
 

@@ -25,7 +25,7 @@ mod start;
 pub mod state_file;
 pub mod storage;
 
-pub use cluster::{Cluster, ClusterBuilder, MemberInfo};
+pub use cluster::{Cluster, ClusterBuilder, Events, MemberInfo};
 pub use cluster_pool::{Resolver, SystemResolver};
 pub use config::{ClusterConfig, InvalidConfig, Profile};
 #[cfg(feature = "dns")]

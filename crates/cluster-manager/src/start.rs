@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cluster_gossip::SharedNodeRegistry;
+use cluster_gossip::{MemberTable, SharedNodeRegistry};
 use cluster_pool::{
     ConnectionPool, Credentials, Hello, QuicTransport, Revocations, Role, Router, Serving, SpannedSpawner, Spawner,
     StreamHandler,
 };
-use cluster_types::{Claim, ClusterName, Incarnation, Life, Seed};
+use cluster_types::{Claim, ClusterName, Event, Incarnation, Life, Seed, Subscription};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
@@ -30,6 +30,8 @@ use crate::planted::Bug;
 /// What a started node hands to its handle.
 pub(crate) struct Parts {
     pub(crate) held: Held,
+    /// From before anything can have happened.
+    pub(crate) events: Subscription<MemberTable, Event>,
     pub(crate) name_lost: oneshot::Receiver<SocketAddr>,
     /// Lets the loop's task, and its thread, end.
     pub(crate) release: oneshot::Sender<()>,
@@ -191,6 +193,7 @@ pub(crate) fn assemble(
     );
     // The first thing to do is to be known to oneself: whoever holds the handle finds this node among the members.
     driver.dispatch();
+    let first = registry.subscribe();
     let (release, released) = oneshot::channel();
     let node = Node { span, driver, pool: pool.clone(), registry: registry.clone(), released };
     let peers = Peers::new(Ground {
@@ -216,5 +219,5 @@ pub(crate) fn assemble(
     let searches = Searches::start(ground, discoveries);
     let certificate = Certificate::new(credentials.clone(), wall_clock);
     let held = Held { own, cluster, pool, registry, commands, spawner, peers, searches, certificate, memory };
-    Ok((node, Parts { held, name_lost, release }))
+    Ok((node, Parts { held, events: first, name_lost, release }))
 }

@@ -28,10 +28,11 @@ impl Finished {
         let log = std::fs::read(output.join("test.log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let (nodes, checked) = checked(&log);
-        let silent = checked.is_empty().then(|| "passed without saying what it has checked".to_owned());
-        let failure = failure.or(silent);
-        let name = name.to_owned();
-        Self { stage, name, took, nodes, checked, failure, output: output.to_owned() }
+        let nodes = nodes.or_else(|| agents_in(output)).map_or_else(|| "-".to_owned(), |nodes| nodes.to_string());
+        // Names are sentences: most tests need say no more.
+        let sentence = || name.rsplit("::").next().unwrap_or_default().replace('_', " ");
+        let checked = if checked.is_empty() { sentence() } else { checked };
+        Self { stage, name: name.to_owned(), took, nodes, checked, failure, output: output.to_owned() }
     }
 
     /// For the moment it ends.
@@ -54,13 +55,21 @@ impl Finished {
     }
 }
 
+/// How many agents kept what they wrote: each in a file of its own, and in further ones where it was started again.
+fn agents_in(output: &Path) -> Option<u32> {
+    let files = std::fs::read_dir(output).ok()?.flatten();
+    let names = files.filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".events")?.to_owned()));
+    let count = names.filter(|name| !name.contains('-')).count();
+    u32::try_from(count).ok().filter(|count| *count > 0)
+}
+
 /// The number of nodes and what was checked; of several lines, the most nodes and all that was checked.
-fn checked(log: &str) -> (String, String) {
+fn checked(log: &str) -> (Option<u32>, String) {
     let told = log.lines().filter_map(|line| line.split_once(CHECKED)?.1.split_once(" | "));
     let told: Vec<(&str, &str)> = told.collect();
     let nodes = told.iter().filter_map(|(nodes, _)| nodes.parse::<u32>().ok()).max();
     let texts: Vec<&str> = told.iter().map(|(_, text)| *text).collect();
-    (nodes.map_or_else(|| "-".into(), |nodes| nodes.to_string()), texts.join("; "))
+    (nodes, texts.join("; "))
 }
 
 fn seconds(took: Duration) -> String {
@@ -95,23 +104,26 @@ mod tests {
     #[test]
     fn what_was_checked_is_found_wherever_it_stands_in_a_line() {
         let log = "test a ... checked: 16 | nobody was declared\nother\nchecked: 4 | and a farewell\nok";
-        assert_eq!(checked(log), ("16".into(), "nobody was declared; and a farewell".into()));
-        assert_eq!(checked("nothing"), ("-".into(), String::new()));
+        assert_eq!(checked(log), (Some(16), "nobody was declared; and a farewell".into()));
+        assert_eq!(checked("nothing"), (None, String::new()));
     }
 
     #[test]
-    fn a_test_that_says_nothing_has_failed_and_its_output_stays() {
+    fn the_output_of_what_failed_stays_and_what_passed_is_cleared() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("test.log"), "test a ... ok\n").unwrap();
-        let silent = Finished::new("links", "it::a", Duration::from_secs(1), dir.path(), None);
-        silent.tidy_up(false);
-        assert!(silent.failure.is_some() && dir.path().exists());
-        let table = table(&[silent], &[]);
-        assert!(table.contains("without saying what") && table.contains(&dir.path().display().to_string()), "{table}");
+        let why = Some("failed (exit status: 101)".to_owned());
+        let failed = Finished::new("links", "it::a_b", Duration::from_secs(1), dir.path(), why);
+        failed.tidy_up(false);
+        assert!(dir.path().exists() && failed.line().contains("test a ... ok"), "its last words are shown");
+        let shown = table(&[failed], &[]);
+        assert!(shown.contains("exit status: 101") && shown.contains(&dir.path().display().to_string()), "{shown}");
 
-        std::fs::write(dir.path().join("test.log"), "checked: 2 | all\n").unwrap();
-        let good = Finished::new("links", "it::a", Duration::from_secs(1), dir.path(), None);
-        assert!(good.failure.is_none());
+        for file in ["n1.events", "n2.events", "n2-2.events", "n1.log"] {
+            std::fs::write(dir.path().join(file), "").unwrap();
+        }
+        let good = Finished::new("links", "it::a_b", Duration::from_secs(1), dir.path(), None);
+        assert_eq!((good.nodes.as_str(), good.checked.as_str()), ("2", "a b"), "two agents, one of them started twice");
         good.tidy_up(true);
         assert!(dir.path().exists());
         good.tidy_up(false);

@@ -25,6 +25,9 @@ const PLACES: usize = 64;
 /// A connection on which no whole question has come by then is closed.
 const QUESTION: Duration = Duration::from_secs(5);
 
+/// How soon the system is asked again that gave no connection.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// What ends the head of a question.
 const END_OF_HEAD: &[u8; 4] = b"\r\n\r\n";
 
@@ -41,6 +44,39 @@ impl Door {
     }
 }
 
+impl Door {
+    /// The next connection. Where the system gives none, it is asked again until it does: an agent without descriptors is to be
+    /// found in its log, and back when it has some.
+    async fn next(&self) -> (TcpStream, SocketAddr) {
+        let mut told = false;
+        loop {
+            match self.listener.accept().await {
+                Ok(accepted) => {
+                    if told {
+                        tracing::warn!("connections to the admin address are taken again");
+                    }
+                    return accepted;
+                }
+                // Whoever came has gone again.
+                Err(error) if is_of_the_caller(&error) => {}
+                Err(error) => {
+                    if !told {
+                        tracing::error!(%error, "no connection can be taken on the admin address: it is tried again every 100 ms");
+                        told = true;
+                    }
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+/// Whether a connection failed that was to be taken, and not the taking.
+fn is_of_the_caller(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
 impl Listener for Door {
     type Io = Inside;
     type Addr = SocketAddr;
@@ -48,7 +84,7 @@ impl Listener for Door {
     async fn accept(&mut self) -> (Inside, SocketAddr) {
         // It is never closed.
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
-        let (stream, from) = Listener::accept(&mut self.listener).await;
+        let (stream, from) = self.next().await;
         let waiting = Some(Box::pin(tokio::time::sleep(QUESTION)));
         (Inside { stream, waiting, seen: 0, _place: place }, from)
     }

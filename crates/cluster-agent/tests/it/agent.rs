@@ -1,6 +1,7 @@
 //! Agents as child processes, ended for certain, with bounded waits for what they say.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -20,8 +21,62 @@ pub(crate) fn cluster_command() -> Command {
     command
 }
 
+/// The same, begun by another program.
+pub(crate) fn cluster_command_by(program: &str, args: &[&str]) -> Command {
+    let agent = cluster_command();
+    let mut command = Command::new(program);
+    for (key, _) in agent.get_envs() {
+        command.env_remove(key);
+    }
+    command.args(args).arg(agent.get_program());
+    command
+}
+
 pub(crate) fn cluster(args: &[&str]) -> Output {
     cluster_command().args(args).output().expect("the binary runs")
+}
+
+/// For the table of `cargo xtask integration`.
+#[expect(clippy::print_stdout, reason = "it is read there")]
+pub(crate) fn checked(nodes: usize, what: &str) {
+    println!("checked: {nodes} | {what}");
+}
+
+/// How many nodes there are to be, where a test can have any number.
+pub(crate) fn nodes_or(own: usize) -> usize {
+    std::env::var("INTEGRATION_NODES").ok().and_then(|nodes| nodes.parse().ok()).unwrap_or(own)
+}
+
+/// Where what agents write is kept, if it is: a file for each, and one for each time it was started.
+fn kept(name: &str, kind: &str) -> Option<File> {
+    let dir = PathBuf::from(std::env::var_os("INTEGRATION_OUTPUT")?);
+    let mut path = dir.join(format!("{name}.{kind}"));
+    let mut start = 1;
+    while path.exists() {
+        start += 1;
+        path = dir.join(format!("{name}-{start}.{kind}"));
+    }
+    File::create(path).ok()
+}
+
+/// Reads a stream of an agent line by line, keeps it where it is to be kept, and hands it on.
+fn read<T: Send + 'static>(
+    stream: impl std::io::Read + Send + 'static,
+    mut kept: Option<File>,
+    understand: impl Fn(String) -> T + Send + 'static,
+) -> Receiver<T> {
+    let (sender, lines) = sync_channel(100_000);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if let Some(file) = &mut kept {
+                let _ = writeln!(file, "{line}");
+            }
+            if sender.send(understand(line)).is_err() {
+                return;
+            }
+        }
+    });
+    lines
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {
@@ -70,7 +125,11 @@ impl Site {
     }
 
     pub(crate) fn spawn(&self, name: &str, bind: &str, args: &[&str]) -> Agent {
-        let mut command = cluster_command();
+        self.spawn_with(cluster_command(), name, bind, args)
+    }
+
+    /// Starts an agent with a command that may begin with other programs.
+    pub(crate) fn spawn_with(&self, mut command: Command, name: &str, bind: &str, args: &[&str]) -> Agent {
         command.args(["agent", "--name", name, "--bind", bind, "--events", "json"]).arg("--pki").arg(self.pki());
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Agent::new(name, command)
@@ -90,27 +149,11 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    fn new(name: &str, mut command: Command) -> Self {
+    pub(crate) fn new(name: &str, mut command: Command) -> Self {
         let mut child = command.spawn().expect("the agent starts");
-        let (line_sender, lines) = sync_channel(100_000);
-        let (error_sender, errors) = sync_channel(100_000);
-        let stdout = child.stdout.take().expect("piped");
-        let stderr = child.stderr.take().expect("piped");
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let line = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
-                if line_sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if error_sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let json = |line: String| serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+        let lines = read(child.stdout.take().expect("piped"), kept(name, "events"), json);
+        let errors = read(child.stderr.take().expect("piped"), kept(name, "log"), |line| line);
         let name = name.to_owned();
         Self { name, bind: String::new(), admin: None, said: Vec::new(), child, lines, errors }
     }
@@ -125,12 +168,28 @@ impl Agent {
         self
     }
 
-    /// The first line not looked at yet for which `wanted` holds.
+    /// The first line for which `wanted` holds.
     pub(crate) fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        if let Some(line) = self.said.iter().find(|line| wanted(line)) {
+        self.until_from(0, what, wanted)
+    }
+
+    /// The first line after so many for which `wanted` holds.
+    pub(crate) fn until_from(&mut self, from: usize, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.until_within(PATIENCE, from, what, wanted)
+    }
+
+    /// The same, for as long as it may take.
+    pub(crate) fn until_within(
+        &mut self,
+        patience: Duration,
+        from: usize,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        if let Some(line) = self.said.iter().skip(from).find(|line| wanted(line)) {
             return line.clone();
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
@@ -177,6 +236,11 @@ impl Agent {
 
     pub(crate) fn has_said(&mut self, event: &str) -> bool {
         self.catch_up().iter().any(|line| line["event"] == event)
+    }
+
+    /// Of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal; one that stops it is waited for until all its threads stand still.

@@ -5,8 +5,12 @@
 mod admin;
 mod agent;
 mod bad_days;
+mod changes;
 mod commands;
+mod exhaustion;
 mod life;
 mod measured;
+mod network;
 mod output;
+mod soak;
 mod talking;

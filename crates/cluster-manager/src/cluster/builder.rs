@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cluster_pool::{Credentials, PkiError, Revocations, Router, StreamHandler};
 use tokio::sync::oneshot;
 
-use super::{Cluster, Inner, Running};
+use super::{Cluster, Events, Running};
 use crate::config::{ClusterConfig, Profile};
 use crate::discovery::Discovery;
 use crate::error::StartError;
@@ -120,6 +120,18 @@ impl ClusterBuilder {
     /// # Cancel safety
     /// Safe: a start that is dropped ends the node.
     pub async fn start(self) -> Result<Cluster, StartError> {
+        self.start_subscribed().await.map(|(cluster, _events)| cluster)
+    }
+
+    /// As [`start`](Self::start), with a subscription from before anybody can have knocked: a node that comes back to an address
+    /// that others know is dialled at once, and what follows from that may have happened before [`Cluster::subscribe`] is called.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn start_subscribed(self) -> Result<(Cluster, Events), StartError> {
         let (credentials, config, ways) = self.parts()?;
         let (started, ready) = oneshot::channel();
         let name = format!("cluster {}", credentials.name());
@@ -127,7 +139,7 @@ impl ClusterBuilder {
             std::thread::Builder::new().name(name).spawn(move || io_thread(config, &credentials, ways, started));
         let thread = thread.map_err(StartError::Thread)?;
         match ready.await {
-            Ok(Ok(parts)) => Ok(Cluster(Arc::new(Inner::new(parts, Running::Thread(thread))))),
+            Ok(Ok(parts)) => Ok(Cluster::of(parts, Running::Thread(thread))),
             Ok(Err(error)) => {
                 // It has nothing left to do; a thread that panicked has said so.
                 let _ = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -153,6 +165,6 @@ impl ClusterBuilder {
             // Nobody may be waiting for the end.
             let _ = ended.send(());
         }));
-        Ok(Cluster(Arc::new(Inner::new(parts, Running::Task(running)))))
+        Ok(Cluster::of(parts, Running::Task(running)).0)
     }
 }

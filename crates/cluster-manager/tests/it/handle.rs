@@ -80,6 +80,33 @@ async fn members_are_seen_from_both_sides_with_round_trips() {
     assert!(a.member("nobody").is_none());
 }
 
+/// However late its owner begins to read: what happened between the start and the first read are events, and not only a state.
+#[tokio::test]
+async fn the_first_event_is_not_missed_by_who_asks_from_the_start() {
+    let authority = authority();
+    let a = start("a", &authority).await;
+    let (b, mut events) = Cluster::local("b", &authority).start_subscribed().await.expect("it starts");
+    b.join([a.local_addr()]).await.expect("joined");
+    while b.member("a").is_none() {
+        tokio::task::yield_now().await;
+    }
+    let mut first = true;
+    let joined = |kind: &EventKind| about("joined", "a")(kind);
+    loop {
+        match tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time").expect("events") {
+            Delivery::Snapshot { seq, state } => {
+                assert!(first && seq == 0 && state.member("a").is_none(), "the beginning comes first");
+                first = false;
+            }
+            Delivery::Event { event, .. } if joined(&event.kind) => break,
+            other => assert!(matches!(other, Delivery::Event { .. }), "{other:?}"),
+        }
+    }
+    // Who asks now finds it in the state.
+    let Some(Delivery::Snapshot { state, .. }) = a.subscribe().recv().await else { panic!("a snapshot comes first") };
+    assert!(state.member("a").is_some());
+}
+
 #[tokio::test]
 async fn metadata_reaches_the_others() {
     let (a, b) = pair(&authority()).await;
