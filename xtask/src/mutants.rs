@@ -31,10 +31,6 @@ const GROUPS: [Group; 4] = [
         package: "cluster-pool",
         files: &["peer.rs", "peer/**", "pool.rs", "pool/**"],
         slow: &[
-            "whoever_knows_an_address_and_whoever_knows_a_name_share_one_link",
-            "everything_is_counted_by_peer_and_in_all",
-            "a_dead_peer_with_a_hundred_waiters_delays_nobody",
-            "an_unreachable_peer_is_named_and_not_pooled",
             "a_connection_that_says_nothing_is_ended",
             "a_thousand_streams_wait_in_the_transport",
             "a_stream_that_stops_in_the_middle_is_ended_and_the_link_stays",

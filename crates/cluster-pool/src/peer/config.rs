@@ -162,3 +162,55 @@ pub(super) const fn word_of(priority: Priority) -> &'static str {
         Priority::Low => "low",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_presets_are_what_they_are_said_to_be() {
+        let ordinary = PeerConfig::new();
+        assert_eq!((ordinary.queue_len_max, ordinary.queue_bytes_max), (100, 4_194_304));
+        assert_eq!((ordinary.message_len_max, ordinary.requests_max), (1_048_576, 64));
+        assert_eq!((ordinary.queue_age_max.as_secs(), ordinary.rest_after.as_secs()), (60, 10));
+        let bulk = PeerConfig::bulk();
+        assert_eq!((bulk.queue_len_max, bulk.queue_bytes_max), (1_000, 67_108_864));
+        for config in [ordinary, bulk, PeerConfig::new().with_queue(1, MESSAGE_LEN_MAX + ENTRY)] {
+            assert_eq!(config.check(), Ok(()));
+        }
+        assert_eq!(Priority::ALL.map(word_of), ["high", "normal", "low"]);
+    }
+
+    /// What is at its limit works, and what is one beyond it is named.
+    #[test]
+    fn limits_are_where_they_are_said_to_be() {
+        let year = Duration::from_secs(31_536_000);
+        let good = |change: fn(&mut PeerConfig, Duration)| {
+            let mut config = PeerConfig::new();
+            change(&mut config, year);
+            assert_eq!(config.check(), Ok(()));
+        };
+        let bad = |field: &str, change: fn(&mut PeerConfig, Duration)| {
+            let mut config = PeerConfig::new();
+            change(&mut config, year);
+            assert_eq!(config.check().unwrap_err().field, field);
+        };
+        good(|c, _| c.queue_len_max = 1);
+        good(|c, _| c.queue_len_max = 1 << 20);
+        bad("queue_len_max", |c, _| c.queue_len_max = 0);
+        bad("queue_len_max", |c, _| c.queue_len_max = (1 << 20) + 1);
+        good(|c, _| c.message_len_max = 1);
+        bad("message_len_max", |c, _| c.message_len_max = (1 << 20) + 1);
+        good(|c, _| c.queue_bytes_max = (1 << 20) + ENTRY);
+        bad("queue_bytes_max", |c, _| c.queue_bytes_max = (1 << 20) + ENTRY - 1);
+        good(|c, _| c.requests_max = 1 << 20);
+        bad("requests_max", |c, _| c.requests_max = (1 << 20) + 1);
+        bad("requests_max", |c, _| c.requests_max = 0);
+        good(|c, year| c.queue_age_max = year);
+        good(|c, year| c.rest_after = year);
+        bad("queue_age_max", |c, year| c.queue_age_max = year + Duration::from_nanos(1));
+        bad("rest_after", |c, year| c.rest_after = year + Duration::from_nanos(1));
+        bad("queue_age_max", |c, _| c.queue_age_max = Duration::ZERO);
+        bad("rest_after", |c, _| c.rest_after = Duration::ZERO);
+    }
+}

@@ -212,6 +212,114 @@ mod tests {
         assert_eq!((sum.send_latency.count(), sum.send_latency.sum()), (2, Duration::from_micros(6)));
     }
 
+    /// A number for each field, none like another.
+    fn numbered() -> PeerMetrics {
+        let mut latencies = Latencies::default();
+        latencies.note(Duration::from_micros(3));
+        PeerMetrics {
+            connects: 2,
+            connect_failures: 3,
+            reconnects: 5,
+            breaker_opened: 7,
+            queued: 11,
+            delivered: 13,
+            maybe_delivered: 17,
+            expired: 19,
+            dropped: 23,
+            rejected: 29,
+            refused: 31,
+            closed: 37,
+            requests: 41,
+            replies: 43,
+            queue_len: 47,
+            queue_bytes: 53,
+            in_flight: 59,
+            breaker: BreakerState::Closed,
+            send_latency: latencies.clone(),
+            request_latency: latencies,
+        }
+    }
+
+    #[test]
+    fn every_number_is_added_to_its_own() {
+        let one = numbered();
+        let mut sum = PeerMetrics::default();
+        sum.add(&one);
+        assert_eq!(sum, one, "what is added to nothing is itself");
+        sum.add(&one);
+        let twice = |read: fn(&PeerMetrics) -> u64| assert_eq!(read(&sum), 2 * read(&one));
+        twice(|m| m.connects);
+        twice(|m| m.connect_failures);
+        twice(|m| m.reconnects);
+        twice(|m| m.breaker_opened);
+        twice(|m| m.queued);
+        twice(|m| m.delivered);
+        twice(|m| m.maybe_delivered);
+        twice(|m| m.expired);
+        twice(|m| m.dropped);
+        twice(|m| m.rejected);
+        twice(|m| m.refused);
+        twice(|m| m.closed);
+        twice(|m| m.requests);
+        twice(|m| m.replies);
+        twice(|m| m.queue_len as u64);
+        twice(|m| m.queue_bytes as u64);
+        twice(|m| m.in_flight as u64);
+        twice(|m| m.request_latency.count());
+        assert_eq!(one.ended(), 13 + 17 + 19 + 23 + 31 + 37, "rejected ones were never taken");
+    }
+
+    #[test]
+    fn every_outcome_counts_once_and_only_what_was_delivered_has_a_latency() {
+        use crate::peer::message::Unknown;
+        let life = cluster_types::Life::from_raw(1);
+        let outcomes = [
+            Outcome::Delivered { life },
+            Outcome::MaybeDelivered(Unknown::LinkLost),
+            Outcome::NotSent(NotSent::Expired),
+            Outcome::NotSent(NotSent::Dropped),
+            Outcome::NotSent(NotSent::Refused(crate::transport::CloseCode::DONE)),
+            Outcome::NotSent(NotSent::Closed),
+        ];
+        let mut metrics = PeerMetrics::default();
+        for round in 1..=2 {
+            for outcome in outcomes {
+                metrics.note_outcome(outcome, Duration::from_millis(1));
+            }
+            let PeerMetrics { delivered, maybe_delivered, expired, dropped, refused, closed, .. } = metrics;
+            assert_eq!([delivered, maybe_delivered, expired, dropped, refused, closed], [round; 6]);
+            assert_eq!((metrics.ended(), metrics.send_latency.count()), (6 * round, round));
+        }
+    }
+
+    #[test]
+    fn a_link_after_another_is_a_reconnect() {
+        let mut metrics = PeerMetrics::default();
+        let life = cluster_types::Life::from_raw(1);
+        let (closed, open) = (BreakerState::Closed, BreakerState::Open);
+        metrics.note_event(&PeerEvent::Connected { life });
+        assert_eq!((metrics.connects, metrics.reconnects), (1, 0));
+        metrics.note_event(&PeerEvent::Connected { life });
+        metrics.note_event(&PeerEvent::ConnectFailed { reason: String::new(), retry_in: Duration::ZERO });
+        metrics.note_event(&PeerEvent::Breaker { from: closed, to: open });
+        metrics.note_event(&PeerEvent::Breaker { from: open, to: closed });
+        metrics.note_event(&PeerEvent::Closed);
+        let PeerMetrics { connects, reconnects, connect_failures, breaker_opened, .. } = metrics;
+        assert_eq!((connects, reconnects, connect_failures, breaker_opened), (2, 1, 1, 1));
+    }
+
+    #[test]
+    fn a_span_is_in_the_bucket_above_it() {
+        let mut latencies = Latencies::default();
+        for micros in [0, 1, 1_000, 1_024, u64::MAX] {
+            latencies.note(Duration::from_micros(micros));
+        }
+        let filled: Vec<(u128, u64)> =
+            latencies.buckets().filter(|(_, count)| *count > 0).map(|(b, count)| (b.as_micros(), count)).collect();
+        assert_eq!(filled, [(1, 1), (2, 1), (1_024, 1), (2_048, 1), (1 << 26, 1)]);
+        assert_eq!(latencies.buckets().count(), 27);
+    }
+
     #[test]
     fn a_quantile_is_right_to_a_factor_of_two() {
         let mut latencies = Latencies::default();

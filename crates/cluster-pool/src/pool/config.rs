@@ -133,3 +133,65 @@ impl PoolConfig {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_what_they_are_said_to_be() {
+        let config = PoolConfig::new();
+        assert_eq!((config.max_total, config.max_per_peer, config.max_per_client), (50, 1, 32));
+        assert_eq!((config.dials_max, config.handshakes_max, config.streams_served_max), (64, 256, 128));
+        assert_eq!((config.dial_timeout.as_secs(), config.first_frame_timeout.as_secs()), (5, 3));
+        assert_eq!((config.idle_timeout.as_secs(), config.idle_check_interval.as_secs()), (60, 30));
+        assert!(config.check().is_ok());
+    }
+
+    /// What is at its limit works, and what is one beyond it is named.
+    #[test]
+    fn limits_are_where_they_are_said_to_be() {
+        type Count = fn(&mut PoolConfig) -> &mut usize;
+        let counts: [(&str, usize, Count); 7] = [
+            ("dials_max", 1, |c| &mut c.dials_max),
+            ("handshakes_max", 1, |c| &mut c.handshakes_max),
+            ("streams_served_max", 1, |c| &mut c.streams_served_max),
+            ("event_queue_len", 1, |c| &mut c.event_queue_len),
+            ("max_per_peer", 1, |c| &mut c.max_per_peer),
+            ("max_total", 0, |c| &mut c.max_total),
+            ("max_per_client", 0, |c| &mut c.max_per_client),
+        ];
+        let with = |count: Count, value: usize| {
+            let mut config = PoolConfig::new();
+            *count(&mut config) = value;
+            config.check().map_err(|error| error.field)
+        };
+        for (field, least, count) in counts {
+            assert_eq!((with(count, least), with(count, 1 << 20)), (Ok(()), Ok(())), "{field}");
+            assert_eq!(with(count, (1 << 20) + 1), Err(field));
+            if least == 1 {
+                assert_eq!(with(count, 0), Err(field));
+            }
+        }
+        type Span = fn(&mut PoolConfig) -> &mut Duration;
+        let spans: [(&str, Span); 4] = [
+            ("dial_timeout", |c| &mut c.dial_timeout),
+            ("first_frame_timeout", |c| &mut c.first_frame_timeout),
+            ("idle_timeout", |c| &mut c.idle_timeout),
+            ("idle_check_interval", |c| &mut c.idle_check_interval),
+        ];
+        let year = Duration::from_secs(31_536_000);
+        for (field, span) in spans {
+            for (value, works) in [
+                (Duration::from_nanos(1), true),
+                (year, true),
+                (Duration::ZERO, false),
+                (year + Duration::from_nanos(1), false),
+            ] {
+                let mut config = PoolConfig::new();
+                *span(&mut config) = value;
+                assert_eq!(config.check().map_err(|error| error.field), if works { Ok(()) } else { Err(field) });
+            }
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Clients, who come in by a door of their own; certificates that change while everything runs, and those that are revoked.
 
+use std::time::Duration;
+
 use cluster_pool::identity::authority::Validity;
 use cluster_pool::{
     Authority, Credentials, Identity, LinkClass, PoolConfig, PoolError, QuicConfig, QuicTransport, ReloadError,
@@ -72,7 +74,11 @@ async fn a_client_has_no_more_connections_than_clients_may_have() {
 async fn whoever_knows_an_address_and_whoever_knows_a_name_share_one_link() {
     let prod = authority("prod");
     let (a, b) = (
-        Node::with(&credentials(&prod, "a"), PoolConfig::new().with_max_total(1)),
+        Node::with(&credentials(&prod, "a"), {
+            let mut config = PoolConfig::new().with_max_total(1);
+            config.dial_timeout = Duration::from_millis(500);
+            config
+        }),
         Node::fresh(&credentials(&prod, "b")),
     );
     let (first, second) = tokio::join!(a.pool.get_or_create_at(b.addr), a.pool.get_or_create_at(b.addr));

@@ -145,7 +145,7 @@ async fn test_idle_cleanup_loop_integration() {
 
 #[tokio::test]
 async fn everything_is_counted_by_peer_and_in_all() {
-    let (a, others) = nodes(PoolConfig::new(), 2);
+    let (a, others) = nodes(impatient(), 2);
     for _ in 0..10 {
         a.data(&others[0]).await;
     }
@@ -161,7 +161,49 @@ async fn everything_is_counted_by_peer_and_in_all() {
     assert!(second.rtt.is_some() && second.bytes_sent > 10_000 && second.bytes_received > 10_000, "{second:?}");
     let total = &stats.total;
     assert_eq!((total.connected, total.dials, total.reuses, total.failures, total.idle), (1, 3, 9, 1, 0));
-    assert_eq!(total.bytes_sent, second.bytes_sent);
+    assert_eq!((total.bytes_sent, total.bytes_received), (second.bytes_sent, second.bytes_received));
+    // And of two that are there, each its own, and both in all.
+    let third = a.data(&others[1]).await;
+    drop(third);
+    drop(held);
+    until("nobody uses it", || a.pool.stats().total.idle == 1).await;
+    let again = a.pool.stats();
+    assert_eq!((again.peers[&others[1].name].reuses, again.total.reuses), (1, 10));
+    let back = others[1].pool.stats();
+    assert_eq!((back.total.connected, back.total.dials), (1, 0), "the other side counts what came in");
+}
+
+/// What a pool says of itself.
+#[tokio::test]
+async fn a_pool_says_what_it_holds_and_whether_it_takes_more() {
+    let (a, others) = nodes(impatient(), 1);
+    let b = &others[0];
+    assert!(a.pool.is_empty(LinkClass::Data) && b.pool.is_empty(LinkClass::Data));
+    let lease = a.data(b).await;
+    until("both know", || b.data_links() == 1).await;
+    assert!(!a.pool.is_empty(LinkClass::Data) && !b.pool.is_empty(LinkClass::Data));
+    assert!(a.pool.is_empty(LinkClass::Control));
+    assert_eq!((a.pool.dropped_datagrams(), a.pool.refused_handshakes()), (0, 0));
+
+    // Who is there, without a link that stays.
+    let who = a.pool.who_is_at(b.addr, Duration::from_secs(5)).await.expect("somebody answers");
+    assert_eq!((who.node, who.addr, who.draining), (b.name.clone(), b.addr, false));
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert!(a.pool.who_is_at(silent.local_addr().unwrap(), Duration::from_millis(50)).await.is_none());
+
+    assert!(!b.pool.is_draining());
+    b.pool.drain();
+    assert!(b.pool.is_draining());
+    let who = a.pool.who_is_at(b.addr, Duration::from_secs(5)).await.expect("it still answers");
+    assert!(who.draining, "and says that it is about to go");
+    drop(lease);
+}
+
+/// Dials that lead nowhere end soon: how long they take is not what is tested.
+fn impatient() -> PoolConfig {
+    let mut config = PoolConfig::new();
+    config.dial_timeout = Duration::from_millis(500);
+    config
 }
 
 /// On several threads, round after round: whoever asks at the same moment for the same peer gets the same link, also when a link

@@ -6,4 +6,6 @@ mod limits;
 mod links;
 mod node;
 mod peers;
+mod peers_at_limits;
+mod speakers;
 mod strangers;

@@ -1,82 +1,20 @@
 //! Peers over loopback: what is said arrives in order, or its sender knows that it may not have.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cluster_pool::peer::{NotSent, RejectReason, Unknown};
 use cluster_pool::{
-    Channel, CloseCode, Fate, Message, Outcome, Overflow, Peer, PeerConfig, PeerError, PeerEvent, PeerState,
-    PoolConfig, Priority, QuicConfig, Received, Router, Serving, Ticket, Turned, message_fn, request_fn,
+    Channel, CloseCode, Fate, Message, Outcome, Overflow, Peer, PeerConfig, PeerError, PeerEvent, PeerState, Priority,
+    Received, Router, Turned, message_fn, request_fn,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-use crate::node::{Node, PATIENCE, authority, credentials, until};
+use crate::node::{PATIENCE, authority, credentials, until};
 
-const WORDS: Channel = Channel(1);
-const ECHO: Channel = Channel(2);
-
-/// A node with a router, and peers whose drivers it runs.
-struct Speaker {
-    node: Node,
-    router: Router,
-    drivers: JoinSet<()>,
-}
-
-impl Speaker {
-    fn new(credentials: &cluster_pool::Credentials, router: Router) -> Self {
-        Self::at(credentials, 1, "127.0.0.1:0".parse().unwrap(), router)
-    }
-
-    fn at(credentials: &cluster_pool::Credentials, life: u32, addr: SocketAddr, router: Router) -> Self {
-        let serving = Serving { streams: Arc::new(router.clone()), ..Serving::default() };
-        let node = Node::serving(credentials, life, addr, PoolConfig::default(), serving, QuicConfig::default());
-        Self { node, router, drivers: JoinSet::new() }
-    }
-
-    fn peer_with(&mut self, other: &Self, config: PeerConfig) -> Peer {
-        self.peer_at(other.node.name.clone(), other.node.addr, config)
-    }
-
-    fn peer_at(&mut self, name: cluster_types::NodeId, addr: SocketAddr, config: PeerConfig) -> Peer {
-        let (peer, driver) = Peer::new(&self.node.pool, &self.router, name, addr, config).unwrap();
-        self.drivers.spawn(driver.drive());
-        peer
-    }
-
-    fn peer(&mut self, other: &Self) -> Peer {
-        self.peer_with(other, PeerConfig::default())
-    }
-}
-
-fn echo_router() -> Router {
-    let echo = request_fn(|_, body: Bytes| async move { Ok(body) });
-    Router::builder().on_request(ECHO, echo).build().unwrap()
-}
-
-fn pair(router: Router) -> (Speaker, Speaker) {
-    let authority = authority("prod");
-    let a = Speaker::new(&credentials(&authority, "a"), Router::new());
-    (a, Speaker::new(&credentials(&authority, "b"), router))
-}
-
-fn words(text: &str) -> Message {
-    Message::new(WORDS, text.as_bytes().to_vec())
-}
-
-async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never: {what}"))
-}
-
-async fn outcome(ticket: Ticket) -> Outcome {
-    in_time("an outcome", ticket).await
-}
-
-async fn received(peer: &Peer) -> Received {
-    in_time("a message", peer.receive()).await.expect("it is open")
-}
+use crate::speakers::{ECHO, Speaker, WORDS, echo_router, in_time, outcome, pair, received, words};
 
 #[tokio::test]
 async fn what_is_sent_is_received_in_order_and_its_sender_knows() {

@@ -214,7 +214,9 @@ async fn a_port_in_use_is_named() {
 #[tokio::test]
 async fn an_unreachable_peer_is_named_and_not_pooled() {
     let prod = authority("prod");
-    let a = Node::fresh(&credentials(&prod, "a"));
+    let mut config = cluster_pool::PoolConfig::default();
+    config.dial_timeout = std::time::Duration::from_millis(500);
+    let a = Node::with(&credentials(&prod, "a"), config);
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = a.pool.get_or_create(&"b".parse().unwrap(), nobody).await.unwrap_err();
     assert_eq!(error.to_string(), format!("no link to b at {nobody}"));

@@ -174,3 +174,62 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn states_have_words_of_their_own() {
+    let words = [
+        (PeerState::Idle, "idle"),
+        (PeerState::BackingOff, "backing off"),
+        (PeerState::BreakerOpen, "breaker open"),
+        (PeerState::Connecting, "connecting"),
+        (PeerState::Connected, "connected"),
+        (PeerState::Closed, "closed"),
+    ];
+    words.iter().for_each(|(state, word)| assert_eq!(state.as_str(), *word));
+}
+
+#[test]
+fn the_last_error_is_kept_until_a_link_proves_itself() {
+    let mut course = course();
+    assert_eq!((course.last_error(), course.failures(), course.retry_at()), (None, 0, None));
+    let now = fail(&mut course, at(0), 1);
+    assert_eq!((course.last_error(), course.failures()), (Some("no answer"), 1));
+    // Before its time no attempt is made, and at its time one is.
+    let Next::Wait(until) = course.next(now, true) else { panic!("it waits") };
+    assert_eq!((course.retry_at(), course.state()), (Some(until), PeerState::BackingOff));
+    assert_eq!(course.next(until, true), Next::Dial);
+    course.handle_connected(until, FIRST);
+    assert_eq!(course.last_error(), Some("no answer"), "a link alone proves nothing");
+    course.handle_proof();
+    assert_eq!((course.last_error(), course.failures()), (None, 0));
+}
+
+/// Nobody wants anything any more while it waits: it waits on, and then rests.
+#[test]
+fn who_waits_and_is_not_wanted_rests_after_its_time() {
+    let mut course = course();
+    let now = fail(&mut course, at(0), 1);
+    let Next::Wait(until) = course.next(now, true) else { panic!("it waits") };
+    assert_eq!(course.next(now, false), Next::Wait(until));
+    assert_eq!((course.next(until, false), course.state()), (Next::Rest, PeerState::Idle));
+}
+
+/// A link that is let go for lack of anything to say is no loss: nothing is told, and it is wanted again at once.
+#[test]
+fn a_link_at_rest_is_neither_lost_nor_told() {
+    let mut course = course();
+    assert_eq!(course.next(at(0), true), Next::Dial);
+    course.handle_connected(at(1), FIRST);
+    course.take_events();
+    course.handle_rested();
+    assert_eq!((course.state(), course.life()), (PeerState::Idle, None));
+    assert_eq!(course.next(at(2), false), Next::Rest);
+    assert_eq!(course.next(at(3), true), Next::Dial);
+    course.handle_connected(at(4), FIRST);
+    assert_eq!(course.take_events(), [], "the same life: it went on");
+    course.handle_rested();
+    assert_eq!(course.next(at(5), true), Next::Dial);
+    course.handle_connected(at(6), SECOND);
+    let restarted = PeerEvent::Restarted { from: FIRST, to: SECOND };
+    assert_eq!(course.take_events(), [restarted, PeerEvent::Connected { life: SECOND }]);
+}

@@ -1,0 +1,81 @@
+//! Peers at their edges: one that moves, one with nothing to say, what is a byte too long.
+
+use std::time::Duration;
+
+use cluster_pool::peer::{NotSent, RejectReason, Unknown};
+use cluster_pool::{CloseCode, Message, Outcome, PeerConfig, PeerError, PeerState, Router};
+
+use crate::node::{PATIENCE, until};
+use crate::speakers::{ECHO, WORDS, echo_router, in_time, outcome, pair, received, words};
+
+/// It moves: what waits goes where it is now, without waiting for the attempts that fail where it was.
+#[tokio::test]
+async fn who_has_moved_is_dialled_where_it_is_now() {
+    let (mut a, mut b) = pair(echo_router());
+    let from_a = b.peer(&a);
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nowhere = silent.local_addr().unwrap();
+    let peer = a.peer_at(b.node.name.clone(), nowhere, PeerConfig::default());
+    assert!(!peer.is_connected() && peer.life().is_none());
+    assert_eq!(peer.state().as_str(), "idle");
+    let ticket = peer.send(words("hello")).await.unwrap();
+    until("it is dialled", || peer.state() == PeerState::Connecting).await;
+    let metrics = peer.metrics();
+    assert_eq!((metrics.queue_len, metrics.queue_bytes > 5, metrics.queued), (1, true, 1));
+    let error = peer.set_addr("0.0.0.0:1".parse().unwrap()).unwrap_err();
+    assert!(error.to_string().contains("says not which"), "{error}");
+    assert_eq!(peer.addr(), nowhere, "it stays where it was");
+    peer.set_addr(b.node.addr).unwrap();
+    assert_eq!(peer.addr(), b.node.addr);
+    assert_eq!(received(&from_a).await.body, "hello");
+    assert!(matches!(outcome(ticket).await, Outcome::Delivered { .. }));
+    in_time("everything has ended", peer.flushed()).await;
+    assert!(peer.is_connected());
+    let metrics = peer.metrics();
+    assert_eq!((metrics.queue_len, metrics.queue_bytes, metrics.queued, metrics.ended()), (0, 0, 1, 1));
+}
+
+/// Whoever waits for everything to end waits as long as something has not, and no longer.
+#[tokio::test]
+async fn flushed_is_when_everything_has_ended() {
+    let (mut a, mut b) = pair(Router::new());
+    let (to_b, from_a) = (a.peer(&b), b.peer(&a));
+    in_time("nothing was said", to_b.flushed()).await;
+    let ticket = to_b.send(words("x")).await.unwrap();
+    until("it has arrived", || b.router.stats().messages == 1).await;
+    let early = tokio::time::timeout(Duration::from_millis(50), to_b.flushed()).await;
+    assert!(early.is_err(), "nobody has taken it");
+    received(&from_a).await;
+    in_time("all have ended", to_b.flushed()).await;
+    assert!(matches!(outcome(ticket).await, Outcome::Delivered { .. }));
+}
+
+/// The longest body goes, and one that is a byte longer does not; of requests, too.
+#[tokio::test]
+async fn what_is_a_byte_too_long_is_refused_and_what_is_not_goes() {
+    let (mut a, mut b) = pair(echo_router());
+    let from_a = b.peer(&a);
+    let mut config = PeerConfig::default();
+    config.message_len_max = 1_000;
+    let peer = a.peer_with(&b, config);
+    let ticket = peer.try_send(Message::new(WORDS, vec![1; 1_000])).unwrap();
+    assert_eq!(received(&from_a).await.body.len(), 1_000);
+    assert!(matches!(outcome(ticket).await, Outcome::Delivered { .. }));
+    let rejected = peer.try_send(Message::new(WORDS, vec![1; 1_001])).unwrap_err();
+    assert!(matches!(rejected.reason, RejectReason::TooLong { .. }), "{rejected:?}");
+    assert_eq!(in_time("a reply", peer.request(ECHO, vec![2; 1_000], PATIENCE)).await.unwrap().body.len(), 1_000);
+    let error = in_time("an error", peer.request(ECHO, vec![2; 1_001], PATIENCE)).await.unwrap_err();
+    assert!(matches!(error, PeerError::TooLong { len: 1_001, max: 1_000, .. }), "{error}");
+    let metrics = peer.metrics();
+    assert_eq!((metrics.requests, metrics.replies, metrics.rejected), (2, 1, 1));
+}
+
+#[test]
+fn why_something_was_not_sent_is_told_in_words() {
+    let words = [NotSent::Expired, NotSent::Dropped, NotSent::Closed, NotSent::Refused(CloseCode::UNSUPPORTED)];
+    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+    assert_eq!(words[..3], ["its time to live was over", "it made room for a newer one", "the peer was closed"]);
+    assert!(words[3].starts_with("the receiver refused it: ") && words[3].len() > 30, "{}", words[3]);
+    let unknown = [Unknown::LinkLost, Unknown::HandlerFailed].map(|unknown| unknown.to_string());
+    assert_ne!(unknown[0], unknown[1]);
+}
