@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
+use crate::cli::{ClusterTask, IntegrationArgs};
 use crate::shell::{self, has_cargo_command};
-use crate::{Outcome, tests, tidy};
+use crate::{Outcome, crates, integration, play, tests, tidy};
 
 /// A named step.
 type Step = (&'static str, fn(&Path) -> Outcome);
@@ -12,7 +13,7 @@ type Step = (&'static str, fn(&Path) -> Outcome);
 /// Three seeds of each scenario, which must cover every site; campaigns of thousands are run by hand.
 const SCENARIO_SEEDS: &str = "120";
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 12] = [
     ("format", |root| shell::run(root, "cargo", &["fmt", "--all", "--check"])),
     ("tidy", |root| tidy::run(root, false)),
     ("lints", |root| {
@@ -30,12 +31,24 @@ const STEPS: [Step; 9] = [
     ("licences", licences),
     ("docs", docs),
     ("tests", |root| tests::test(root, &[])),
+    ("integration", |root| {
+        let share = IntegrationArgs { quick: true, debug: true, ..IntegrationArgs::default() };
+        integration::run(root, &share)
+    }),
+    ("crates", |root| crates::run_all(root, false)),
     ("examples", tests::examples),
     ("scenarios", |root| tests::sim(root, &["--seeds".into(), SCENARIO_SEEDS.into()])),
     ("demo", |root| {
         shell::run(root, "cargo", &["run", "--release", "--quiet", "--", "demo", "--nodes", "16", "--json"])
     }),
+    ("cluster", |root| {
+        play::run(root, &ClusterTask::Start { nodes: 3, ports: PORTS })?;
+        play::run(root, &ClusterTask::Stop)
+    }),
 ];
+
+/// Away from those that people use, and below those that systems give out.
+const PORTS: u16 = 27_001;
 
 pub(crate) fn run(root: &Path) -> Outcome {
     let mut table = String::new();

@@ -1,9 +1,10 @@
-//! What the compiler does not check: the dependency rule, file headers and sizes, and that every promise names tests that
-//! exist.
+//! What the compiler does not check: the dependency rule, file headers and sizes, that every promise names tests that exist, and
+//! that every snapshot is some test's.
 
 mod deps;
 mod files;
 mod promises;
+mod snapshots;
 
 use std::path::Path;
 
@@ -17,7 +18,7 @@ pub(crate) fn run(root: &Path, table: bool) -> Outcome {
     }
     let findings = check(root)?;
     if findings.is_empty() {
-        println!("tidy: {} source files, dependency rule, promises: ok", sources.len());
+        println!("tidy: {} source files, dependency rule, promises, snapshots: ok", sources.len());
         return Ok(());
     }
     for finding in &findings {
@@ -31,6 +32,7 @@ fn check(root: &Path) -> Result<Vec<String>, String> {
     let mut findings = deps::check(root)?;
     findings.extend(files::check(&sources));
     findings.extend(promises::check(root, &sources)?);
+    findings.extend(snapshots::check(root, &sources)?);
     Ok(findings)
 }
 
@@ -109,6 +111,24 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found.iter().any(|f| f.contains("planted.rs does not begin with //!")), "{found:?}");
         assert!(found.iter().any(|f| f.contains("lib.rs has 6") && f.contains("lines, at most 500")), "{found:?}");
+    }
+
+    #[test]
+    fn a_planted_snapshot_of_nobody_or_without_a_review_is_found() {
+        let found = findings(|at| {
+            let dir = at("crates/cluster-pool/src/snapshots");
+            let good = dir.join("cluster_pool__hello__tests__golden_bytes.snap");
+            let text = fs::read_to_string(&good).unwrap();
+            fs::write(dir.join("cluster_pool__hello__tests__gone.snap"), &text).unwrap();
+            fs::write(dir.join("cluster_pool__hello__tests__golden_bytes-2.snap"), &text).unwrap();
+            fs::write(dir.join("cluster_pool__hello__tests__golden_bytes.snap.new"), &text).unwrap();
+            fs::create_dir_all(at("crates/cluster-pool/snapshots")).unwrap();
+            fs::write(at("crates/cluster-pool/snapshots/cluster_pool__hello__tests__golden_bytes.snap"), text).unwrap();
+        });
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found.iter().any(|f| f.contains("gone.snap is of no test of")), "{found:?}");
+        assert!(found.iter().any(|f| f.contains("snap.new waits for a review")), "{found:?}");
+        assert!(found.iter().any(|f| f.contains("which looks for it elsewhere")), "{found:?}");
     }
 
     #[test]
