@@ -169,9 +169,18 @@ fn two_that_do_not_reach_each_other_are_alive_for_all() {
     // One accuser alone is believed after six times P; more than that is not waited for.
     rest(Duration::from_secs(40));
     assert_eq!(declared(&mut agents), Vec::new());
+    // Each of the two probes the other every few seconds, and would suspect it every time were it not reached through the others.
+    let mut suspicions = 0;
+    for (by, of) in [(0, "n2"), (1, "n1")] {
+        let said = agents[by].catch_up().iter();
+        suspicions += said.filter(|line| line["event"] == "suspected" && line["node"] == of).count();
+    }
+    assert!(suspicions <= 2, "{suspicions} suspicions between the two");
     lan.mend();
     lan.agree(agents.len());
-    checked(agents.len(), "40 s without a path between two: probed through the others, nobody declared");
+    let figures =
+        format!("40 s without a path between two: probed through the others, {suspicions} suspicions, nobody declared");
+    checked(agents.len(), &figures);
 }
 
 /// A third of the nodes is behind another switch for half a minute: those that are more declare those that are fewer, each side goes on

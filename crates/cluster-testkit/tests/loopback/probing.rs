@@ -159,6 +159,14 @@ async fn test_swim_indirect_ping_real_network() {
     for node in &mesh.nodes {
         assert!(node.members().iter().all(|m| m.state != State::Failed), "{}: {:?}", node.node(), node.members());
     }
+    // Whoever probes over the path that is cut is answered through the others, round after round: nobody accuses anybody.
+    let mut probes = (0, 0);
+    for node in &mesh.nodes[..2] {
+        probes.0 += number(node, "cluster_probes_total").await;
+        probes.1 += number(node, "cluster_probes_unanswered_total").await;
+    }
+    // Were nobody asked, or nobody answered for others, every sixth round would be in vain.
+    assert!(probes.0 > 50 && probes.1 <= probes.0 / 20, "{} of {} rounds were answered by nobody", probes.1, probes.0);
     // Nobody said it for a moment, either.
     for (node, events) in mesh.nodes.iter().zip(&mut watching) {
         while let Ok(Some(delivery)) = tokio::time::timeout(Duration::ZERO, events.recv()).await {
