@@ -97,6 +97,7 @@ pub struct Refused {
 }
 
 /// The right to one attempt. Give it back with the outcome; dropped, it counts as no attempt at all.
+#[must_use = "a permit that is dropped gives its place back"]
 pub struct Permit {
     generation: u64,
     /// Trials under way, counted down when a trial's permit goes.

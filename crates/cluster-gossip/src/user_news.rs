@@ -40,6 +40,7 @@ pub struct Broadcast {
 
 /// Why a broadcast is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BroadcastError {
     /// It is too long.
     #[error("the broadcast is {len} bytes long: at most {BROADCAST_LEN_MAX} are allowed; send it as a message")]

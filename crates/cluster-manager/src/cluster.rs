@@ -15,7 +15,7 @@ use cluster_pool::{
     Authority, CloseCode, Credentials, Lease, Link, LinkClass, PkiError, PoolError, ReloadError, Revocations,
 };
 use cluster_types::{Claim, ClusterName, Event, Incarnation, Life, Member, Metadata, NodeId, State, Subscription};
-use tokio::sync::{Mutex as AsyncMutex, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use tracing::Instrument;
 
 use crate::clock::unix_ms;
@@ -30,6 +30,7 @@ pub use builder::ClusterBuilder;
 
 /// One member, as the handle sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemberInfo {
     /// Its name.
     pub node: NodeId,
@@ -49,7 +50,7 @@ pub struct MemberInfo {
 struct Inner {
     held: Held,
     /// Awaited by at most one; the name can be lost once.
-    name_lost: AsyncMutex<Option<oneshot::Receiver<SocketAddr>>>,
+    name_lost: watch::Receiver<Option<SocketAddr>>,
     /// Held for the whole of a shutdown: a second one waits and gets the same report.
     shutdown: AsyncMutex<Option<ShutdownReport>>,
     /// What is left to do for the loop to end; taken by the shutdown.
@@ -97,12 +98,8 @@ pub type Events = Subscription<MemberTable, Event>;
 impl Cluster {
     /// The handle of a node that was assembled, and its events from the first.
     fn of(Parts { held, events, name_lost, release }: Parts, running: Running) -> (Self, Events) {
-        let inner = Inner {
-            held,
-            name_lost: AsyncMutex::new(Some(name_lost)),
-            shutdown: AsyncMutex::new(None),
-            running: Mutex::new(Some((release, running))),
-        };
+        let inner =
+            Inner { held, name_lost, shutdown: AsyncMutex::new(None), running: Mutex::new(Some((release, running))) };
         (Self(Arc::new(inner)), events)
     }
 
@@ -116,8 +113,7 @@ impl Cluster {
     #[must_use]
     pub fn local(name: &str, authority: &Authority) -> ClusterBuilder {
         let issue = |name: &NodeId| authority.issue(name, Validity::days(unix_ms() / 1_000, 30));
-        let credentials =
-            NodeId::new(name).map_err(|e| PkiError::Issue { reason: e.to_string() }).and_then(|n| issue(&n));
+        let credentials = NodeId::new(name).map_err(PkiError::from).and_then(|n| issue(&n));
         ClusterBuilder::new(credentials, Profile::Local)
     }
 
@@ -126,7 +122,7 @@ impl Cluster {
     /// # Errors
     /// The name is none, or the system has no randomness.
     pub fn local_authority(cluster: &str) -> Result<Authority, PkiError> {
-        let name = ClusterName::new(cluster).map_err(|e| PkiError::Issue { reason: e.to_string() })?;
+        let name = ClusterName::new(cluster)?;
         Authority::generate(name, unix_ms() / 1_000)
     }
 
@@ -327,20 +323,16 @@ impl Cluster {
     }
 
     /// Waits until another live process turns out to hold this node's name and to have been there first, and says where it
-    /// answers. This node should end then. Waits for ever otherwise.
+    /// answers. This node should end then. Waits for ever otherwise. Whoever asks is told, as often as he likes.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn name_lost(&self) -> SocketAddr {
-        let mut slot = self.0.name_lost.lock().await;
-        if let Some(receiver) = slot.as_mut() {
-            let lost = receiver.await;
-            *slot = None;
-            if let Ok(addr) = lost {
-                return addr;
-            }
+        let mut lost = self.0.name_lost.clone();
+        match lost.wait_for(Option::is_some).await.map(|addr| *addr) {
+            Ok(Some(addr)) => addr,
+            // The node has ended with its name.
+            _ => std::future::pending().await,
         }
-        drop(slot);
-        std::future::pending().await
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod file;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -51,6 +52,12 @@ impl Profile {
             Self::Wan => Duration::from_millis(333),
         };
         QuicConfig { initial_rtt, ..QuicConfig::default() }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

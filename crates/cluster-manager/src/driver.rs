@@ -14,7 +14,7 @@ use cluster_pool::{
 };
 use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
 use cluster_types::{EventKind, Instant, Metadata, NodeId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
@@ -130,7 +130,7 @@ pub(crate) struct Driver {
     tasks: TaskTracker,
     joining: Option<oneshot::Sender<JoinReport>>,
     leaving: Option<oneshot::Sender<FarewellProgress>>,
-    name_lost: Option<oneshot::Sender<SocketAddr>>,
+    name_lost: watch::Sender<Option<SocketAddr>>,
     /// Every handle is gone: when to end at the latest.
     abandoned_until: Option<Instant>,
 }
@@ -143,7 +143,7 @@ impl Driver {
         registry: SharedNodeRegistry,
         (pool, pool_events): (ConnectionPool, mpsc::Receiver<PoolEvent>),
         commands: mpsc::Receiver<Command>,
-        name_lost: oneshot::Sender<SocketAddr>,
+        name_lost: watch::Sender<Option<SocketAddr>>,
     ) -> Self {
         let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
         let (resolved_sender, resolved) = mpsc::channel(LOOKUPS_MAX);
@@ -168,7 +168,7 @@ impl Driver {
             tasks: TaskTracker::new(),
             joining: None,
             leaving: None,
-            name_lost: Some(name_lost),
+            name_lost,
             abandoned_until: None,
         }
     }
@@ -268,7 +268,7 @@ impl Driver {
     fn health(&self) -> Health {
         let (gaps, gaps_total) = self.gaps;
         let held_up = Health { gaps, gaps_total, ..self.engine.health() };
-        Health { name_lost: self.name_lost.is_none(), ..held_up }
+        Health { name_lost: self.name_lost.borrow().is_some(), ..held_up }
     }
 
     fn handle_pool(&mut self, now: Instant, event: PoolEvent) {
@@ -384,10 +384,8 @@ impl Driver {
                 Output::NameLost { addr } => {
                     // Whoever waits for a join hears that there will be none.
                     self.joining = None;
-                    if let Some(name_lost) = self.name_lost.take() {
-                        // Nobody may be watching; the core refutes nothing any more either way.
-                        let _ = name_lost.send(addr);
-                    }
+                    // Nobody may be watching; the core refutes nothing any more either way. The first one stays.
+                    self.name_lost.send_if_modified(|lost| lost.replace(addr).is_none());
                 }
             }
         }

@@ -187,6 +187,7 @@ fn sentence(evidence: &Evidence) -> String {
         Accusation::ProbeUnanswered => "probed from here in vain",
         Accusation::Phi => "overdue for its rhythm, then probed from here in vain",
         Accusation::Gossip => "told by others",
+        other => other.as_str(),
     };
     let mut words = format!("{how}; silent for {}", span(evidence.silence));
     if !evidence.accusers.is_empty() {

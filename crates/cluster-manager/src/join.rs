@@ -12,6 +12,7 @@ pub use seed::{Seed, SeedError};
 
 /// How a join through one seed ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SeedOutcome {
     /// Joined through this member.
     Joined(NodeId),
@@ -23,6 +24,7 @@ pub enum SeedOutcome {
 
 /// What became of each seed in the round that ended a join.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct JoinReport {
     /// By seed, in the order of their names.
     pub seeds: Vec<(String, SeedOutcome)>,

@@ -52,8 +52,8 @@ pub use cluster_types::{
     Instant, Life, Member, Metadata, NodeId, State, Subscription,
 };
 
-/// Everything an owner of a node usually imports from the links' crate.
-pub use cluster_pool as pool;
+/// The crates below, whole: what settings, errors and reports are made of.
+pub use {cluster_failure as failure, cluster_gossip as gossip, cluster_pool as pool, cluster_types as types};
 
 /// The first page of the project, whose example is run as a test.
 #[cfg(doctest)]

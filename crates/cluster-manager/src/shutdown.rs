@@ -48,8 +48,15 @@ impl Phase {
     }
 }
 
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// How one phase went.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PhaseReport {
     /// Which.
     pub phase: Phase,
@@ -63,6 +70,7 @@ pub struct PhaseReport {
 
 /// How a shutdown went.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct ShutdownReport {
     /// The six phases, in order.
     pub phases: Vec<PhaseReport>,

@@ -11,7 +11,7 @@ use cluster_pool::{
     StreamHandler,
 };
 use cluster_types::{Claim, ClusterName, Event, Incarnation, Life, Seed, Subscription};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 
 use crate::certificate::Certificate;
@@ -32,7 +32,7 @@ pub(crate) struct Parts {
     pub(crate) held: Held,
     /// From before anything can have happened.
     pub(crate) events: Subscription<MemberTable, Event>,
-    pub(crate) name_lost: oneshot::Receiver<SocketAddr>,
+    pub(crate) name_lost: watch::Receiver<Option<SocketAddr>>,
     /// Lets the loop's task, and its thread, end.
     pub(crate) release: oneshot::Sender<()>,
 }
@@ -181,7 +181,7 @@ pub(crate) fn assemble(
     let bug = config.planted();
     let engine = Engine::new(config.swim, &cluster, own.clone(), config.metadata, boot, Seed::new(random), clock.now());
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-    let (name_lost_sender, name_lost) = oneshot::channel();
+    let (name_lost_sender, name_lost) = watch::channel(None);
     let mut driver = Driver::new(
         (engine, bug),
         (clock, Arc::clone(&wall_clock)),

@@ -316,6 +316,7 @@ impl ConnectionManager {
 
 /// A connection to one node, in use until it is dropped.
 #[derive(Debug)]
+#[must_use = "dropping it gives the connection back"]
 pub struct ManagedConnection {
     lease: Lease,
     host: Arc<Host>,

@@ -22,6 +22,7 @@ pub struct Frame {
 
 /// Why no frame could be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FrameError {
     /// The stream ended or failed.
     #[error("the stream ended early")]

@@ -126,6 +126,7 @@ pub fn cluster_of_authority(certificate: &CertificateDer<'_>) -> Result<ClusterN
 
 /// Why a certificate carries no usable identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum IdentityError {
     /// The bytes are not an X.509 certificate.
     #[error("the certificate cannot be read: {reason}")]

@@ -88,7 +88,7 @@ impl ConnectionPool {
     /// counted instead).
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime, or with settings of which [`PoolConfig::check`] says that no pool can work with them.
     #[must_use]
     pub fn start(
         transport: Arc<dyn Transport>,
@@ -100,6 +100,9 @@ impl ConnectionPool {
     }
 
     /// As [`start`](Self::start), with its tasks run by `spawner`.
+    ///
+    /// # Panics
+    /// With settings of which [`PoolConfig::check`] says that no pool can work with them.
     #[must_use]
     pub fn start_on(
         spawner: Arc<dyn Spawner>,
@@ -108,6 +111,9 @@ impl ConnectionPool {
         config: PoolConfig,
         serving: Serving,
     ) -> (Self, mpsc::Receiver<PoolEvent>) {
+        if let Err(error) = config.check() {
+            panic!("no pool can work with these settings: {error}");
+        }
         let (events, receiver) = mpsc::channel(config.event_queue_len);
         let shared = Arc::new(Shared {
             transport,

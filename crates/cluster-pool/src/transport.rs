@@ -42,11 +42,24 @@ impl LinkClass {
     }
 }
 
-/// Why a connection or a stream was ended, as a number the other side sees.
+impl fmt::Display for LinkClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a connection or a stream was ended, as a number the other side sees. Those below 65,536 are the protocol's; applications make
+/// theirs with [`application`](Self::application).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CloseCode(pub u32);
 
 impl CloseCode {
+    /// A reason of an application's own, which means nothing to the protocol.
+    #[must_use]
+    pub const fn application(code: u16) -> Self {
+        Self(0x1_0000 | code as u32)
+    }
+
     /// No particular reason: idle, or no longer needed.
     pub const DONE: Self = Self(0);
     /// This side is shutting down and has said so.
@@ -173,6 +186,7 @@ pub enum Side {
 
 /// What is wrong with a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CertificateFault {
     /// Its time is over.
     Expired,

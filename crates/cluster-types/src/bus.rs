@@ -214,11 +214,13 @@ impl<S: Clone, E> Subscription<S, E> {
 }
 
 /// Why there is nothing to receive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Empty {
     /// Nothing new yet.
+    #[error("nothing is new yet")]
     Pending,
     /// The bus was closed.
+    #[error("nothing more comes")]
     Closed,
 }
 

@@ -28,6 +28,7 @@ pub struct Envelope<'a> {
 
 /// Why bytes are not an envelope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EnvelopeError {
     /// Fewer bytes than a header, or than the header announces.
     #[error("message cut short: {have} bytes, {need} announced")]

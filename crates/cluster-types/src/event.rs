@@ -1,5 +1,6 @@
 //! What happened to the cluster, as seen from one node: one [`Event`] for each transition, with the evidence for it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::time::Instant;
 
 /// How a node came to be accused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Accusation {
     /// This node probed it directly and through others, and nothing came back.
     ProbeUnanswered,
@@ -29,6 +31,12 @@ impl Accusation {
             Self::Phi => "phi",
             Self::Gossip => "gossip",
         }
+    }
+}
+
+impl fmt::Display for Accusation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -78,6 +86,7 @@ impl Evidence {
 
 /// What is wrong with a member that still counts as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HealthFault {
     /// Its silence does not fit its rhythm any more: phi crossed the threshold.
     Overdue {
@@ -231,6 +240,12 @@ impl EventKind {
             | Self::Conflict { incarnation, .. } => Some(*incarnation),
             other => other.member().map(|m| m.claim.incarnation),
         }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::limits::NAME_LEN_MAX;
 
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum IdError {
     /// The text has no character at all.
     #[error("a name must not be empty: use 1 to {NAME_LEN_MAX} of a-z A-Z 0-9 . _ -")]
@@ -69,6 +70,12 @@ macro_rules! name_type {
             /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
                 &self.0
             }
         }

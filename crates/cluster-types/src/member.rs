@@ -107,6 +107,7 @@ impl Claim {
 
 /// Why metadata is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MetadataError {
     /// Keys and values together are too long.
     #[error("the metadata is {len} bytes long: at most {METADATA_LEN_MAX} are allowed")]

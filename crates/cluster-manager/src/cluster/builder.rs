@@ -72,7 +72,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// Settings as a whole, for example those of a [file](ClusterConfig::from_toml).
+    /// Settings as a whole, for example those of a [file](ClusterConfig::from_toml). They take the place of the profile and of whatever
+    /// was said before: say `bind` and `configure` after this.
     #[must_use]
     pub fn config(mut self, config: ClusterConfig) -> Self {
         self.config = config;

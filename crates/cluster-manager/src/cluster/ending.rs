@@ -20,7 +20,8 @@ const CLOSING_GRACE: Duration = Duration::from_millis(500);
 const THREAD_GRACE: Duration = Duration::from_millis(100);
 
 impl Cluster {
-    /// Leaves, and ends everything in six phases within `timeout`. A second call waits for the first and returns its report.
+    /// Leaves, and ends everything in six phases within `timeout`, and 0.6 s for closing, which is granted in any case. A second call
+    /// waits for the first and returns its report.
     ///
     /// # Cancel safety
     /// Not safe to resume: dropped half way, the rest is done when the handle is dropped.

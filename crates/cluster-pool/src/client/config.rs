@@ -10,6 +10,7 @@ use crate::pool::PoolConfig;
 
 /// Which host is next.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Policy {
     /// Each in its turn.
     RoundRobin,
@@ -77,6 +78,7 @@ impl ConnectionConfig {
         if self.hosts.is_empty() {
             return Err(ClientError::NoHosts);
         }
+        self.pool.check().map_err(|e| ClientError::Config { reason: format!("pool: {e}") })?;
         self.retry_config().map(drop)
     }
 

@@ -9,6 +9,7 @@ use crate::quic::BindError;
 
 /// Why a host could not be reached.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct HostFailure {
     /// As it stands in the list.
     pub host: String,

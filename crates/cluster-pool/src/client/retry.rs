@@ -6,6 +6,7 @@ use crate::peer::{Fate, PeerError};
 
 /// What is done again when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Retry {
     /// What certainly did not happen over there.
     WhenUnsent,

@@ -31,7 +31,7 @@ impl Validity {
     #[must_use]
     pub const fn days(unix_s: u64, days: u32) -> Self {
         let from_unix_s = unix_s.saturating_sub(DAY.as_secs());
-        Self { from_unix_s, until_unix_s: unix_s + DAY.as_secs() * days as u64 }
+        Self { from_unix_s, until_unix_s: unix_s.saturating_add(DAY.as_secs() * days as u64) }
     }
 }
 

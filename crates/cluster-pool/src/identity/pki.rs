@@ -93,6 +93,9 @@ pub enum PkiError {
         /// Why.
         reason: String,
     },
+    /// A name that is none.
+    #[error(transparent)]
+    Name(#[from] cluster_types::IdError),
 }
 
 impl PkiError {

@@ -4,6 +4,7 @@
 //! that ends within a second without an answer counts as one more failure for the back-off, or a peer that accepts and closes
 //! would be dialled in a loop.
 
+use std::fmt;
 use std::time::Duration;
 
 use cluster_failure::breaker::{Outcome, Permit};
@@ -45,6 +46,12 @@ impl PeerState {
             Self::Connected => "connected",
             Self::Closed => "closed",
         }
+    }
+}
+
+impl fmt::Display for PeerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -182,6 +182,7 @@ impl Blamed for PeerError {
 /// A message that was not taken for sending, handed back.
 #[derive(Debug, thiserror::Error)]
 #[error("the message to {node} was not taken: {reason}")]
+#[non_exhaustive]
 pub struct Rejected {
     /// The peer.
     pub node: NodeId,

@@ -22,6 +22,7 @@ pub(crate) fn after(now: Moment, patience: Duration) -> Moment {
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reply {
     /// Which life of the peer answered.
     pub life: Life,

@@ -1,4 +1,4 @@
-//! A message, and how it ends: exactly once, in one of four ways, and never better than is known.
+//! A message, and how it ends: exactly once, in one of three ways, and never better than is known.
 
 use std::fmt;
 use std::future::Future;
@@ -50,6 +50,7 @@ impl Priority {
 
 /// What is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message {
     /// Whom it is for over there.
     pub channel: Channel,

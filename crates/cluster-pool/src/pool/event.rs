@@ -63,6 +63,7 @@ pub enum PoolEvent {
 
 /// A request that waits for its answer. Dropping it resets the stream.
 #[derive(Debug)]
+#[must_use = "dropping it turns the request away"]
 pub struct InboundRequest {
     /// The link it came on.
     pub link: Link,

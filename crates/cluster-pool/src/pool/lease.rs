@@ -8,6 +8,7 @@ use crate::transport::{CloseCode, LinkClass};
 /// A data connection that is leased. While a lease is held the pool does not close the connection for being idle or to make
 /// room; give it back by dropping it. Clones are leases of their own.
 #[derive(Debug)]
+#[must_use = "dropping it gives the connection back"]
 pub struct Lease(Link);
 
 impl Lease {

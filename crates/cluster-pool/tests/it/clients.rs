@@ -127,7 +127,7 @@ async fn certificates_and_authorities_are_replaced_without_a_restart() {
     drop(after);
     a.pool.lease(&b.name).unwrap().close(cluster_pool::CloseCode::DONE);
     until("both have seen its end", || a.data_links() + b.data_links() == 0).await;
-    b.data(&a).await;
+    drop(b.data(&a).await);
     until("it has come in", || a.data_links() == 1).await;
     assert_eq!(a.pool.lease(&b.name).unwrap().remote_fingerprint(), renewed.fingerprint());
 }

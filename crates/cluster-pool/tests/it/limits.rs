@@ -88,7 +88,7 @@ async fn test_pool_exhausted_error() {
     assert_eq!(full(&error), (1, 1));
     assert_eq!(a.pool.stats().total.dials, 1, "no dial was made for it");
     drop(held);
-    a.data(&others[1]).await;
+    drop(a.data(&others[1]).await);
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn test_pool_exhaustion_error_handling() {
     assert_eq!(full(&a.pool.get_or_create(&others[1].name, others[1].addr).await.unwrap_err()), (1, 1));
     assert_eq!(echo(&link, b"well?").await, b"well?", "the first still works");
     drop(stream);
-    a.data(&others[1]).await;
+    drop(a.data(&others[1]).await);
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn control_links_are_outside_of_all_limits() {
         a.dial(b);
         a.dialled().await.unwrap();
     }
-    a.data(&others[0]).await;
+    drop(a.data(&others[0]).await);
     assert_eq!((a.pool.len(LinkClass::Control), a.data_links()), (3, 1));
 }
 
@@ -147,7 +147,7 @@ async fn test_idle_cleanup_loop_integration() {
 async fn everything_is_counted_by_peer_and_in_all() {
     let (a, others) = nodes(impatient(), 2);
     for _ in 0..10 {
-        a.data(&others[0]).await;
+        drop(a.data(&others[0]).await);
     }
     let held = a.data(&others[1]).await;
     assert_eq!(echo(&held, &[7; 10_000]).await.len(), 10_000);

@@ -56,7 +56,7 @@ async fn futures_poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Outpu
 #[tokio::test]
 async fn a_link_that_came_in_is_used_for_going_out() {
     let (a, b) = pair();
-    a.data(&b).await;
+    drop(a.data(&b).await);
     until("b has adopted it", || b.data_links() == 1).await;
     let link = b.data(&a).await;
     assert!(!link.is_outbound());
