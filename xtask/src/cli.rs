@@ -73,8 +73,9 @@ pub(crate) struct IntegrationArgs {
     /// Leave out what needs network namespaces
     #[arg(long)]
     pub(crate) no_netns: bool,
-    /// Also the soak, for this long
-    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "1h", value_parser = humantime::parse_duration)]
+    /// How long the soak goes on; `--soak` alone: an hour [default: a minute]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "1h",
+        value_parser = humantime::parse_duration)]
     pub(crate) soak: Option<Duration>,
     /// The share of the gate: what `cargo xtask test` does not run, without what takes minutes
     #[arg(long)]

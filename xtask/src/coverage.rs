@@ -17,6 +17,8 @@ pub(crate) fn run_all(root: &Path) -> Outcome {
             .into());
     }
     let how: &[&str] = if has_cargo_command("nextest") { &["llvm-cov", "nextest"] } else { &["llvm-cov"] };
+    // Figures of an earlier run must not be among these.
+    run(root, "cargo", &["llvm-cov", "clean", "--workspace", "--profraw-only"])?;
     run(root, "cargo", &[how, &["--workspace", "--no-report"], &FEATURES].concat())?;
     run(root, "cargo", &["llvm-cov", "report", "--summary-only", "--fail-under-lines", "85"])?;
     let pool = ["--ignore-filename-regex", NOT_POOL_OR_PEER, "--fail-under-lines", "90"];

@@ -32,7 +32,11 @@ pub(crate) fn run(root: &Path, args: &FlakeHuntArgs) -> Outcome {
                 break;
             }
             // Every second round has company on every core.
-            hunt.round(root, name, filter, round % 2 == 1)?;
+            if let Err(why) = hunt.round(root, name, filter, round % 2 == 1) {
+                // What was found before counts all the same.
+                let _found = hunt.report(started.elapsed());
+                return Err(why);
+            }
         }
     }
     hunt.report(started.elapsed())
@@ -76,7 +80,7 @@ impl Hunt {
         Ok(())
     }
 
-    fn report(self, took: Duration) -> Outcome {
+    fn report(&self, took: Duration) -> Outcome {
         let took = humantime::format_duration(Duration::from_secs(took.as_secs()));
         println!("\n{} rounds, {} runs of tests, {took}", self.rounds, self.tests);
         for left_out in &self.left_out {
@@ -97,10 +101,10 @@ impl Hunt {
 fn read(told: &str) -> (u64, Vec<String>) {
     let summary = told.lines().find_map(|line| line.split_once("Summary [")?.1.split_once("] "));
     let ran = summary.and_then(|(_, rest)| rest.split([' ', '/']).next()?.parse().ok()).unwrap_or(0);
-    let words = ["FAIL", "TIMEOUT", "ABORT", "SIGABRT", "SIGSEGV", "SIGKILL", "LEAK-FAIL"];
+    let words = ["FAIL", "XFAIL", "TIMEOUT", "ABORT", "SIG", "LEAK-FAIL", "TRY"];
     let failed = told.lines().filter_map(|line| {
         let (word, rest) = line.trim().split_once(" [")?;
-        words.contains(&word).then(|| name_in(rest)).flatten()
+        words.iter().any(|known| word.starts_with(known)).then(|| name_in(rest)).flatten()
     });
     let mut failed: Vec<String> = failed.collect();
     failed.sort();
@@ -156,9 +160,17 @@ mod tests {
         let told = "\
         FAIL [   0.014s] (1/105) cluster-pool::it strangers::somebody\n\
      TIMEOUT [ 120.0s] cluster-agent::it life::meet\n\
+ FAIL + LEAK [   1.0s] cluster-pool::it a\n\
+    SIGSEGV [   1.0s] (  9/105) cluster-pool b\n\
      Summary [  19.521s] 105 tests run: 103 passed, 1 failed, 1 timed out, 0 skipped\n\
         FAIL [   0.014s] (1/105) cluster-pool::it strangers::somebody\n";
-        let failed = ["cluster-agent::it life::meet", "cluster-pool::it strangers::somebody"].map(str::to_owned);
+        let failed = [
+            "cluster-agent::it life::meet",
+            "cluster-pool b",
+            "cluster-pool::it a",
+            "cluster-pool::it strangers::somebody",
+        ];
+        let failed = failed.map(str::to_owned);
         assert_eq!(read(told), (105, failed.to_vec()));
         assert_eq!(read("     Summary [  19.5s] 99/105 tests run: 99 passed"), (99, vec![]));
         assert_eq!(read("error: could not compile"), (0, vec![]));

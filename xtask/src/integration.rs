@@ -1,7 +1,7 @@
 //! `cargo xtask integration`: whole clusters under real faults, one test at a time where they measure, with a table at the end.
 //!
 //! The tests are ordinary tests of the crates. What is added here: each runs as a process group of its own that is ended for
-//! certain, what its nodes wrote is kept where it fails, and it must say what it has checked.
+//! certain, what its nodes wrote is kept where it fails, and what it has checked stands in a table, in its own words or in its name's.
 
 mod child;
 mod plan;
@@ -101,11 +101,8 @@ fn run_stage(
         let names: Vec<&str> = running.iter().map(|test| test.name()).collect();
         bar.set_message(format!("{}: {}", stage.name, names.join(", ")));
         std::thread::park_timeout(LOOK);
-        if interrupt::asked() {
-            // Dropping them ends their process groups.
-            drop(running);
-            return Err("interrupted; everything that was started is ended".into());
-        }
+        // Dropping them ends their process groups.
+        interrupt::check()?;
         let mut still = Vec::new();
         for mut test in running {
             match test.look()? {

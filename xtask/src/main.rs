@@ -55,7 +55,10 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
-/// Where cargo puts what it builds.
+/// Where cargo puts what it builds, whatever it was told by whom.
 fn target(root: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
+    let told = shell::output(root, "cargo", &["metadata", "--format-version", "1", "--no-deps", "--offline"]).ok();
+    let told = told.and_then(|told| serde_json::from_str::<serde_json::Value>(&told).ok());
+    let dir = told.and_then(|told| told["target_directory"].as_str().map(PathBuf::from));
+    dir.unwrap_or_else(|| root.join("target"))
 }

@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Outcome;
 use crate::cli::ClusterTask;
 use crate::shell::{output, run as shell, text_of};
+use crate::{Outcome, interrupt};
 
 /// How long they may take to meet, and to say goodbye.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -54,6 +54,7 @@ impl Place {
     }
 
     fn start(&self, root: &Path, nodes: u16, ports: u16) -> Outcome {
+        interrupt::listen()?;
         if ports.checked_add(nodes).and_then(|end| end.checked_add(ADMIN_ABOVE)).is_none() || ports == 0 {
             return Err(format!("--ports {ports}: there is no room for {nodes} ports and their admin ports above it"));
         }
@@ -70,29 +71,38 @@ impl Place {
         let pki = self.dir.join("pki");
         output(&self.dir, text_of(&self.program)?, &["pki", "init", text_of(&pki)?, "--cluster", "play"])?;
         let mut agents = Vec::new();
-        for i in 0..nodes {
-            let started = self.spawn(&pki, i, ports);
-            match started {
-                Ok(agent) => agents.push(agent),
-                Err(why) => {
-                    self.write(&agents)?;
-                    return self.stop().and(Err(why));
-                }
+        let met = self.start_all(&pki, nodes, ports, &mut agents);
+        let listed = met.and_then(|()| self.ask(&agents[0], &["members"]));
+        let members = match listed {
+            Ok(members) => members,
+            Err(why) => {
+                // The list in hand counts: the one on disk may be what could not be written.
+                end(&agents.iter().filter(|agent| self.is_ours(agent)).collect::<Vec<_>>(), Signal::KILL);
+                self.forget()?;
+                return Err(format!("{why}; what they wrote is in {}", self.dir.display()));
             }
-            // Written after each: whatever happens, `stop` finds them.
-            self.write(&agents)?;
-        }
-        if let Err(why) = self.wait_until_met(&agents) {
-            self.stop()?;
-            return Err(format!("{why}; what they wrote is in {}", self.dir.display()));
-        }
+        };
         let first = &agents[0].admin;
-        print!("{}", output(&self.dir, text_of(&self.program)?, &["members", "--admin", first])?);
+        print!("{members}");
         println!("\n{nodes} agents are running; what they write is in {}.", self.dir.display());
         println!("  {} members --admin {first}", self.program.display());
         println!("  {} explain n{nodes} --admin {first}", self.program.display());
         println!("  cargo xtask cluster stop");
         Ok(())
+    }
+
+    fn start_all(&self, pki: &Path, nodes: u16, ports: u16, agents: &mut Vec<Started>) -> Outcome {
+        for i in 0..nodes {
+            agents.push(self.spawn(pki, i, ports)?);
+            // Written after each: whatever happens, `stop` finds them.
+            self.write(agents)?;
+        }
+        self.wait_until_met(agents)
+    }
+
+    /// What a command of the `cluster` binary says about an agent.
+    fn ask(&self, agent: &Started, args: &[&str]) -> Result<String, String> {
+        output(&self.dir, text_of(&self.program)?, &[args, &["--admin", &agent.admin]].concat())
     }
 
     fn spawn(&self, pki: &Path, i: u16, ports: u16) -> Result<Started, String> {
@@ -117,7 +127,9 @@ impl Place {
     fn wait_until_met(&self, agents: &[Started]) -> Outcome {
         let deadline = Instant::now() + PATIENCE;
         for agent in agents {
-            while self.alive_at(agent) != agents.len() {
+            while !self.is_ours(agent) || self.alive_at(agent) != agents.len() {
+                interrupt::check()?;
+                // Somebody else may answer at its address.
                 if !self.is_ours(agent) {
                     let log = std::fs::read_to_string(self.dir.join(format!("{}.log", agent.name)));
                     return Err(format!("{} ended: {}", agent.name, log.unwrap_or_default().trim()));
@@ -133,8 +145,7 @@ impl Place {
 
     /// How many members an agent holds to be alive.
     fn alive_at(&self, agent: &Started) -> usize {
-        let listed = text_of(&self.program)
-            .and_then(|program| output(&self.dir, program, &["members", "--json", "--admin", &agent.admin]));
+        let listed = self.ask(agent, &["members", "--json"]);
         let listed: Option<Vec<Value>> = listed.ok().and_then(|listed| serde_json::from_str(&listed).ok());
         listed.map_or(0, |members| members.iter().filter(|member| member["state"] == "alive").count())
     }
@@ -142,24 +153,26 @@ impl Place {
     fn stop(&self) -> Outcome {
         let agents = self.read()?;
         let ours: Vec<&Started> = agents.iter().filter(|agent| self.is_ours(agent)).collect();
-        if ours.is_empty() {
+        if agents.is_empty() {
             println!("no cluster is running here");
-            return self.forget();
+            return Ok(());
         }
-        for agent in &ours {
-            let _may_have_ended = signal(agent.id, Signal::TERM);
-        }
+        end(&ours, Signal::TERM);
         let deadline = Instant::now() + FAREWELL;
         while Instant::now() < deadline && ours.iter().any(|agent| self.is_ours(agent)) {
             std::thread::park_timeout(Duration::from_millis(20));
         }
         let (late, gone): (Vec<&Started>, Vec<&Started>) = ours.into_iter().partition(|agent| self.is_ours(agent));
         println!("{} agents have said goodbye and ended", gone.len());
-        for agent in late {
-            println!("{} did not end within {} s and is ended by force", agent.name, FAREWELL.as_secs());
-            signal(agent.id, Signal::KILL)?;
+        end(&late, Signal::KILL);
+        self.forget()?;
+        let names = |agents: &[&Started]| agents.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(", ");
+        if !late.is_empty() {
+            let limit = FAREWELL.as_secs();
+            return Err(format!("{} did not end within {limit} s and were ended by force", names(&late)));
         }
-        self.forget()
+        let lost: Vec<&Started> = agents.iter().filter(|a| !gone.iter().any(|gone| gone.id == a.id)).collect();
+        if lost.is_empty() { Ok(()) } else { Err(format!("{} had ended before they were told to", names(&lost))) }
     }
 
     /// Whether the process is there and is the agent that was started: ids are used again.
@@ -196,9 +209,11 @@ impl Place {
     }
 }
 
-fn signal(id: i32, signal: Signal) -> Outcome {
-    let process = Pid::from_raw(id).ok_or_else(|| format!("{id} is no process"))?;
-    kill_process(process, signal).map_err(|e| format!("process {id}: {e}"))
+/// Sends them a signal; who has ended meanwhile needs none.
+fn end(agents: &[&Started], signal: Signal) {
+    for process in agents.iter().filter_map(|agent| Pid::from_raw(agent.id)) {
+        let _may_have_ended = kill_process(process, signal);
+    }
 }
 
 fn is_there(id: i32) -> bool {

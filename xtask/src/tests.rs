@@ -39,7 +39,7 @@ pub(crate) fn bench(root: &Path, args: &[String]) -> Outcome {
         Some("links") => run(&root.join("bench/peers"), "cargo", &["run", "--release", "--quiet", "--", "links"]),
         Some("manager") => {
             run(root, "cargo", &["build", "--release", "--quiet", "--package", "cluster-agent"])?;
-            let agent = root.join("target/release/cluster").display().to_string();
+            let agent = crate::target(root).join("release/cluster").display().to_string();
             let part: Vec<&str> = args.get(1).map(String::as_str).into_iter().collect();
             let base = ["run", "--release", "--quiet", "--", "manager", "--agent", &agent];
             run(&root.join("bench/peers"), "cargo", &[&base[..], &part].concat())

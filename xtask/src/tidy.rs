@@ -125,7 +125,8 @@ mod tests {
             fs::create_dir_all(at("crates/cluster-pool/snapshots")).unwrap();
             fs::write(at("crates/cluster-pool/snapshots/cluster_pool__hello__tests__golden_bytes.snap"), text).unwrap();
         });
-        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert!(found.iter().any(|f| f.contains("golden_bytes-2.snap is of no test of")), "it has one: {found:?}");
         assert!(found.iter().any(|f| f.contains("gone.snap is of no test of")), "{found:?}");
         assert!(found.iter().any(|f| f.contains("snap.new waits for a review")), "{found:?}");
         assert!(found.iter().any(|f| f.contains("which looks for it elsewhere")), "{found:?}");

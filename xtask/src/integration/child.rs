@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::plan::{Stage, Test};
 use super::report::Finished;
@@ -29,6 +29,8 @@ pub(super) struct Running {
     started: Instant,
     limit: Duration,
     output: PathBuf,
+    /// Its group was ended, and its id may be another's by now.
+    ended: bool,
 }
 
 impl Running {
@@ -63,7 +65,7 @@ impl Running {
         let child = command.spawn().map_err(|e| format!("{} cannot be started: {e}", stage.program.display()))?;
         let limit = LIMIT + if test.name.starts_with("soak") { soak } else { Duration::ZERO };
         let name = test.name.clone();
-        Ok(Self { stage: stage.name, name, child, started: Instant::now(), limit, output })
+        Ok(Self { stage: stage.name, name, child, started: Instant::now(), limit, output, ended: false })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -72,38 +74,47 @@ impl Running {
 
     /// What became of it, if it has ended or takes too long.
     pub(super) fn look(&mut self) -> Result<Option<Finished>, String> {
-        let ended = self.child.try_wait().map_err(|e| format!("{}: {e}", self.name))?;
+        let told = |e: &dyn std::fmt::Display| format!("{}: {e}", self.name);
+        let process = process(&self.child).ok_or_else(|| told(&"it has no process id"))?;
+        // Only looked at: until it is waited for, its id is nobody else's.
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let has_ended = waitid(WaitId::Pid(process), how).map_err(|e| told(&e))?.is_some();
         let took = self.started.elapsed();
-        let failure = match ended {
-            None if took < self.limit => return Ok(None),
-            None => Some(format!("did not end within {}", humantime::format_duration(self.limit))),
-            Some(status) => self.judge(status),
+        if !has_ended && took < self.limit {
+            return Ok(None);
+        }
+        let left = if has_ended { members_of(self.child.id()) } else { Vec::new() };
+        let status = self.end().map_err(|e| format!("{}: {e}", self.name))?;
+        let limit = humantime::format_duration(self.limit);
+        let failure = match (has_ended, status.success(), left.is_empty()) {
+            (false, ..) => Some(format!("did not end within {limit}")),
+            (true, false, _) => Some(format!("failed ({status})")),
+            (true, true, false) => Some(format!("left processes behind: {}", left.join(", "))),
+            (true, true, true) => None,
         };
-        self.end();
         Ok(Some(Finished::new(self.stage, &self.name, took, &self.output, failure)))
     }
 
-    fn judge(&self, status: ExitStatus) -> Option<String> {
-        if !status.success() {
-            return Some(format!("failed ({status})"));
-        }
-        let left = members_of(self.child.id());
-        (!left.is_empty()).then(|| format!("left processes behind: {}", left.join(", ")))
-    }
-
-    /// Ends the whole group; who has ended is not bothered by it.
-    fn end(&mut self) {
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+    /// Ends the whole group, and waits for the test itself.
+    fn end(&mut self) -> std::io::Result<ExitStatus> {
+        if !self.ended
+            && let Some(group) = process(&self.child)
+        {
             let _nobody_left = kill_process_group(group, Signal::KILL);
         }
-        let _ended = self.child.wait();
+        self.ended = true;
+        self.child.wait()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.end();
+        let _ended = self.end();
     }
+}
+
+fn process(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }
 
 /// The processes of a group that still run, by name; nobody where there is no `/proc`.

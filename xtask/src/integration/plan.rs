@@ -18,7 +18,7 @@ struct Place {
     target: &'static str,
     /// Modules of the test binary that belong to the stage; none: all of them.
     modules: &'static [&'static str],
-    /// Tests that run beside each other: those that measure run alone.
+    /// Tests that run beside each other: those whose figures are small run alone, those that mostly wait do not.
     at_once: usize,
     /// Needs networks of its own.
     networks: bool,
@@ -128,10 +128,11 @@ fn program_of(root: &Path, place: &Place, debug: bool) -> Result<PathBuf, String
         return Err(format!("`cargo {}` failed ({})", args.join(" "), built.status));
     }
     let told = String::from_utf8_lossy(&built.stdout);
+    let manifest = root.join("crates").join(place.package).join("Cargo.toml");
     let program = told.lines().filter_map(|line| serde_json::from_str(line).ok()).find_map(|line: Value| {
         let here = line["target"]["name"] == place.target
             && line["target"]["kind"][0] == "test"
-            && line["manifest_path"].as_str()?.contains(&format!("/{}/", place.package));
+            && line["manifest_path"].as_str().map(Path::new) == Some(&manifest);
         here.then(|| line["executable"].as_str().map(PathBuf::from)).flatten()
     });
     program.ok_or_else(|| format!("{} has no test {}", place.package, place.target))

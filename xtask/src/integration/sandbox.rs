@@ -9,7 +9,11 @@ const UNSHARE: [&str; 9] =
 
 /// All that the tests do to their networks, once.
 const PROBE: &str = "mount -t tmpfs none /run && mkdir /run/netns && ip netns add probe \
-    && ip link add probe-bridge type bridge && ip link add probe-a type veth peer name probe-b netns probe";
+    && ip link add probe-bridge type bridge && ip link add probe-a type veth peer name probe-b netns probe \
+    && ip link set probe-a master probe-bridge up mtu 1280 && ip -n probe addr add 10.77.0.1/16 dev probe-b \
+    && ip -n probe link set probe-b up \
+    && ip -n probe neigh replace 10.77.0.2 lladdr 02:00:00:00:00:00 dev probe-b nud permanent \
+    && ip netns exec probe true";
 
 /// Why no networks can be made here, if so; looked at once.
 pub(super) fn obstacle() -> Option<String> {

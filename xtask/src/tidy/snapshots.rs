@@ -49,8 +49,16 @@ fn judge(path: &Path, text: &str, sources: &[Source]) -> Option<String> {
     // `crate__module__test`, with a number behind it where a test has several.
     let stem = path.file_stem()?.to_str()?;
     let test = stem.rsplit("__").next()?;
-    let test = test.rsplit_once('-').filter(|(_, n)| n.parse::<u32>().is_ok()).map_or(test, |(test, _)| test);
-    // insta leaves out a leading `test_`.
-    let there = [test, &format!("test_{test}")].iter().any(|test| source.text.contains(&format!("fn {test}(")));
-    (!there).then(|| format!("is of no test of {named}"))
+    let numbered = test.rsplit_once('-').and_then(|(test, n)| Some((test, n.parse::<usize>().ok()?)));
+    let (test, number) = numbered.unwrap_or((test, 1));
+    let named_there = source.text.contains(&format!("snapshot!(\"{test}\""));
+    (snapshots_of(test, &source.text) < number && !named_there).then(|| format!("is of no test of {named}"))
+}
+
+/// How many snapshots a test looks for. insta leaves out a leading `test_`.
+fn snapshots_of(test: &str, text: &str) -> usize {
+    let begin = [format!("fn {test}("), format!("fn test_{test}(")].iter().find_map(|begin| text.find(begin));
+    let body = begin.map(|begin| &text[begin..]).unwrap_or_default();
+    let body = body.split("test]\n").next().unwrap_or_default();
+    body.matches("snapshot!(").count()
 }

@@ -36,6 +36,15 @@ pub(crate) fn cluster(args: &[&str]) -> Output {
     cluster_command().args(args).output().expect("the binary runs")
 }
 
+/// Lets time pass, all of it: where something must not happen, it has this long to happen.
+pub(crate) fn rest(span: Duration) {
+    let end = Instant::now() + span;
+    while Instant::now() < end {
+        // A token left over from some channel wakes it early.
+        std::thread::park_timeout(end.saturating_duration_since(Instant::now()));
+    }
+}
+
 /// For the table of `cargo xtask integration`.
 #[expect(clippy::print_stdout, reason = "it is read there")]
 pub(crate) fn checked(nodes: usize, what: &str) {
@@ -232,6 +241,14 @@ impl Agent {
         let new: Vec<Value> = self.lines.try_iter().collect();
         self.said.extend(new);
         &self.said
+    }
+
+    /// What it has said since this was asked last; it is forgotten here.
+    pub(crate) fn take_said(&mut self) -> Vec<Value> {
+        self.catch_up();
+        // What it logs is kept elsewhere, and would fill up its pipe.
+        self.errors.try_iter().for_each(drop);
+        std::mem::take(&mut self.said)
     }
 
     pub(crate) fn has_said(&mut self, event: &str) -> bool {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::agent::{Agent, PATIENCE, Site, cluster, temporary_files, text};
+use crate::agent::{Agent, PATIENCE, Site, cluster, rest, temporary_files, text};
 
 fn events_about(agent: &mut Agent, node: &str) -> Vec<String> {
     let about = |line: &&Value| line["node"] == node;
@@ -76,7 +76,7 @@ fn a_stop_of_five_seconds_of_one_of_sixteen_fails_nobody() {
     let mut agents = site.cluster(16, &[]);
     agents[6].signal(Signal::STOP);
     // The stop itself is the five seconds; nothing is waited for.
-    std::thread::park_timeout(Duration::from_secs(5));
+    rest(Duration::from_secs(5));
     agents[6].signal(Signal::CONT);
     for i in (0..16).filter(|i| *i != 6) {
         agents[i].until("alive n7", |line| line["event"] == "alive" && line["node"] == "n7");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::agent::{Agent, Site};
+use crate::agent::{Agent, Site, rest};
 
 /// What an agent said since a line number, of one kind.
 fn since(agent: &mut Agent, from: usize, event: &str) -> Vec<Value> {
@@ -20,10 +20,6 @@ fn loopback_bytes() -> u64 {
     let fields: Vec<u64> = line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
     let (bytes, packets) = (fields[8], fields[9]);
     bytes - 14 * packets
-}
-
-fn rest(span: Duration) {
-    std::thread::park_timeout(span);
 }
 
 /// When each of the others said it, after `onset`; waits until all have.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::agent::{Agent, PATIENCE, checked, nodes_or, text};
+use crate::agent::{Agent, PATIENCE, checked, nodes_or, rest, text};
 use lan::Lan;
 
 /// The `lan` profile's pause budget: whoever is heard again within it was never away.
@@ -31,10 +31,6 @@ fn declared(agents: &mut [Agent]) -> Vec<(String, String)> {
 /// Waits until an agent says it about a node in a line not yet said at `from`.
 fn says_again(agent: &mut Agent, from: usize, event: &str, node: &str) {
     agent.until_from(from, &format!("{event} {node}"), |line| line["event"] == event && line["node"] == node);
-}
-
-fn rest(span: Duration) {
-    std::thread::park_timeout(span);
 }
 
 #[test]
@@ -71,7 +67,7 @@ fn a_cable_that_is_pulled_costs_one_node_and_it_comes_back_by_itself() {
         first.get_or_insert(onset.elapsed());
     }
     let (first, last) = (first.expect("others"), onset.elapsed());
-    assert!(first >= P - EARLY && last <= P + Duration::from_secs(4), "declared {first:?} to {last:?} after the cut");
+    assert!(first >= P - EARLY && last <= P + Duration::from_secs(6), "declared {first:?} to {last:?} after the cut");
     assert!(
         !agents[2].has_said("failed"),
         "whoever is alone has not the votes to declare the others: {:#?}",
@@ -140,7 +136,7 @@ fn a_path_that_works_one_way_costs_one_node_at_most() {
                 .until_within(2 * PATIENCE, 0, "failed n4", |line| line["event"] == "failed" && line["node"] == "n4");
         }
         let took = onset.elapsed();
-        assert!(took >= P - EARLY && took <= idle + 2 * P, "{word}: {took:?}");
+        assert!(took >= idle + P - EARLY && took <= idle + 3 * P, "{word}: {took:?}");
         let marks: Vec<usize> = agents.iter_mut().map(|agent| agent.catch_up().len()).collect();
         lan.mend();
         let healed = Instant::now();
@@ -188,7 +184,7 @@ fn two_that_do_not_reach_each_other_are_alive_for_all() {
 #[test]
 #[ignore = "needs networks of its own: cargo xtask integration network"]
 fn a_third_of_the_nodes_is_away_and_back() {
-    let lan = Lan::new(nodes_or(9));
+    let lan = Lan::new(nodes_or(9).max(6));
     let mut agents = lan.cluster();
     let count = agents.len();
     let away: Vec<usize> = (count - count / 3..count).collect();
@@ -244,7 +240,6 @@ fn a_node_that_moves_is_found_where_it_is_now() {
     let here = format!("{}:7000", Lan::ip(place));
     for agent in &mut agents {
         agent.until(&format!("{name} at {here}"), |line| line["node"] == *name && line["addr"] == *here);
-        agent.until_from(0, "its link", |line| line["event"] == "link_up" && line["addr"] == *here);
     }
     agents.push(moved);
     let asked = lan.ask(1, &["request", &name, "well?"]);

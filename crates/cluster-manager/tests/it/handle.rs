@@ -85,11 +85,18 @@ async fn members_are_seen_from_both_sides_with_round_trips() {
 async fn the_first_event_is_not_missed_by_who_asks_from_the_start() {
     let authority = authority();
     let a = start("a", &authority).await;
-    let (b, mut events) = Cluster::local("b", &authority).start_subscribed().await.expect("it starts");
-    b.join([a.local_addr()]).await.expect("joined");
-    while b.member("a").is_none() {
+    // Who listens to a discovery joins by itself, on a thread of its own: the handle is there when everything has happened.
+    let found = cluster_manager::FixedDiscovery::new([a.local_addr()]);
+    let mut starting = Box::pin(Cluster::local("b", &authority).discover(found).start_subscribed());
+    let begun = std::future::poll_fn(|cx| std::task::Poll::Ready(starting.as_mut().poll(cx))).await;
+    assert!(begun.is_pending(), "its thread has only begun");
+    let probes =
+        async || a.metrics().await.samples().iter().find(|s| s.name == "cluster_probes_total").map(|s| s.value);
+    while probes().await < Some(1.0) {
         tokio::task::yield_now().await;
     }
+    let (b, mut events) = starting.await.expect("it starts");
+    assert!(b.member("a").is_some(), "it has happened before anybody could ask");
     let mut first = true;
     let joined = |kind: &EventKind| about("joined", "a")(kind);
     loop {
@@ -103,7 +110,7 @@ async fn the_first_event_is_not_missed_by_who_asks_from_the_start() {
         }
     }
     // Who asks now finds it in the state.
-    let Some(Delivery::Snapshot { state, .. }) = a.subscribe().recv().await else { panic!("a snapshot comes first") };
+    let Some(Delivery::Snapshot { state, .. }) = b.subscribe().recv().await else { panic!("a snapshot comes first") };
     assert!(state.member("a").is_some());
 }
 
