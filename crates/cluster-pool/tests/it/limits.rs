@@ -173,6 +173,19 @@ async fn everything_is_counted_by_peer_and_in_all() {
     assert_eq!((back.total.connected, back.total.dials), (1, 0), "the other side counts what came in");
 }
 
+/// By address, too: whoever answers there has all the connections it may have, and that is what is told.
+#[tokio::test]
+async fn a_full_peer_is_told_as_such_by_its_address() {
+    let authority = authority("prod");
+    // The other side would take two.
+    let [a, b] = [("a", 1), ("b", 2)]
+        .map(|(name, max)| Node::with(&credentials(&authority, name), PoolConfig::new().with_max_per_peer(max)));
+    let own = a.pool.open_new(&b.name, b.addr).await.unwrap();
+    let error = a.pool.get_or_create_at(b.addr).await.unwrap_err();
+    assert_eq!(full(&error), (1, 1));
+    drop(own);
+}
+
 /// What a pool says of itself.
 #[tokio::test]
 async fn a_pool_says_what_it_holds_and_whether_it_takes_more() {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use cluster_pool::peer::{NotSent, RejectReason, Unknown};
-use cluster_pool::{CloseCode, Message, Outcome, PeerConfig, PeerError, PeerState, Router};
+use cluster_pool::peer::{MESSAGE_LEN_MAX, NotSent, RejectReason, Unknown};
+use cluster_pool::{CloseCode, Message, Outcome, PeerConfig, PeerError, PeerEvent, PeerState, Router};
 
-use crate::node::{PATIENCE, until};
-use crate::speakers::{ECHO, WORDS, echo_router, in_time, outcome, pair, received, words};
+use crate::node::{PATIENCE, authority, credentials, until};
+use crate::speakers::{ECHO, Speaker, WORDS, echo_router, in_time, outcome, pair, received, words};
 
 /// It moves: what waits goes where it is now, without waiting for the attempts that fail where it was.
 #[tokio::test]
@@ -35,6 +35,35 @@ async fn who_has_moved_is_dialled_where_it_is_now() {
     assert_eq!((metrics.queue_len, metrics.queue_bytes, metrics.queued, metrics.ended()), (0, 0, 1, 1));
 }
 
+/// After an attempt that failed it waits for a minute; an address that is another one ends that, and one that is the same does not.
+#[tokio::test]
+async fn only_another_address_ends_the_wait_before_the_next_attempt() {
+    let authority = authority("prod");
+    let [mut a, b, mut c] = ["a", "b", "c"].map(|name| Speaker::new(&credentials(&authority, name), echo_router()));
+    let from_a = c.peer(&a);
+    let minute = Duration::from_secs(60);
+    let mut config = PeerConfig::default();
+    config.backoff = cluster_failure::BackoffConfig::new(minute, minute, cluster_failure::Jitter::Equal).unwrap();
+    // Somebody else is there, which is known at once.
+    let peer = a.peer_at(c.node.name.clone(), b.node.addr, config);
+    let mut events = peer.events();
+    let ticket = peer.send(words("hello")).await.unwrap();
+    let told = loop {
+        if let PeerEvent::ConnectFailed { reason, retry_in } = in_time("a failure", events.next()).await.unwrap() {
+            assert!(retry_in >= minute / 2, "{retry_in:?}");
+            break reason;
+        }
+    };
+    assert!(told.contains('b') && told.contains('c'), "who is there, and who was meant: {told}");
+    until("it waits", || peer.state() == PeerState::BackingOff).await;
+    peer.set_addr(b.node.addr).unwrap();
+    assert_eq!(peer.state(), PeerState::BackingOff, "it is where it was");
+    peer.set_addr(c.node.addr).unwrap();
+    assert_eq!(received(&from_a).await.body, "hello", "it is dialled at once");
+    assert!(matches!(outcome(ticket).await, Outcome::Delivered { .. }));
+    assert!(peer.is_connected());
+}
+
 /// Whoever waits for everything to end waits as long as something has not, and no longer.
 #[tokio::test]
 async fn flushed_is_when_everything_has_ended() {
@@ -48,6 +77,16 @@ async fn flushed_is_when_everything_has_ended() {
     received(&from_a).await;
     in_time("all have ended", to_b.flushed()).await;
     assert!(matches!(outcome(ticket).await, Outcome::Delivered { .. }));
+}
+
+/// A reply and a request of the most bytes that anybody accepts.
+#[tokio::test]
+async fn the_longest_of_all_bodies_goes_there_and_back() {
+    let (mut a, b) = pair(echo_router());
+    let peer = a.peer(&b);
+    let body = vec![7; MESSAGE_LEN_MAX];
+    let reply = in_time("a reply", peer.request(ECHO, body.clone(), PATIENCE)).await.unwrap();
+    assert!(reply.body == body);
 }
 
 /// The longest body goes, and one that is a byte longer does not; of requests, too.
