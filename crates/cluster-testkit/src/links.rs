@@ -394,7 +394,7 @@ impl TestNode {
         self.pool.close(patience).await
     }
 
-    /// Ends its process: over the simulated network without a word; elsewhere the others are told, as a system tells of some deaths.
+    /// Ends its process without a word. In memory the others are told, as a system tells of some deaths.
     pub fn kill(self, cluster: &TestCluster) -> Killed {
         self.gate.kill();
         match &cluster.wire {

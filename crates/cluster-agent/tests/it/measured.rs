@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::agent::{Agent, Site, rest};
+use crate::agent::{Agent, Site, checked, rest};
 
 /// What an agent said since a line number, of one kind.
 fn since(agent: &mut Agent, from: usize, event: &str) -> Vec<Value> {
@@ -43,7 +43,6 @@ fn all_say(agents: &mut [Agent], but: usize, event: &str, onset: Instant) -> Vec
     took
 }
 
-#[expect(clippy::print_stdout, reason = "figures for people")]
 fn run(nodes: usize) {
     let site = Site::new("prod");
     let mut agents = site.cluster(nodes, &[]);
@@ -52,7 +51,7 @@ fn run(nodes: usize) {
     let before = loopback_bytes();
     rest(Duration::from_secs(60));
     let per_node = (loopback_bytes() - before) as f64 / (60.0 * nodes as f64);
-    println!("{nodes} agents at rest: {per_node:.0} B/s sent by each");
+    checked(nodes, &format!("at rest {per_node:.0} B/s sent by each"));
 
     for pause in [1, 2, 4, 5] {
         let marks: Vec<usize> = agents.iter_mut().map(|agent| agent.catch_up().len()).collect();
@@ -62,7 +61,7 @@ fn run(nodes: usize) {
         rest(Duration::from_secs(10));
         let failed: usize = (0..nodes).map(|i| since(&mut agents[i], marks[i], "failed").len()).sum();
         let accused = since(&mut agents[3], marks[3], "suspected").len();
-        println!("{nodes} agents, one stopped for {pause} s: {failed} declared it, it accused {accused}");
+        checked(nodes, &format!("one stopped for {pause} s: {failed} declared it, it accused {accused}"));
         assert_eq!((failed, accused), (0, 0), "a stop of {pause} s");
     }
 
@@ -71,7 +70,7 @@ fn run(nodes: usize) {
         agents[victim].signal(signal);
         let took = all_say(&mut agents, victim, "failed", onset);
         let (first, median, last) = (took[0], took[took.len() / 2], took[took.len() - 1]);
-        println!("{nodes} agents, one {word}: declared first {first:.2?}, half {median:.2?}, all {last:.2?}");
+        checked(nodes, &format!("one {word}: declared first {first:.2?}, half {median:.2?}, all {last:.2?}"));
         assert!(first >= Duration::from_secs(5) && last <= Duration::from_secs(8), "{took:?}");
         // It is out of the way of the next one.
         agents.remove(victim);
@@ -81,7 +80,7 @@ fn run(nodes: usize) {
     let onset = Instant::now();
     agents[leaving].signal(Signal::TERM);
     let took = all_say(&mut agents, leaving, "left", onset);
-    println!("{nodes} agents, one leaves: known to all after {:.2?}", took[took.len() - 1]);
+    checked(nodes, &format!("one leaves: known to all after {:.2?}", took[took.len() - 1]));
     let wrong = agents.iter_mut().flat_map(|agent| since(agent, 0, "failed")).filter(|line| {
         let node = line["node"].as_str().unwrap_or_default();
         node != "n5" && node != "n3"

@@ -1,5 +1,7 @@
 //! The accepting side, and the task that every link has while it lives.
 
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -260,8 +262,14 @@ async fn heed_revocations(shared: &Shared, link: &Link) -> std::convert::Infalli
 async fn accept_streams(shared: &Arc<Shared>, link: &Link) -> ConnectionError {
     let serving = Arc::new(Semaphore::new(shared.config.streams_served_max));
     let mut is_raised = link.class() == LinkClass::Control;
+    // Kept from one turn to the next: waiting anew for what hardly ever comes costs every request its share.
+    let mut uni = pin!(link.accept_uni());
     loop {
-        match accept(link, &serving).await {
+        let accepted = accept(link, uni.as_mut(), &serving).await;
+        if let Ok((Inbound::Uni(_), _)) = accepted {
+            uni.set(link.accept_uni());
+        }
+        match accepted {
             Ok((stream, permit)) => shared.spawn(serve_stream(Arc::clone(shared), link.clone(), stream, permit)),
             Err(error) => return error,
         }
@@ -274,12 +282,16 @@ async fn accept_streams(shared: &Arc<Shared>, link: &Link) -> ConnectionError {
 }
 
 /// Takes a permit before the stream, so that a peer with a thousand streams waits in the transport.
-async fn accept(link: &Link, serving: &Arc<Semaphore>) -> Result<(Inbound, OwnedSemaphorePermit), ConnectionError> {
+async fn accept(
+    link: &Link,
+    uni: Pin<&mut impl Future<Output = Result<LinkRecv, ConnectionError>>>,
+    serving: &Arc<Semaphore>,
+) -> Result<(Inbound, OwnedSemaphorePermit), ConnectionError> {
     let permit = Arc::clone(serving).acquire_owned().await;
     let permit = permit.map_err(|_closed| ConnectionError::ClosedHere { code: CloseCode::DONE })?;
     let stream = tokio::select! {
         stream = link.accept_bi() => Inbound::Bi(stream?),
-        stream = link.accept_uni() => Inbound::Uni(stream?),
+        stream = uni => Inbound::Uni(stream?),
     };
     Ok((stream, permit))
 }
@@ -314,8 +326,9 @@ async fn serve_stream(shared: Arc<Shared>, link: Link, stream: Inbound, _permit:
     };
     tokio::select! {
         biased;
-        () = stop.cancelled() => {}
+        // First: what is done at once need not watch for the end.
         () = work => {}
+        () = stop.cancelled() => {}
     }
 }
 
