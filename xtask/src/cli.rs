@@ -23,13 +23,13 @@ pub(crate) enum Task {
     Integration(IntegrationArgs),
     /// Benchmarks, each against a baseline in the same run
     Bench {
-        /// layer1 (if nothing is said), links, manager [PART], membership, sim, or peers: other people's crates
+        /// layer1 (if nothing is said), links, manager (and its part), membership, sim, or peers: other people's crates
         what: Vec<String>,
     },
     /// Scenarios in the simulated world: `sim list` names them, `sim --help` has all there is
     #[command(disable_help_flag = true)]
     Sim {
-        /// [SCENARIO] [--seeds N | --seed S] [--jobs J] [--level L0|L1|L2] [--verify]; 100 seeds of all if nothing is said
+        /// A scenario, `--seeds N` or `--seed S`, `--jobs J`, `--level L0|L1|L2`, `--verify`; 100 seeds of all if nothing is said
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
