@@ -343,10 +343,12 @@ impl ConnectionPool {
         self.len(class) == 0
     }
 
-    /// Every current link of a class, by peer.
+    /// Every live link of a class, by peer.
     #[must_use]
     pub fn links(&self, class: LinkClass) -> Vec<Link> {
-        self.0.slots(class).all()
+        let mut links = self.0.slots(class).all();
+        links.retain(|link| !link.is_dead());
+        links
     }
 
     /// Links of a class that have not ended: beside the current ones those that lost against another and finish what they

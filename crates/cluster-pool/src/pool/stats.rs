@@ -94,10 +94,16 @@ impl Counters {
             let (sent, received) = link.bytes();
             let idle = usize::from(link.is_idle());
             let peer = stats.peers.entry(link.node().clone()).or_default();
+            for stats in [&mut stats.total, &mut *peer] {
+                stats.reuses += link.reuses();
+            }
+            // Whoever has heard of its end finds no connection here, also before it is put away.
+            if link.is_dead() {
+                continue;
+            }
             peer.rtt = Some(link.rtt());
             for stats in [&mut stats.total, peer] {
                 stats.connected += 1;
-                stats.reuses += link.reuses();
                 stats.idle += idle;
                 stats.bytes_sent += sent;
                 stats.bytes_received += received;
