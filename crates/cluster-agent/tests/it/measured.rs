@@ -13,7 +13,8 @@ fn since(agent: &mut Agent, from: usize, event: &str) -> Vec<Value> {
     agent.catch_up()[from..].iter().filter(|line| line["event"] == event).cloned().collect()
 }
 
-/// Bytes sent over the loopback interface so far, IP headers included and the 14 of Ethernet not.
+/// Bytes sent over the loopback interface so far, IP headers included and the 14 of Ethernet not. By everybody on this machine: the figure at
+/// rest means something only where nothing else talks over loopback.
 fn loopback_bytes() -> u64 {
     let table = std::fs::read_to_string("/proc/net/dev").expect("the interfaces");
     let line = table.lines().find_map(|line| line.trim().strip_prefix("lo:")).expect("lo");
