@@ -6,7 +6,7 @@ use cluster_pool::{ConnectionConfig, ConnectionManager, Fate, LinkClass, PeerCon
 use cluster_testkit::links::{ECHO, Script};
 use cluster_testkit::{TestCluster, TestServer, Wire};
 
-use crate::{PATIENCE, checked};
+use crate::{PATIENCE, checked, until};
 
 /// The server ends the connection in the middle of the request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,14 +55,6 @@ async fn test_connection_fails_during_ping() {
         2,
         &format!("the other process goes away under a request: told as unknown after {found:.1} s, the pool is empty"),
     );
-}
-
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
 }
 
 /// Takes every request and never answers.

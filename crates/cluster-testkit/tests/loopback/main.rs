@@ -7,7 +7,7 @@ mod many;
 mod probing;
 mod storms;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than anything may take on a loaded machine, shorter than anyone's patience.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,4 +21,13 @@ fn checked(nodes: usize, what: &str) {
 /// How many nodes there are to be, where a test can have any number.
 fn nodes_or(own: usize) -> usize {
     std::env::var("INTEGRATION_NODES").ok().and_then(|nodes| nodes.parse().ok()).unwrap_or(own)
+}
+
+/// Looks until `holds`, for as long as [`PATIENCE`] allows.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

@@ -11,7 +11,7 @@ use cluster_manager::{
 use cluster_pool::{LinkClass, PoolError};
 use cluster_testkit::Paths;
 
-use crate::{PATIENCE, checked};
+use crate::{PATIENCE, checked, until};
 
 /// The pause budget of the profile that these nodes use: silence is no death before it.
 const P: Duration = Duration::from_secs(2);
@@ -58,14 +58,6 @@ fn start(name: &str, paths: &Paths, authority: &Authority) -> Cluster {
     let credentials = authority.issue(&node, Validity::days(now_s, 1)).expect("issued");
     let host = Host::system(Arc::new(paths.transport(&credentials))).expect("randomness");
     Cluster::builder(credentials, Profile::Local).start_on(host).expect("started")
-}
-
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// The first event for which `wanted` gives something.
