@@ -6,7 +6,8 @@ use crate::Outcome;
 use crate::shell::{has_cargo_command, run};
 
 /// What is tested beside the defaults.
-pub(crate) const FEATURES: [&str; 2] = ["--features", "cluster-testkit/mocks,cluster-testkit/planted"];
+pub(crate) const FEATURES: [&str; 2] =
+    ["--features", "cluster-testkit/mocks,cluster-testkit/planted,cluster-sim/planted"];
 
 /// Everything that needs no privilege: unit tests, integration tests on loopback, doctests.
 pub(crate) fn test(root: &Path, args: &[String]) -> Outcome {
@@ -77,10 +78,10 @@ pub(crate) fn examples(root: &Path) -> Outcome {
 const RUNNER_WORDS: [&str; 10] =
     ["speed", "membership", "decide", "memory", "quiet", "list", "replay", "scenarios", "help", "--help"];
 
-/// Simulated clusters: the testkit's own runner, optimised.
+/// Simulated clusters: the runner, optimised.
 pub(crate) fn sim(root: &Path, args: &[String]) -> Outcome {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let base = ["run", "--quiet", "--release", "--package", "cluster-testkit", "--bin", "sim-runner"];
+    let base = ["run", "--quiet", "--release", "--package", "cluster-sim"];
     // Mistakes are not built into what measures and judges, unless one is asked for.
     let features: &[&str] = if args.contains(&"--plant") { &["--features", "planted", "--"] } else { &["--"] };
     // Whatever is not a word of the runner's own is a scenario, or an option of a run over scenarios.

@@ -11,6 +11,8 @@ pub mod plan;
 #[cfg_attr(not(feature = "planted"), doc(hidden))]
 pub mod planted;
 pub mod registry;
+#[doc(hidden)]
+pub mod sites;
 mod slots;
 pub mod swim;
 pub mod user_news;

@@ -180,6 +180,7 @@ impl Driver {
             let input = self.next_input().await;
             let now = self.clock.now();
             if let Some(gap) = self.gap.note_turn(now) {
+                cluster_sites::reachable!(crate::sites::GAP_FOUND);
                 tracing::info!(?gap, "the loop was held up; nobody is blamed for it");
                 self.gaps = (self.gaps.0 + 1, self.gaps.1 + gap);
                 self.engine.handle_gap(now, gap);

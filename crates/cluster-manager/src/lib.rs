@@ -21,6 +21,8 @@ mod peers;
 #[cfg_attr(not(feature = "planted"), doc(hidden))]
 pub mod planted;
 pub mod shutdown;
+#[doc(hidden)]
+pub mod sites;
 mod start;
 pub mod state_file;
 pub mod storage;

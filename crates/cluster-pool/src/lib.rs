@@ -14,6 +14,8 @@ pub mod pool;
 pub mod quic;
 pub mod resolver;
 pub mod router;
+#[doc(hidden)]
+pub mod sites;
 pub mod spawn;
 pub mod transport;
 pub mod typed;

@@ -4,11 +4,10 @@
 //! A test that passes may have tested nothing: the fault never fell where it hurts. So a site says what it hopes to see, is
 //! known from the moment the program is linked, and is reported as missed when no seed of many got there.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use cluster_sites::Site;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use cluster_sites::take_broken_here;
 
 /// What a site claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,47 +18,19 @@ pub enum Kind {
     Sometimes,
     /// The place is reached in some run.
     Reachable,
+    /// An unusual turn is taken in some run.
+    Buggify,
 }
 
-/// One place in the code that claims something.
-#[derive(Debug)]
-pub struct Site {
-    kind: Kind,
-    name: &'static str,
-    file: &'static str,
-    line: u32,
-    module: &'static str,
-    hits: AtomicU64,
-    misses: AtomicU64,
-}
-
-impl Site {
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn new(kind: Kind, name: &'static str, (file, line): (&'static str, u32), module: &'static str) -> Self {
-        Self { kind, name, file, line, module, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
-    }
-
-    #[doc(hidden)]
-    pub fn note(&self, held: bool) {
-        let counter = if held { &self.hits } else { &self.misses };
-        counter.fetch_add(1, Ordering::Relaxed);
-        if !held && self.kind == Kind::Always {
-            let place = (self.name, self.file, self.line);
-            BROKEN_HERE.with_borrow_mut(|broken| *broken.entry(place).or_default() += 1);
+impl From<cluster_sites::Kind> for Kind {
+    fn from(kind: cluster_sites::Kind) -> Self {
+        match kind {
+            cluster_sites::Kind::Always => Self::Always,
+            cluster_sites::Kind::Sometimes => Self::Sometimes,
+            cluster_sites::Kind::Reachable => Self::Reachable,
+            cluster_sites::Kind::Buggify => Self::Buggify,
         }
     }
-}
-
-thread_local! {
-    /// Broken `always!` of this thread: a world runs on one, and others beside it are no business of its.
-    static BROKEN_HERE: RefCell<BTreeMap<(&'static str, &'static str, u32), u64>> = const { RefCell::new(BTreeMap::new()) };
-}
-
-/// The `always!` that broke on this thread since the last call: name, place, how often.
-pub(crate) fn take_broken_here() -> Vec<(&'static str, String, u64)> {
-    let broken = BROKEN_HERE.take();
-    broken.into_iter().map(|((name, file, line), times)| (name, format!("{file}:{line}"), times)).collect()
 }
 
 /// How the catalogue finds the sites; made by the macros.
@@ -87,10 +58,22 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Whether it is one of the testkit's own, and not of who uses it.
+    fn of(site: &Site) -> Self {
+        Self {
+            kind: site.kind().into(),
+            name: site.name().to_owned(),
+            place: site.place(),
+            module: site.module().to_owned(),
+            hits: site.hits(),
+            misses: site.misses(),
+        }
+    }
+
+    /// Whether it is one of the fabric's own, and not of who tests with it.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        self.module.split("::").next() == Some("cluster_testkit")
+        let ours = ["cluster_testkit", "cluster_pool", "cluster_gossip", "cluster_manager"];
+        self.module.split("::").next().is_some_and(|root| ours.contains(&root))
     }
 
     /// Whether a run of this process breaks the claim. Only `always!` can be broken by one run.
@@ -100,20 +83,16 @@ impl Seen {
     }
 }
 
+/// Sites in the product: each crate has a table of its own.
+const OF_THE_PRODUCT: [&[&Site]; 3] =
+    [cluster_gossip::sites::ALL, cluster_pool::sites::ALL, cluster_manager::sites::ALL];
+
 /// Every site of the program, by name, and what it has seen.
 #[must_use]
 pub fn catalogue() -> Vec<Seen> {
-    let mut all: Vec<Seen> = inventory::iter::<Registered>
-        .into_iter()
-        .map(|Registered(site)| Seen {
-            kind: site.kind,
-            name: site.name.to_owned(),
-            place: format!("{}:{}", site.file, site.line),
-            module: site.module.to_owned(),
-            hits: site.hits.load(Ordering::Relaxed),
-            misses: site.misses.load(Ordering::Relaxed),
-        })
-        .collect();
+    let here = inventory::iter::<Registered>.into_iter().map(|Registered(site)| *site);
+    let product = OF_THE_PRODUCT.iter().flat_map(|table| table.iter().copied());
+    let mut all: Vec<Seen> = here.chain(product).map(Seen::of).collect();
     all.sort_by(|a, b| (&a.name, &a.place).cmp(&(&b.name, &b.place)));
     all
 }
@@ -122,8 +101,8 @@ pub fn catalogue() -> Vec<Seen> {
 #[macro_export]
 macro_rules! __site {
     ($kind:ident, $held:expr, $name:literal) => {{
-        static SITE: $crate::assertions::Site =
-            $crate::assertions::Site::new($crate::assertions::Kind::$kind, $name, (file!(), line!()), module_path!());
+        static SITE: $crate::__sites::Site =
+            $crate::__sites::Site::new($crate::__sites::Kind::$kind, $name, (file!(), line!()), module_path!());
         $crate::__inventory::submit! { $crate::assertions::Registered(&SITE) }
         SITE.note($held);
     }};

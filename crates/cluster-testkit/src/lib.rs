@@ -3,10 +3,9 @@
 
 pub mod assertions;
 pub mod conformance;
-pub mod engine_world;
+mod host;
+pub mod judge;
 pub mod links;
-pub mod loopback_world;
-pub mod measure;
 pub mod memory;
 #[cfg(feature = "mocks")]
 pub mod mocks;
@@ -15,22 +14,26 @@ mod panics;
 pub mod paths;
 #[cfg(feature = "planted")]
 pub mod planted;
+pub mod play;
 pub mod scenario;
 pub mod simulation;
-pub mod stack_world;
 pub mod trace;
+pub mod world;
 
 /// For the macros.
 #[doc(hidden)]
+pub use cluster_sites as __sites;
+#[doc(hidden)]
 pub use inventory as __inventory;
 
-pub use engine_world::{EngineWorld, Reported, WorldConfig};
 pub use links::{TestCluster, TestNode, TestServer, Wire};
-pub use loopback_world::LoopbackWorld;
 pub use memory::{MemoryNet, MemoryTransport};
 pub use net::LinkModel;
 pub use paths::Paths;
 pub use scenario::{Act, Level, Scenario};
 pub use simulation::{SimNode, Simulation};
-pub use stack_world::{StackConfig, StackWorld};
 pub use trace::Trace;
+pub use world::engine::{EngineWorld, WorldConfig};
+pub use world::loopback::LoopbackWorld;
+pub use world::stack::{StackConfig, StackWorld};
+pub use world::{Reported, World};

@@ -24,10 +24,10 @@ use tokio::task::JoinSet;
 
 pub use server::{ECHO, Script, TestServer};
 
+use crate::host::gate::Gate;
 use crate::memory::MemoryNet;
 use crate::net::{LinkModel, SimNet};
 use crate::panics::Troubles;
-use crate::stack_world::Gate;
 use crate::trace::Trace;
 
 /// What carries the links of a [`TestCluster`].

@@ -5,12 +5,8 @@
 //! schedule after the next change of the code.
 
 mod catalogue;
-mod checks;
-mod run;
 mod saved;
-mod stage;
 mod swarm;
-mod truth;
 mod valid;
 
 use std::fmt;
@@ -19,11 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use catalogue::{CATALOGUE, Entry, entry};
-pub use checks::Finding;
-pub(crate) use checks::check_all;
-pub use run::{Outcome, play, run, run_configured, run_traced, stack_config};
 pub use saved::Saved;
-pub use stage::Stage;
 
 use crate::net::LinkModel;
 

@@ -11,10 +11,13 @@ use cluster_manager::ClusterConfig;
 use cluster_pool::StreamHandler;
 
 use crate::assertions::{Seen, catalogue, take_broken_here};
+use crate::judge::{Finding, check_all};
 use crate::net::LinkModel;
-use crate::scenario::{Act, Finding, Scenario, Stage, check_all, stack_config};
-use crate::stack_world::{Configure, Serve, StackConfig, StackWorld};
+use crate::play::stack_config;
+use crate::scenario::{Act, Scenario};
 use crate::trace::Trace;
+use crate::world::World;
+use crate::world::stack::{Configure, Serve, StackConfig, StackWorld};
 
 pub use workload::{SimNode, WorkloadEnd};
 pub(crate) use workload::{Workload, boxed};

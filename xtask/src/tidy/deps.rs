@@ -8,20 +8,26 @@ use serde_json::Value;
 use crate::shell::output;
 
 /// Which crates of the workspace each crate may use.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 10] = [
+    ("cluster-sites", &[]),
     ("cluster-types", &[]),
     ("cluster-failure", &["cluster-types"]),
-    ("cluster-pool", &["cluster-types", "cluster-failure"]),
-    ("cluster-gossip", &["cluster-types", "cluster-failure"]),
-    ("cluster-manager", &["cluster-types", "cluster-failure", "cluster-pool", "cluster-gossip"]),
+    ("cluster-pool", &["cluster-sites", "cluster-types", "cluster-failure"]),
+    ("cluster-gossip", &["cluster-sites", "cluster-types", "cluster-failure"]),
+    ("cluster-manager", &["cluster-sites", "cluster-types", "cluster-failure", "cluster-pool", "cluster-gossip"]),
     ("cluster-agent", &["cluster-manager"]),
-    ("cluster-testkit", &["cluster-types", "cluster-failure", "cluster-pool", "cluster-gossip", "cluster-manager"]),
+    (
+        "cluster-testkit",
+        &["cluster-sites", "cluster-types", "cluster-failure", "cluster-pool", "cluster-gossip", "cluster-manager"],
+    ),
+    ("cluster-sim", &["cluster-testkit", "cluster-types", "cluster-failure", "cluster-gossip", "cluster-manager"]),
     ("xtask", &[]),
 ];
 
 /// What the pure crates may use from outside: no runtime, no socket, no clock, no thread. `tokio` only for `sync`, in the
 /// event bus.
-const PURE: [(&str, &[&str]); 3] = [
+const PURE: [(&str, &[&str]); 4] = [
+    ("cluster-sites", &[]),
     ("cluster-types", &["thiserror", "tokio"]),
     ("cluster-failure", &["thiserror", "mockall"]),
     ("cluster-gossip", &["thiserror", "serde", "postcard", "mockall", "hashbrown"]),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_sites::reachable;
 use cluster_types::limits::MEMBERS_MAX;
 use cluster_types::{Claim, Evidence, Instant, Member, Metadata, NodeId, State};
 
@@ -11,6 +12,7 @@ use super::{Output, PeerInfo, Swim};
 use crate::broadcast::{News, Rank};
 use crate::planted::Bug;
 use crate::registry::Statement;
+use crate::sites;
 use crate::wire::{Entry, Update};
 
 /// The metadata key that names a failure domain.
@@ -49,6 +51,9 @@ impl Swim {
             return;
         }
         let doubtful = known.as_deref().is_some_and(|known| self.is_doubtful(now, &claim, known));
+        if doubtful {
+            reachable!(sites::VERDICT_DOUBTED);
+        }
         let claim = if doubtful { Claim { state: State::Suspect, ..claim } } else { claim };
         let (node, said) = (claim.node.clone(), claim.clone());
         let wins = known.as_ref().is_none_or(|known| claim.supersedes(&known.claim));

@@ -238,6 +238,7 @@ impl Slots {
         let mut slot = self.slots.entry(link.node().clone()).or_default();
         let installed = match slot.current.take() {
             Some(current) if current.is_of_use() && !beats(own, link, &current) => {
+                cluster_sites::reachable!(crate::sites::DIALS_CROSSED);
                 slot.current = Some(current.clone());
                 Installed::Duplicate { winner: current }
             }

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::run::{Outcome, run};
 use super::{Level, Scenario};
 
 /// The version of the file's form.
@@ -53,11 +52,5 @@ impl Saved {
     /// What the system says.
     pub fn save(&self, file: &Path) -> std::io::Result<()> {
         fs::write(file, serde_json::to_vec_pretty(self)?)
-    }
-
-    /// Plays it.
-    #[must_use]
-    pub fn play(&self) -> Outcome {
-        run(&self.scenario, self.level, self.seed)
     }
 }

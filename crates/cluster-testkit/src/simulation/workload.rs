@@ -11,8 +11,8 @@ use cluster_manager::{Cluster, NodeId};
 use cluster_pool::Spawner;
 use cluster_types::Seed;
 
+use crate::host::gate::Gate;
 use crate::panics::poll_catching;
-use crate::stack_world::Gate;
 
 /// A node, as its workload and the invariants see it. Cheap to clone.
 #[derive(Debug, Clone)]

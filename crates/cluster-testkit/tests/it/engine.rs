@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cluster_testkit::engine_world::Reported;
+use cluster_testkit::world::Reported;
 use cluster_testkit::{EngineWorld, WorldConfig};
 use cluster_types::{EventKind, Instant, Metadata, State};
 
@@ -312,7 +312,7 @@ fn zones_change_who_watches_whom_and_nobody_is_lost() {
     let wanted: Vec<BTreeSet<String>> = (0..30)
         .map(|i| world.engine(i).swim().wanted_links().iter().map(|(node, _)| node.to_string()).collect())
         .collect();
-    let name = |i: usize| cluster_testkit::engine_world::name_of(i).to_string();
+    let name = |i: usize| cluster_testkit::world::name_of(i).to_string();
     for i in 0..30 {
         assert!(wanted[i].len() >= 10);
         assert!((0..30).all(|j| wanted[i].contains(&name(j)) == wanted[j].contains(&name(i))), "{i}");

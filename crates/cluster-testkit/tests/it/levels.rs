@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster_testkit::scenario::{Outcome, entry, run};
+use cluster_testkit::play::{Outcome, run};
+use cluster_testkit::scenario::entry;
 use cluster_testkit::{Act, Level, LoopbackWorld, Reported, Scenario};
 use cluster_types::EventKind;
 

@@ -11,7 +11,6 @@ mod ping_pong;
 mod planted;
 mod planted_stack;
 mod regressions;
-mod runner;
 mod silence;
 mod simulation;
 mod stack;

@@ -17,7 +17,7 @@ fn secs(s: u64) -> Duration {
 
 /// Reports of an event about a node since some moment.
 fn reports(world: &EngineWorld, event: &str, about: usize, since: Instant) -> Vec<Duration> {
-    let name = cluster_testkit::engine_world::name_of(about);
+    let name = cluster_testkit::world::name_of(about);
     let such = world.trace().iter().filter(|r| r.kind.as_str() == event && r.kind.node() == Some(&name));
     such.filter(|r| r.at >= since && r.by != about).map(|r| r.at.since(since)).collect()
 }
@@ -60,7 +60,7 @@ fn pause(world: &mut EngineWorld, paused: usize) -> Result<(), String> {
         return Err("not all are held alive 20 s after a pause of 5 s".into());
     }
     let failed = world.trace().iter().filter(|r| r.at >= since && r.kind.as_str() == "failed").count();
-    let accused = |r: &&cluster_testkit::engine_world::Reported| r.by == paused && r.kind.as_str() == "suspected";
+    let accused = |r: &&cluster_testkit::world::Reported| r.by == paused && r.kind.as_str() == "suspected";
     let accused = world.trace().iter().filter(|r| r.at >= resumed).filter(accused).count();
     match (failed, accused) {
         (0, 0) => Ok(()),

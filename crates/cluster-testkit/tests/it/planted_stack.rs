@@ -7,7 +7,8 @@ use std::sync::Arc;
 use cluster_manager::ClusterConfig;
 use cluster_manager::planted::Bug as LoopBug;
 use cluster_pool::planted::Bug as PoolBug;
-use cluster_testkit::scenario::{entry, play, stack_config};
+use cluster_testkit::play::{play, stack_config};
+use cluster_testkit::scenario::entry;
 use cluster_testkit::{StackConfig, StackWorld};
 
 /// Seeds of each scenario that may be needed.

@@ -1,0 +1,314 @@
+//! What must hold, each promise a check of its own, held against the truth of the schedule.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use cluster_types::{Accusation, EventKind, Incarnation, Life, State};
+
+use super::truth::{Span, Truth};
+use crate::scenario::{Act, Expect, Scenario};
+use crate::world::{Reported, World, index_of};
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which check found it.
+    pub check: &'static str,
+    /// What it saw.
+    pub what: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.check, self.what)
+    }
+}
+
+/// No verdict by silence falls earlier than P less this after what caused it: the period that a probe may be away, and the time
+/// that a waking process gets.
+const BEFORE_P_MS: u64 = 1_300;
+
+/// So long after its cause is over a verdict may still be heard of.
+const NEWS_MS: u64 = 2_000;
+
+/// And by somebody who was down, stopped or cut off meanwhile: with the next comparison of views.
+const LATE_NEWS_MS: u64 = 40_000;
+
+/// Runs every check on a world whose time is over.
+///
+/// `pause_budget` is P as the nodes are set.
+pub(crate) fn check_all(scenario: &Scenario, stage: &impl World, pause_budget: Duration) -> Vec<Finding> {
+    let truth = Truth::of(scenario);
+    let reports = stage.reports();
+    let Expect { calm, no_failures, crash_known_within_ms, leave_known_within_ms, met_within_ms, bytes_per_s_max } =
+        scenario.expect.clone();
+    let mut findings = Findings::default();
+    let not_before = u64::try_from(pause_budget.as_millis()).unwrap_or(u64::MAX).saturating_sub(BEFORE_P_MS);
+    findings.verdicts_have_a_cause(&truth, &reports, not_before);
+    findings.states_follow_in_order(&truth, &reports);
+    findings.all_agree(&truth, stage);
+    findings.waking_accuses_nobody(scenario, &truth, &reports);
+    stage.loose_ends().into_iter().for_each(|what| findings.add("one live link a pair", what));
+    if calm {
+        findings.never(&reports, "nobody is suspected", &["suspected", "failed"]);
+    }
+    if no_failures {
+        findings.never(&reports, "nobody is declared failed", &["failed"]);
+    }
+    if let Some(within) = crash_known_within_ms {
+        findings.ends_are_known(&truth, &reports, within, "a crash is known to all", false);
+    }
+    if let Some(within) = leave_known_within_ms {
+        findings.ends_are_known(&truth, &reports, within, "a farewell is known to all", true);
+    }
+    if let Some(within) = met_within_ms {
+        findings.all_meet(&truth, &reports, within);
+    }
+    if let Some(max) = bytes_per_s_max {
+        findings.cost_is_bounded(&truth, stage.bytes_sent(), max);
+    }
+    findings.0
+}
+
+/// Whether `by` may declare `subject` failed at a time: the subject was away for long enough, or cut off for long enough from
+/// somebody whose word reached `by`.
+fn has_cause(truth: &Truth, by: usize, subject: usize, at: u64, not_before: u64) -> bool {
+    let news = |span: &Span| {
+        let was_away = truth.troubles(by).iter().any(|own| own.from < at && span.from < own.to);
+        if was_away { LATE_NEWS_MS } else { NEWS_MS }
+    };
+    let old_enough = |span: &Span| {
+        let lasted = span.to.min(at).saturating_sub(span.from);
+        lasted >= not_before && span.to.saturating_add(news(span)) >= at
+    };
+    if truth.absences(subject).iter().any(old_enough) {
+        return true;
+    }
+    (0..truth.nodes()).filter(|&witness| witness != subject).any(|witness| {
+        let cuts = truth.cuts_between(witness, subject);
+        cuts.iter().filter(|cut| old_enough(cut)).any(|cut| {
+            // Once it is mended, the cut is no cause for a new verdict of those whom its word did not reach.
+            truth.reaches(witness, by, at.min(cut.to.saturating_sub(1)))
+        })
+    })
+}
+
+/// Enough of a kind to see what it is about.
+const FINDINGS_A_CHECK_MAX: usize = 5;
+
+#[derive(Debug, Default)]
+struct Findings(Vec<Finding>);
+
+fn ms(reported: &Reported) -> u64 {
+    u64::try_from(reported.at.since_origin().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whom a report is about, by number.
+fn subject(reported: &Reported) -> Option<usize> {
+    index_of(reported.kind.node()?)
+}
+
+impl Findings {
+    fn add(&mut self, check: &'static str, what: String) {
+        if self.0.iter().filter(|finding| finding.check == check).count() < FINDINGS_A_CHECK_MAX {
+            self.0.push(Finding { check, what });
+        }
+    }
+
+    fn never(&mut self, reports: &[Reported], check: &'static str, events: &[&str]) {
+        for reported in reports.iter().filter(|r| events.contains(&r.kind.as_str())) {
+            self.add(
+                check,
+                format!("at {:?} node {}: {}", reported.at.since_origin(), reported.by, short(&reported.kind)),
+            );
+        }
+    }
+
+    /// Nobody is declared failed without a cause that is old enough and that whoever says so could have heard of.
+    fn verdicts_have_a_cause(&mut self, truth: &Truth, reports: &[Reported], not_before: u64) {
+        for reported in reports {
+            let (EventKind::Failed(..), Some(subject)) = (&reported.kind, subject(reported)) else { continue };
+            let (by, at) = (reported.by, ms(reported));
+            if !has_cause(truth, by, subject, at, not_before) {
+                let what = format!(
+                    "at {:?} node {by} declares {subject} failed, away in {:?}, cut off from it in {:?}: {}",
+                    reported.at.since_origin(),
+                    truth.absences(subject),
+                    truth.cuts_between(by, subject),
+                    short(&reported.kind)
+                );
+                self.add("a verdict has a cause that is old enough", what);
+            }
+        }
+    }
+
+    /// What one process reports of one member is a legal story, and its incarnation never falls.
+    fn states_follow_in_order(&mut self, truth: &Truth, reports: &[Reported]) {
+        let mut held: BTreeMap<(usize, usize, usize), (State, Incarnation)> = BTreeMap::new();
+        let mut lives: BTreeMap<(usize, usize, usize), Life> = BTreeMap::new();
+        for reported in reports {
+            let (Some(member), Some(about)) = (reported.kind.member(), subject(reported)) else { continue };
+            let process = truth.processes(reported.by).iter().filter(|p| p.ran.from <= ms(reported)).count();
+            let key = (reported.by, process, about);
+            let before = held.get(&key).copied();
+            let new_life = lives.insert(key, member.claim.life).is_some_and(|life| life != member.claim.life);
+            let legal = match (&reported.kind, before.map(|(state, _)| state)) {
+                (EventKind::Joined(_), before) => before.is_none(),
+                (EventKind::Reaped(_), before) => matches!(before, Some(State::Failed | State::Left)),
+                (EventKind::Suspected(..), before) => before == Some(State::Alive),
+                // Of a newer life nothing is known yet.
+                (EventKind::Failed(..) | EventKind::Left(_), Some(_)) if new_life => true,
+                (EventKind::Failed(..) | EventKind::Left(_), before) => {
+                    before.is_some_and(|b| b != member.state() && b != State::Left)
+                }
+                (EventKind::Alive(_) | EventKind::Updated(_) | EventKind::HealthCheckFailed { .. }, before) => {
+                    before.is_some()
+                }
+                _ => true,
+            };
+            if !legal {
+                let what = format!(
+                    "at {:?} node {} says {} of {about}, which it held to be {before:?}",
+                    reported.at.since_origin(),
+                    reported.by,
+                    reported.kind.as_str()
+                );
+                self.add("states follow in a legal order", what);
+            }
+            if before.is_some_and(|(_, incarnation)| member.claim.incarnation < incarnation) {
+                let what = format!(
+                    "at {:?} node {}: {before:?}, then {}",
+                    reported.at.since_origin(),
+                    reported.by,
+                    short(&reported.kind)
+                );
+                self.add("incarnations never fall", what);
+            }
+            // A member that is learnt as suspect is told of in two events; the first says that it is there.
+            let state = match reported.kind {
+                EventKind::Joined(_) | EventKind::Alive(_) => State::Alive,
+                _ => member.state(),
+            };
+            if matches!(reported.kind, EventKind::Reaped(_)) {
+                held.remove(&key);
+            } else {
+                held.insert(key, (state, member.claim.incarnation));
+            }
+        }
+    }
+
+    /// A node that was stopped blames nobody for it when it wakes.
+    fn waking_accuses_nobody(&mut self, scenario: &Scenario, truth: &Truth, reports: &[Reported]) {
+        for step in &scenario.steps {
+            let Act::Resume(woken) = step.act else { continue };
+            let soon = step.at_ms..step.at_ms + 1_000;
+            for reported in reports.iter().filter(|r| r.by == woken && soon.contains(&ms(r))) {
+                let (EventKind::Suspected(_, evidence), Some(accused)) = (&reported.kind, subject(reported)) else {
+                    continue;
+                };
+                let well = truth.is_well_between(accused, step.at_ms.saturating_sub(10_000), ms(reported));
+                if well && evidence.accusation != Accusation::Gossip {
+                    self.add("who wakes accuses nobody", format!("{woken} woke at {soon:?} and accuses {accused}"));
+                }
+            }
+        }
+    }
+
+    /// At the end each node that runs holds each other to be what it is.
+    fn all_agree(&mut self, truth: &Truth, stage: &impl World) {
+        let end = truth.until;
+        let running: Vec<usize> = (0..truth.nodes()).filter(|&i| truth.runs(i, end)).collect();
+        for &i in &running {
+            for j in 0..truth.nodes() {
+                let held = stage.state(i, j);
+                let good = match truth.processes(j).last() {
+                    _ if truth.runs(j, end) => held == Some(State::Alive),
+                    // Who never met it knows nothing of it, and one that was told to stop may have been declared before.
+                    Some(process) if process.left => !matches!(held, Some(State::Alive | State::Suspect)),
+                    Some(_) => matches!(held, None | Some(State::Failed)),
+                    None => held.is_none(),
+                };
+                if !good {
+                    self.add("all agree at the end", format!("node {i} holds {j} to be {held:?}"));
+                }
+            }
+        }
+    }
+
+    /// Whoever was well all the time hears of the end of a process in time.
+    fn ends_are_known(&mut self, truth: &Truth, reports: &[Reported], within: u64, check: &'static str, left: bool) {
+        for gone in 0..truth.nodes() {
+            for process in truth.processes(gone).iter().filter(|p| p.left == left && p.ran.to < truth.until) {
+                let (end, by) = (process.ran.to, process.ran.to + within);
+                let restarted = truth.processes(gone).iter().any(|p| p.ran.from >= end && p.ran.from < by);
+                let settled = truth.is_well_between(gone, end.saturating_sub(5_000).max(process.ran.from), end);
+                if restarted || !settled || by > truth.until || end < process.ran.from + 5_000 {
+                    continue;
+                }
+                for i in
+                    (0..truth.nodes()).filter(|&i| i != gone && truth.is_well_between(i, end.saturating_sub(5_000), by))
+                {
+                    let knows = |r: &Reported| {
+                        let end_known =
+                            matches!(r.kind, EventKind::Left(_)) || (!left && matches!(r.kind, EventKind::Failed(..)));
+                        r.by == i && subject(r) == Some(gone) && end_known && (end..=by).contains(&ms(r))
+                    };
+                    if !reports.iter().any(knows) {
+                        self.add(
+                            check,
+                            format!("node {i} does not know {within} ms after the end of {gone} at {end} ms"),
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// After the last start everybody has heard of everybody in time.
+    fn all_meet(&mut self, truth: &Truth, reports: &[Reported], within: u64) {
+        let last = (0..truth.nodes()).filter_map(|i| truth.processes(i).last()).map(|p| p.ran.from).max().unwrap_or(0);
+        let well: Vec<usize> = (0..truth.nodes()).filter(|&i| truth.is_well_between(i, last, last + within)).collect();
+        for &i in &well {
+            for &j in well.iter().filter(|&&j| j != i) {
+                // What a former process said, or was said of, does not count.
+                let began = [i, j].map(|k| truth.processes(k).last().map_or(0, |p| p.ran.from));
+                let since = began[0].max(began[1]);
+                let met = |r: &Reported| {
+                    let good = matches!(r.kind, EventKind::Joined(_) | EventKind::Alive(_));
+                    r.by == i && subject(r) == Some(j) && good && (since..=last + within).contains(&ms(r))
+                };
+                if !reports.iter().any(met) {
+                    self.add(
+                        "all meet in time",
+                        format!("node {i} has not heard of {j} {within} ms after the last start"),
+                    );
+                }
+            }
+        }
+    }
+
+    fn cost_is_bounded(&mut self, truth: &Truth, bytes: u64, max: f64) {
+        let until = truth.until;
+        let ran = |i: usize| truth.processes(i).iter().map(|p| p.ran.to.min(until) - p.ran.from).sum::<u64>();
+        let node_seconds = (0..truth.nodes()).map(ran).sum::<u64>() as f64 / 1_000.0;
+        let cost = bytes as f64 / node_seconds.max(1.0);
+        if cost > max {
+            self.add("the cost is bounded", format!("{cost:.0} B a node and second, {max:.0} are allowed"));
+        }
+    }
+}
+
+/// One line of an event.
+fn short(kind: &EventKind) -> String {
+    let node = kind.node().map_or("", |node| node.as_str());
+    match kind {
+        EventKind::Suspected(_, evidence) | EventKind::Failed(_, evidence) => {
+            format!("{} {node}, {evidence:?}", kind.as_str())
+        }
+        _ => format!("{} {node} {:?}", kind.as_str(), kind.incarnation()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! Each check is shown what it must find, and the same without it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_types::{Accusation, Claim, Evidence, Instant, Life, Member, Metadata};
+
+use super::*;
+use crate::scenario::Act;
+use crate::world::name_of;
+
+/// A world that is over, as told.
+#[derive(Default)]
+struct Told {
+    reports: Vec<Reported>,
+    states: BTreeMap<(usize, usize), State>,
+    bytes: u64,
+    loose: Vec<String>,
+}
+
+impl World for Told {
+    fn act(&mut self, _act: &Act) -> bool {
+        false
+    }
+    fn run_for(&mut self, _span: Duration) {}
+    fn now(&self) -> Instant {
+        Instant::ORIGIN
+    }
+    fn reports(&self) -> Vec<Reported> {
+        self.reports.clone()
+    }
+    fn state(&self, i: usize, j: usize) -> Option<State> {
+        self.states.get(&(i, j)).copied()
+    }
+    fn bytes_sent(&self) -> u64 {
+        self.bytes
+    }
+    fn loose_ends(&self) -> Vec<String> {
+        self.loose.clone()
+    }
+    fn finish(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+    fn trace_hash(&self) -> (u128, u64) {
+        (0, 0)
+    }
+}
+
+const fn s(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+fn member(i: usize, state: State, incarnation: u64) -> Arc<Member> {
+    let addr = ([10, 0, 0, i as u8], 1).into();
+    let claim = Claim { state, ..Claim::alive(name_of(i), Life::new(1, 1), Incarnation::from_raw(incarnation), addr) };
+    Arc::new(Member { claim, metadata: Metadata::default(), since: Instant::ORIGIN })
+}
+
+fn failed(i: usize) -> EventKind {
+    EventKind::Failed(member(i, State::Failed, 1), Evidence::bare(Accusation::ProbeUnanswered))
+}
+
+impl Told {
+    /// Three nodes that meet at once and hold each other to be alive at the end.
+    fn three() -> Self {
+        let mut told = Self::default();
+        for i in 0..3 {
+            for j in 0..3 {
+                told.states.insert((i, j), State::Alive);
+                if i != j {
+                    told.say(Duration::from_millis(10), i, EventKind::Joined(member(j, State::Alive, 1)));
+                }
+            }
+        }
+        told
+    }
+
+    fn say(&mut self, at: Duration, by: usize, kind: EventKind) {
+        self.reports.push(Reported { at: Instant::after_origin(at), by, kind });
+    }
+}
+
+fn checks(scenario: &Scenario, told: &Told) -> Vec<&'static str> {
+    check_all(scenario, told, Duration::from_millis(6_300)).iter().map(|finding| finding.check).collect()
+}
+
+fn three() -> Scenario {
+    Scenario::new("x").cluster(3).then_quiet(s(60))
+}
+
+#[test]
+fn a_quiet_cluster_breaks_no_promise() {
+    let scenario = three().expecting(|e| {
+        e.calm = true;
+        e.met_within_ms = Some(100);
+        e.crash_known_within_ms = Some(7_000);
+    });
+    assert!(checks(&scenario, &Told::three()).is_empty());
+}
+
+#[test]
+fn a_verdict_on_the_living_is_found_and_one_on_the_dead_is_not() {
+    let mut told = Told::three();
+    told.say(s(20), 0, failed(2));
+    told.say(s(21), 0, EventKind::Alive(member(2, State::Alive, 2)));
+    assert_eq!(checks(&three(), &told), ["a verdict has a cause that is old enough"]);
+    let paused = three().at(s(13), Act::Pause(2)).at(s(20), Act::Resume(2));
+    assert!(checks(&paused, &told).is_empty());
+    let too_late = three().at(s(16), Act::Pause(2)).at(s(22), Act::Resume(2));
+    assert_eq!(checks(&too_late, &told).len(), 1, "four seconds are no cause");
+    let long_over = three().at(s(1), Act::Pause(2)).at(s(9), Act::Resume(2)).then_quiet(s(100));
+    told.say(s(60), 1, failed(2));
+    assert_eq!(checks(&long_over, &told), ["a verdict has a cause that is old enough"; 2], "both come too late");
+}
+
+#[test]
+fn a_story_out_of_order_is_found() {
+    let mut twice = Told::three();
+    twice.say(s(1), 0, EventKind::Joined(member(1, State::Alive, 1)));
+    assert_eq!(checks(&three(), &twice), ["states follow in a legal order"]);
+    let mut older = Told::three();
+    older.say(s(1), 0, EventKind::Updated(member(1, State::Alive, 0)));
+    assert_eq!(checks(&three(), &older), ["incarnations never fall"]);
+    let restarted = three().at(s(30), Act::Crash(0)).at(s(31), Act::Start { node: 0, seeds: vec![1] });
+    let mut anew = Told::three();
+    anew.say(s(32), 0, EventKind::Joined(member(1, State::Alive, 1)));
+    assert!(checks(&restarted, &anew).is_empty(), "a new process begins anew");
+}
+
+#[test]
+fn who_disagrees_at_the_end_is_found() {
+    let mut told = Told::three();
+    told.states.insert((1, 2), State::Suspect);
+    told.states.remove(&(2, 0));
+    assert_eq!(checks(&three(), &told), ["all agree at the end"; 2]);
+    let crashed = three().at(s(1), Act::Crash(2));
+    assert_eq!(checks(&crashed, &Told::three()), ["all agree at the end"; 2], "two hold the dead to be alive");
+}
+
+#[test]
+fn a_calm_that_is_broken_is_found() {
+    let mut told = Told::three();
+    told.say(s(9), 1, EventKind::Suspected(member(2, State::Suspect, 1), Evidence::bare(Accusation::ProbeUnanswered)));
+    told.say(s(10), 1, EventKind::Alive(member(2, State::Alive, 2)));
+    assert!(checks(&three(), &told).is_empty());
+    assert_eq!(checks(&three().expecting(|e| e.calm = true), &told), ["nobody is suspected"]);
+}
+
+#[test]
+fn an_end_that_somebody_does_not_hear_of_is_found() {
+    let crashed = three().at(s(20), Act::Crash(2)).expecting(|e| e.crash_known_within_ms = Some(7_000));
+    let mut told = Told::three();
+    for i in 0..2 {
+        told.states.insert((i, 2), State::Failed);
+    }
+    told.say(Duration::from_millis(26_500), 0, failed(2));
+    assert_eq!(checks(&crashed, &told), ["a crash is known to all"]);
+    told.say(Duration::from_millis(26_900), 1, failed(2));
+    assert!(checks(&crashed, &told).is_empty());
+    let left = three().at(s(20), Act::Leave(2)).expecting(|e| e.leave_known_within_ms = Some(500));
+    let mut told = Told::three();
+    for i in 0..2 {
+        told.states.insert((i, 2), State::Left);
+        told.say(Duration::from_millis(20_100 + 500 * i as u64), i, EventKind::Left(member(2, State::Left, 2)));
+    }
+    assert_eq!(checks(&left, &told), ["a farewell is known to all"], "one hears of it 600 ms later");
+}
+
+#[test]
+fn a_meeting_that_takes_too_long_and_a_cost_that_is_too_high_are_found() {
+    let scenario = three().expecting(|e| e.met_within_ms = Some(5));
+    assert_eq!(checks(&scenario, &Told::three()).len(), FINDINGS_A_CHECK_MAX, "of six");
+    let scenario = three().expecting(|e| e.bytes_per_s_max = Some(100.0));
+    let told = Told { bytes: 3 * 60 * 101, ..Told::three() };
+    assert_eq!(checks(&scenario, &told), ["the cost is bounded"]);
+}
+
+#[test]
+fn a_verdict_on_a_neighbour_while_somebody_else_is_cut_off_is_found() {
+    let four = || Scenario::new("x").cluster(4).then_quiet(s(60));
+    let mut told = Told { loose: Vec::new(), ..Told::three() };
+    for i in 0..4 {
+        told.states.insert((i, 3), State::Alive);
+        told.states.insert((3, i), State::Alive);
+    }
+    told.say(Duration::from_millis(11), 1, EventKind::Joined(member(3, State::Alive, 1)));
+    told.say(s(27), 1, failed(3));
+    told.say(s(28), 1, EventKind::Alive(member(3, State::Alive, 2)));
+    let cut = four().at(s(20), Act::Split(vec![0], vec![1, 2, 3])).at(s(40), Act::Heal);
+    assert_eq!(
+        checks(&cut, &told),
+        ["a verdict has a cause that is old enough"],
+        "3 is cut off from 0, whom 1 does not hear"
+    );
+    let one_way = four().at(s(20), Act::Cut { from: vec![3], to: vec![0] }).at(s(40), Act::Heal);
+    assert!(checks(&one_way, &told).is_empty(), "0 does not hear 3, and tells 1");
+    let healed = four().at(s(10), Act::Split(vec![0], vec![1, 2, 3])).at(s(26), Act::Heal);
+    assert_eq!(checks(&healed, &told), ["a verdict has a cause that is old enough"], "who comes back convinces nobody");
+}
+
+#[test]
+fn who_wakes_and_accuses_is_found() {
+    let paused = three().at(s(10), Act::Pause(0)).at(s(14), Act::Resume(0));
+    let mut told = Told::three();
+    let accused =
+        |accusation: Accusation| EventKind::Suspected(member(2, State::Suspect, 1), Evidence::bare(accusation));
+    told.say(Duration::from_millis(14_500), 0, accused(Accusation::Gossip));
+    told.say(Duration::from_millis(14_510), 0, EventKind::Alive(member(2, State::Alive, 2)));
+    assert!(checks(&paused, &told).is_empty(), "what it heard is not its own word");
+    told.say(Duration::from_millis(14_520), 0, accused(Accusation::ProbeUnanswered));
+    told.say(Duration::from_millis(14_530), 0, EventKind::Alive(member(2, State::Alive, 3)));
+    let found = checks(&paused, &told);
+    assert!(found.contains(&"who wakes accuses nobody"), "{found:?}");
+}
+
+#[test]
+fn loose_ends_are_findings() {
+    let told = Told { loose: vec!["two links".into()], ..Told::three() };
+    assert_eq!(checks(&three(), &told), ["one live link a pair"]);
+}
+
+#[test]
+fn a_restart_that_is_not_seen_is_found() {
+    let restarted = three()
+        .at(s(20), Act::Crash(2))
+        .at(s(21), Act::Start { node: 2, seeds: vec![0] })
+        .then_quiet(s(60))
+        .expecting(|e| e.met_within_ms = Some(5_000));
+    let mut told = Told::three();
+    for (by, about) in [(0, 2), (2, 0), (2, 1)] {
+        let kind = member(about, State::Alive, 9);
+        told.say(s(22), by, if by == 2 { EventKind::Joined(kind) } else { EventKind::Alive(kind) });
+    }
+    assert_eq!(checks(&restarted, &told), ["all meet in time"], "node 1 knows the former process only");
+    told.say(s(23), 1, EventKind::Alive(member(2, State::Alive, 9)));
+    assert!(checks(&restarted, &told).is_empty());
+}

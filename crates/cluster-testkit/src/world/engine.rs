@@ -1,0 +1,388 @@
+//! The engine world: every node's pure engine on one event heap (fidelity L0).
+//!
+//! Between the engines stands a model of links rather than of packets: a dial takes two round trips, datagrams arrive after
+//! the latency or not at all, requests are reliable while the path is. What the real stack does beyond that is tested with
+//! the real stack.
+
+mod as_world;
+mod carry;
+mod node;
+mod path;
+mod traffic;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_gossip::swim::Acquainted;
+use cluster_gossip::{PeerInfo, RequestToken, SharedNodeRegistry, Swim, SwimConfig};
+use cluster_manager::{Engine, JoinSeed};
+use cluster_pool::DialTarget;
+use cluster_types::{Claim, Incarnation, Instant, Life, Member, Metadata, NodeId, Seed, State};
+
+use crate::world::{ORIGIN_UNIX_MS, Reported, addr_of, cluster_name, name_of};
+use node::Node;
+use path::Paths;
+pub use traffic::Traffic;
+
+/// What the world is like.
+#[derive(Debug, Clone)]
+pub struct WorldConfig {
+    /// Settings of every node.
+    pub swim: SwimConfig,
+    /// One-way latency, lowest and highest.
+    pub latency: (Duration, Duration),
+    /// Share of datagrams that vanish, 0 to 1.
+    pub loss: f64,
+}
+
+impl Default for WorldConfig {
+    /// A local network without loss: 1 to 2 ms.
+    fn default() -> Self {
+        let latency = (Duration::from_millis(1), Duration::from_millis(2));
+        Self { swim: SwimConfig::lan(), latency, loss: 0.0 }
+    }
+}
+
+/// Something that will happen.
+#[derive(Debug)]
+enum Happening {
+    /// A node's loop is to turn.
+    Wake { node: usize, generation: u64 },
+    /// A datagram arrives.
+    Datagram { from: usize, to: usize, link: LinkKey, bytes: Vec<u8> },
+    /// A dial reaches its target, or its time-out.
+    Dialled { from: usize, from_life: u64, target: DialTarget },
+    /// A request arrives, or its time-out.
+    Request { from: usize, from_life: u64, to: NodeId, token: RequestToken, kind: u16, body: Vec<u8> },
+    /// An answer arrives.
+    Answer { to: usize, to_life: u64, token: RequestToken, outcome: Result<(u16, Vec<u8>), String> },
+    /// A link turns out to be dead on the other side.
+    Reset { at: usize, peer: PeerInfo },
+}
+
+impl Happening {
+    /// Whose loop it concerns.
+    const fn at(&self) -> usize {
+        match self {
+            Self::Wake { node, .. } | Self::Reset { at: node, .. } => *node,
+            Self::Datagram { to, .. } | Self::Answer { to, .. } => *to,
+            Self::Dialled { from, .. } | Self::Request { from, .. } => *from,
+        }
+    }
+}
+
+/// Which two lives a link connects.
+type LinkKey = (u64, u64);
+
+/// A cluster of engines in virtual time.
+#[derive(Debug)]
+pub struct EngineWorld {
+    config: WorldConfig,
+    seed: Seed,
+    now: Instant,
+    nodes: Vec<Node>,
+    by_addr: HashMap<SocketAddr, usize>,
+    heap: BTreeMap<(Instant, u64), Happening>,
+    next_happening: u64,
+    paths: Paths,
+    traffic: Traffic,
+    trace: Vec<Reported>,
+}
+
+/// A request to nobody fails after this, as in the driver.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A dial to nobody fails after this, as in the pool.
+const DIAL_PATIENCE: Duration = Duration::from_secs(5);
+
+impl EngineWorld {
+    /// An empty world. The same seed gives the same run.
+    #[must_use]
+    pub fn new(config: WorldConfig, seed: u64) -> Self {
+        let seed = Seed::new(seed);
+        Self {
+            paths: Paths::new(seed.derive("paths", 0), config.latency, config.loss),
+            config,
+            seed,
+            now: Instant::ORIGIN,
+            nodes: Vec::new(),
+            by_addr: HashMap::new(),
+            heap: BTreeMap::new(),
+            next_happening: 0,
+            traffic: Traffic::default(),
+            trace: Vec::new(),
+        }
+    }
+
+    /// Starts `count` nodes; all but the first join through it.
+    pub fn start_cluster(&mut self, count: usize) {
+        for i in 0..count {
+            self.start(i, if i == 0 { &[] } else { &[0] });
+        }
+    }
+
+    /// Starts node `i` (the next number) or, after a crash, a new life of it, joining through `seeds`.
+    pub fn start(&mut self, i: usize, seeds: &[usize]) {
+        let name = name_of(i);
+        self.start_named(i, name, seeds);
+    }
+
+    /// Starts node `i`, the next number, at the address of another one that has ended.
+    pub fn start_in_place_of(&mut self, i: usize, place: usize, seeds: &[usize]) {
+        self.start_at(i, name_of(i), addr_of(place), seeds);
+    }
+
+    /// As [`start`](Self::start), under any name: also one that is taken.
+    pub fn start_named(&mut self, i: usize, name: NodeId, seeds: &[usize]) {
+        self.start_at(i, name, addr_of(i), seeds);
+    }
+
+    fn start_at(&mut self, i: usize, name: NodeId, addr: SocketAddr, seeds: &[usize]) {
+        let (boot_ms, seed) = (self.boot_ms(), self.seed_of(i));
+        let own = Claim { addr, ..claim_of(i, name.clone(), boot_ms, seed) };
+        let (config, now) = (self.config.swim.clone(), self.now);
+        let swim = Swim::new(config, &cluster_name(), own, Metadata::default(), ORIGIN_UNIX_MS, seed, now);
+        let registry = Some(SharedNodeRegistry::new(name.clone()));
+        let node = Node::new(name, Engine::over(swim, seed, now), registry, now);
+        self.by_addr.insert(addr, i);
+        if i < self.nodes.len() {
+            let former = std::mem::replace(&mut self.nodes[i], node);
+            self.nodes[i].generation = former.generation + 1;
+        } else {
+            assert_eq!(i, self.nodes.len(), "nodes are numbered from 0 without gaps");
+            self.nodes.push(node);
+        }
+        let seeds: Vec<JoinSeed> = seeds.iter().map(|&s| JoinSeed::Addr(addr_of(s))).collect();
+        if !seeds.is_empty() {
+            self.nodes[i].engine.join(self.now, seeds, true);
+        }
+        self.dispatch(i);
+    }
+
+    /// Starts `count` nodes that know each other and are linked already: for worlds in which joining would take longer than
+    /// what is to be looked at. They have no registries: the trace shows suspicions, failures, farewells and returns as the
+    /// cores state them.
+    pub fn start_joined(&mut self, count: usize) {
+        assert!(self.nodes.is_empty(), "a joined cluster is the beginning of a world");
+        let boot_ms = self.boot_ms();
+        let claims: Vec<Claim> = (0..count).map(|i| claim_of(i, name_of(i), boot_ms, self.seed_of(i))).collect();
+        let all = Acquainted::new(self.config.swim.clone(), &cluster_name(), &claims, self.seed, self.now);
+        let mut by_name = HashMap::new();
+        for (i, claim) in claims.into_iter().enumerate() {
+            let seed = self.seed_of(i);
+            by_name.insert(claim.node.clone(), i);
+            let (name, addr) = (claim.node.clone(), claim.addr);
+            let swim = all.core_of(claim, ORIGIN_UNIX_MS, seed, self.now);
+            self.by_addr.insert(addr, i);
+            self.nodes.push(Node::new(name, Engine::over(swim, seed, self.now), None, self.now));
+        }
+        for i in 0..count {
+            self.nodes[i].engine.handle_timeout(self.now);
+            for (neighbour, _) in self.nodes[i].engine.swim().wanted_links() {
+                let at = by_name[&neighbour];
+                let peer = self.nodes[at].peer_info();
+                self.nodes[i].raise_link(self.now, peer, at);
+            }
+            self.dispatch(i);
+        }
+    }
+
+    fn boot_ms(&self) -> u64 {
+        ORIGIN_UNIX_MS + u64::try_from(self.now.since_origin().as_millis()).unwrap_or(0)
+    }
+
+    fn seed_of(&self, i: usize) -> Seed {
+        self.seed.derive("node", i as u64).derive("boot", self.boot_ms())
+    }
+
+    /// Kills a node: no goodbye.
+    pub fn crash(&mut self, i: usize) {
+        self.nodes[i].running = false;
+    }
+
+    /// Ends a node's process in order but for the farewell: its links are closed, and the others notice at once.
+    pub fn exit(&mut self, i: usize) {
+        let linked: Vec<NodeId> = self.nodes[i].links.keys().cloned().collect();
+        linked.iter().for_each(|node| self.disconnect(i, node));
+        self.crash(i);
+    }
+
+    /// Stops a node's process: nothing of it runs, what arrives waits.
+    pub fn pause(&mut self, i: usize) {
+        self.nodes[i].pause(self.now);
+    }
+
+    /// Lets a stopped process go on: first it reads what has arrived, then its late timers fire.
+    pub fn resume(&mut self, i: usize) {
+        for happening in self.nodes[i].resume(self.now) {
+            self.push(self.now, happening);
+        }
+        let generation = self.nodes[i].generation;
+        self.push(self.now, Happening::Wake { node: i, generation });
+    }
+
+    /// Holds up a node's sends and receipts while its loop and its timers go on: a process whose network calls block, as in the
+    /// experiments of the Lifeguard paper.
+    pub fn hold_io(&mut self, i: usize) {
+        self.nodes[i].held = true;
+    }
+
+    /// Lets what was held go, the sends first.
+    pub fn release_io(&mut self, i: usize) {
+        self.nodes[i].held = false;
+        for output in std::mem::take(&mut self.nodes[i].unsent) {
+            self.carry_out(i, output);
+        }
+        for happening in std::mem::take(&mut self.nodes[i].waiting) {
+            self.push(self.now, happening);
+        }
+    }
+
+    /// Tells a node to leave.
+    pub fn leave(&mut self, i: usize) {
+        self.nodes[i].engine.leave(self.now);
+        self.dispatch(i);
+    }
+
+    /// Lets a node broadcast a message of its user.
+    ///
+    /// # Panics
+    /// The message is not taken.
+    pub fn broadcast(&mut self, i: usize, payload: &[u8]) {
+        let outcome = self.nodes[i].engine.broadcast(self.now, payload);
+        assert_eq!(outcome, Ok(()), "node {i}");
+        self.dispatch(i);
+    }
+
+    /// Changes what a node says about itself.
+    pub fn set_metadata(&mut self, i: usize, metadata: Metadata) {
+        self.nodes[i].engine.set_metadata(self.now, metadata);
+        self.dispatch(i);
+    }
+
+    /// What node `i` holds of node `j`.
+    #[must_use]
+    pub fn member(&self, i: usize, j: usize) -> Option<Arc<Member>> {
+        let swim = self.nodes[i].engine.swim();
+        if i == j {
+            let (claim, metadata) = (swim.own().clone(), swim.own_metadata().clone());
+            return Some(Arc::new(Member { claim, metadata, since: Instant::ORIGIN }));
+        }
+        swim.member(&self.nodes[j].name).cloned()
+    }
+
+    /// Cuts every path between the two groups, both ways.
+    pub fn partition(&mut self, left: &[usize], right: &[usize]) {
+        self.paths.cut(left, right);
+    }
+
+    /// Nothing from `from` reaches `to` any more; the other direction stays.
+    pub fn cut_one_way(&mut self, from: &[usize], to: &[usize]) {
+        self.paths.cut_one_way(from, to);
+    }
+
+    /// Mends every cut.
+    pub fn heal(&mut self) {
+        self.paths.heal();
+    }
+
+    /// Lets virtual time pass.
+    pub fn run_for(&mut self, span: Duration) {
+        let until = self.now + span;
+        while let Some(entry) = self.heap.first_entry().filter(|entry| entry.key().0 <= until) {
+            let ((at, _), happening) = entry.remove_entry();
+            self.now = self.now.max(at);
+            self.happen(happening);
+        }
+        self.now = until;
+    }
+
+    /// Lets time pass until `state` holds, looked at every 10 ms; says how long it took, `None` after `patience`.
+    pub fn run_until(&mut self, patience: Duration, state: impl Fn(&Self) -> bool) -> Option<Duration> {
+        let began = self.now;
+        while !state(self) {
+            if self.now.since(began) >= patience {
+                return None;
+            }
+            self.run_for(Duration::from_millis(10));
+        }
+        Some(self.now.since(began))
+    }
+
+    /// Changes the share of datagrams that vanish.
+    pub const fn set_loss(&mut self, loss: f64) {
+        self.paths.set_loss(loss);
+    }
+
+    /// Whether node `i` runs.
+    #[must_use]
+    pub fn is_running(&self, i: usize) -> bool {
+        self.nodes.get(i).is_some_and(|node| node.running)
+    }
+
+    /// Virtual time now.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Everything reported so far, in order.
+    #[must_use]
+    pub fn trace(&self) -> &[Reported] {
+        &self.trace
+    }
+
+    /// How often an event of this kind was reported, by anybody.
+    #[must_use]
+    pub fn count(&self, event: &str) -> usize {
+        self.trace.iter().filter(|reported| reported.kind.as_str() == event).count()
+    }
+
+    /// What all have sent so far.
+    #[must_use]
+    pub const fn sent(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// What node `i` holds node `j` to be.
+    #[must_use]
+    pub fn state(&self, i: usize, j: usize) -> Option<State> {
+        self.member(i, j).map(|member| member.state())
+    }
+
+    /// Whether every running node holds every running node to be alive.
+    #[must_use]
+    pub fn everybody_knows_everybody(&self) -> bool {
+        let running: Vec<usize> = (0..self.nodes.len()).filter(|&i| self.nodes[i].running).collect();
+        let alive = |i: usize, j: usize| {
+            let held = self.nodes[i].engine.swim().member(&self.nodes[j].name);
+            i == j || held.is_some_and(|member| member.state() == State::Alive)
+        };
+        running.iter().all(|&i| running.iter().all(|&j| alive(i, j)))
+    }
+
+    /// The engine of node `i`.
+    #[must_use]
+    pub fn engine(&self, i: usize) -> &Engine {
+        &self.nodes[i].engine
+    }
+
+    /// Whether node `i` was told that its name is another's.
+    #[must_use]
+    pub fn has_lost_its_name(&self, i: usize) -> bool {
+        self.nodes[i].name_lost
+    }
+
+    /// How many events the heap has handled and will handle.
+    #[must_use]
+    pub const fn happenings(&self) -> u64 {
+        self.next_happening
+    }
+}
+
+fn claim_of(i: usize, name: NodeId, boot_ms: u64, seed: Seed) -> Claim {
+    let life = Life::new(boot_ms, seed.draw(0) as u32);
+    Claim::alive(name, life, Incarnation::from_unix_ms(boot_ms), addr_of(i))
+}

@@ -1,0 +1,74 @@
+//! The engine world as a place where scenarios are played.
+
+use std::time::Duration;
+
+use cluster_types::{Instant, State};
+
+use super::EngineWorld;
+use crate::net::LinkModel;
+use crate::scenario::Act;
+use crate::world::{Reported, World};
+
+impl World for EngineWorld {
+    fn act(&mut self, act: &Act) -> bool {
+        match act {
+            Act::Start { node, seeds } => self.start(*node, seeds),
+            Act::StartAt { node, place, seeds } => self.start_in_place_of(*node, *place, seeds),
+            Act::Crash(node) => self.crash(*node),
+            Act::Leave(node) => self.leave(*node),
+            Act::Pause(node) => self.pause(*node),
+            Act::Resume(node) => self.resume(*node),
+            Act::Cut { from, to } => self.cut_one_way(from, to),
+            Act::Split(left, right) => self.partition(left, right),
+            Act::Heal => self.heal(),
+            Act::Links(LinkModel { loss, .. }) => self.set_loss(*loss),
+            // The engine has no disk, and draws a new life anyway.
+            Act::Wipe(_) | Act::Disk { .. } => {}
+            Act::BlockApplication(_)
+            | Act::StepWallClock { .. }
+            | Act::CloseLinks { .. }
+            | Act::Transfer { .. }
+            | Act::PingPong { .. } => {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn run_for(&mut self, span: Duration) {
+        Self::run_for(self, span);
+    }
+
+    fn now(&self) -> Instant {
+        Self::now(self)
+    }
+
+    fn reports(&self) -> Vec<Reported> {
+        self.trace().to_vec()
+    }
+
+    fn state(&self, i: usize, j: usize) -> Option<State> {
+        if self.is_running(i) { Self::state(self, i, j) } else { None }
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.sent().wire
+    }
+
+    fn loose_ends(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn finish(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn trace_hash(&self) -> (u128, u64) {
+        let trace = crate::Trace::default();
+        for Reported { at, by, kind } in self.trace() {
+            trace.note_report(at.since_origin(), *by, kind);
+        }
+        trace.note_text(self.now().since_origin(), &format!("{} happenings, {:?}", self.happenings(), self.sent()));
+        (trace.hash(), trace.events())
+    }
+}

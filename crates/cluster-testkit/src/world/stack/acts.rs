@@ -1,0 +1,228 @@
+//! What is done to a stack world: to its processes, its clocks and its paths.
+
+use std::time::Duration;
+
+use cluster_pool::identity::authority::Validity;
+
+use super::game::{Game, give_back};
+use super::transfer::Transfer;
+use super::{SHUTDOWN_PATIENCE, StackWorld};
+use crate::host::gate::Gate;
+use crate::net::{Group, LinkModel};
+use crate::panics::Troubles;
+use crate::world::ORIGIN_UNIX_MS;
+
+impl StackWorld {
+    /// Kills a node: nothing of it runs any more, nothing it sent last is waited for, no goodbye.
+    pub fn crash(&mut self, i: usize) {
+        self.note(&format!("crash {i}"));
+        self.net.unbind(self.hosts[i].addr);
+        if let Some(process) = self.hosts[i].process.take() {
+            process.kill();
+            self.hosts[i].ended = Some(self.origin_elapsed());
+        }
+    }
+
+    /// What a node keeps on its disk is lost: its key, its certificate and its secret. It gets new ones of the same name. While it
+    /// runs it does not notice.
+    ///
+    /// # Panics
+    /// The system has no randomness for keys.
+    pub fn wipe(&mut self, i: usize) {
+        self.note(&format!("wipe {i}"));
+        self.hosts[i].disk.wipe();
+        let credentials = self.authority.issue(&self.hosts[i].name, Validity::days(ORIGIN_UNIX_MS / 1_000, 30));
+        self.hosts[i].credentials = credentials.unwrap_or_else(|e| panic!("the world needs certificates: {e}"));
+    }
+
+    /// A node's disk takes so long for each writing from now on, and takes none when it is full.
+    pub fn set_disk(&mut self, i: usize, slow_by: Duration, full: bool) {
+        self.note(&format!("disk of {i}: {slow_by:?}, full: {full}"));
+        self.hosts[i].disk.set(slow_by, full);
+    }
+
+    /// Tells a node to leave and to stop, as SIGTERM does. When it has, what its users still run on it ends.
+    pub fn leave(&mut self, i: usize) {
+        self.leave_in_words(i, None);
+    }
+
+    fn leave_in_words(&mut self, i: usize, troubles: Option<Troubles>) {
+        self.note(&format!("leave {i}"));
+        self.hosts[i].stopping = true;
+        self.hosts[i].ended = Some(self.origin_elapsed());
+        if let Some(process) = &self.hosts[i].process {
+            let (cluster, workload) = (process.cluster.clone(), process.workload.clone());
+            process.application.spawn_here(async move {
+                let report = cluster.shutdown(SHUTDOWN_PATIENCE).await;
+                workload.kill();
+                if let Some(troubles) = troubles.filter(|_| !report.is_clean()) {
+                    troubles.add(format!("node {i} did not stop in order: {report}"));
+                }
+            });
+        }
+    }
+
+    pub(super) fn note_leak(&self, i: usize, left: usize) {
+        if left > 0 {
+            self.troubles.add(format!("node {i} has stopped and left {left} tasks"));
+        }
+    }
+
+    /// Lets go of a node that has stopped, and ends what its users still run on it; says how many tasks of the node itself are
+    /// left, of which there should be none.
+    ///
+    /// # Panics
+    /// It was not told to stop.
+    #[must_use = "tasks that are left are a leak"]
+    pub fn reap(&mut self, i: usize) -> usize {
+        assert!(self.hosts[i].stopping, "node {i} was not told to stop");
+        let Some(process) = self.hosts[i].process.take() else { return 0 };
+        process.application.kill();
+        process.workload.kill();
+        drop(process.cluster);
+        self.run_for(Duration::from_millis(10));
+        let left = process.node.live();
+        self.net.unbind(self.hosts[i].addr);
+        [process.node, process.observer].iter().for_each(Gate::kill);
+        left
+    }
+
+    /// Stops a node's process, as SIGSTOP does: none of its tasks and timers runs, what arrives waits in its socket.
+    pub fn pause(&mut self, i: usize) {
+        self.note(&format!("pause {i}"));
+        if let Some(process) = &self.hosts[i].process {
+            [&process.node, &process.application, &process.workload].into_iter().for_each(Gate::stop);
+        }
+    }
+
+    /// Lets a stopped process go on: its late timers fire, and it reads what has arrived.
+    pub fn resume(&mut self, i: usize) {
+        self.note(&format!("resume {i}"));
+        if let Some(process) = &self.hosts[i].process {
+            [&process.node, &process.application, &process.workload].into_iter().for_each(Gate::resume);
+        }
+    }
+
+    /// Blocks the user's tasks on a node, while the node itself goes on.
+    pub fn block_application(&mut self, i: usize) {
+        self.note(&format!("block the application of {i}"));
+        if let Some(process) = &self.hosts[i].process {
+            [&process.application, &process.workload].into_iter().for_each(Gate::stop);
+        }
+    }
+
+    /// Closes a node's links to another, as a path that changed would; they are dialled anew where they are needed.
+    pub fn close_links(&mut self, i: usize, to: usize) {
+        self.note(&format!("close links of {i} to {to}"));
+        if let Some(process) = &self.hosts[i].process {
+            process.cluster.close_links(&self.hosts[to].name);
+        }
+    }
+
+    /// Lets a node send another so many bytes on a stream of its users.
+    pub fn transfer(&mut self, from: usize, to: usize, bytes: u64) {
+        self.note(&format!("transfer {bytes} B {from} -> {to}"));
+        if let Some(process) = &self.hosts[from].process {
+            let transfer = Transfer { from, to, begun: self.origin_elapsed() };
+            let (cluster, to) = (process.cluster.clone(), self.hosts[to].name.clone());
+            process.application.spawn_here(self.transfers.clone().run(transfer, cluster, to, bytes));
+        }
+    }
+
+    /// Lets two nodes play ping-pong over their peers, so many rounds.
+    pub fn ping_pong(&mut self, from: usize, to: usize, rounds: u64) {
+        self.note(&format!("ping-pong {from} - {to}, {rounds} rounds"));
+        let names = [from, to].map(|i| self.hosts[i].name.clone());
+        if let (Some(server), Some(returner)) = (&self.hosts[from].process, &self.hosts[to].process) {
+            let [of_server, of_returner] = names;
+            let game = Game { from, to, rounds };
+            let play = self.games.clone().play(game, server.cluster.clone(), of_returner);
+            server.application.spawn_here(play);
+            returner.application.spawn_here(give_back(returner.cluster.clone(), of_server));
+        }
+    }
+
+    /// How the peers of each running node are, in words.
+    #[must_use]
+    pub fn peer_reports(&self) -> Vec<String> {
+        let of = |i: usize| {
+            let peers = self.process(i).cluster.peers();
+            peers.into_iter().map(move |report| format!("of node {i}: {report}"))
+        };
+        self.running().into_iter().flat_map(of).collect()
+    }
+
+    /// Ends what the users run on all nodes.
+    pub(crate) fn end_workloads(&self) {
+        let processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
+        processes.for_each(|process| process.workload.kill());
+    }
+
+    /// Ends the world in order: everybody leaves at once on a network without faults. Says in words what went wrong in the world,
+    /// and what is left that should not be: tasks of nodes that have stopped, transfers without an end, tasks that belong to no
+    /// node.
+    pub fn stop_all(&mut self) -> Vec<String> {
+        self.heal();
+        self.set_link(LinkModel::lan());
+        self.end_workloads();
+        for Game { from, to, rounds } in self.games.unfinished() {
+            self.troubles.add(format!("the game of {rounds} rounds between {from} and {to} was not played to its end"));
+        }
+        for transfer in self.transfers.unfinished() {
+            // One whose sender or receiver has ended since has no end to wait for.
+            let ends = [transfer.from, transfer.to].map(|i| (self.hosts[i].ended, self.hosts[i].is_running()));
+            if ends.iter().all(|(ended, runs)| *runs && ended.is_none_or(|at| at < transfer.begun)) {
+                self.troubles.add(format!("a transfer from {} to {} did not end", transfer.from, transfer.to));
+            }
+        }
+        let there: Vec<usize> = (0..self.hosts.len()).filter(|&i| self.hosts[i].process.is_some()).collect();
+        for &i in &there {
+            self.resume(i);
+            if !self.hosts[i].stopping {
+                self.leave_in_words(i, Some(self.troubles.clone()));
+            }
+        }
+        self.run_for(SHUTDOWN_PATIENCE + Duration::from_secs(1));
+        for i in there {
+            let left = self.reap(i);
+            self.note_leak(i, left);
+        }
+        self.run_for(Duration::from_millis(1));
+        // The network's own task is the one that stays.
+        let strays = self.runtime.metrics().num_alive_tasks().saturating_sub(1);
+        if strays > 0 {
+            self.troubles.add(format!("{strays} tasks belong to no node: `SimNode::spawn` is the way to spawn"));
+        }
+        self.troubles.all()
+    }
+
+    /// Sets a node's wall clock forward or back.
+    pub fn step_wall_clock(&mut self, i: usize, by_ms: i64) {
+        self.note(&format!("step the wall clock of {i} by {by_ms} ms"));
+        self.hosts[i].wall_clock.step(by_ms);
+    }
+
+    /// Cuts every path between the two groups, both ways.
+    pub fn partition(&mut self, left: &[usize], right: &[usize]) {
+        self.cut_one_way(left, right);
+        self.cut_one_way(right, left);
+    }
+
+    /// Nothing from `from` reaches `to` any more; the other direction stays.
+    pub fn cut_one_way(&mut self, from: &[usize], to: &[usize]) {
+        self.note(&format!("cut {from:?} -> {to:?}"));
+        self.net.cut_one_way(Group::of(from.iter().copied()), Group::of(to.iter().copied())).keep();
+    }
+
+    /// Mends every path.
+    pub fn heal(&mut self) {
+        self.note("heal");
+        self.net.heal();
+    }
+
+    /// Makes all paths like `model`.
+    pub fn set_link(&mut self, model: LinkModel) {
+        self.note(&format!("links {model:?}"));
+        self.net.set_model(model);
+    }
+}

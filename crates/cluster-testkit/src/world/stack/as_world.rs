@@ -1,0 +1,70 @@
+//! The stack world as a place where scenarios are played.
+
+use std::time::Duration;
+
+use cluster_types::{Instant, State};
+
+use super::StackWorld;
+use crate::scenario::Act;
+use crate::world::{Reported, World};
+
+impl World for StackWorld {
+    fn act(&mut self, act: &Act) -> bool {
+        match act {
+            Act::Start { node, seeds } => self.start(*node, seeds),
+            Act::StartAt { node, place, seeds } => self.start_in_place_of(*node, *place, seeds),
+            Act::Disk { node, slow_by_ms, full } => self.set_disk(*node, Duration::from_millis(*slow_by_ms), *full),
+            Act::Crash(node) => self.crash(*node),
+            Act::Leave(node) => self.leave(*node),
+            Act::Pause(node) => self.pause(*node),
+            Act::Resume(node) => self.resume(*node),
+            Act::BlockApplication(node) => self.block_application(*node),
+            Act::Wipe(node) => self.wipe(*node),
+            Act::Cut { from, to } => self.cut_one_way(from, to),
+            Act::Split(left, right) => self.partition(left, right),
+            Act::Heal => self.heal(),
+            Act::Links(model) => self.set_link(model.clone()),
+            Act::StepWallClock { node, by_ms } => self.step_wall_clock(*node, *by_ms),
+            Act::CloseLinks { node, to } => self.close_links(*node, *to),
+            Act::Transfer { from, to, bytes } => self.transfer(*from, *to, *bytes),
+            Act::PingPong { from, to, rounds } => self.ping_pong(*from, *to, *rounds),
+        }
+        true
+    }
+
+    fn run_for(&mut self, span: Duration) {
+        Self::run_for(self, span);
+    }
+
+    fn now(&self) -> Instant {
+        Self::now(self)
+    }
+
+    fn reports(&self) -> Vec<Reported> {
+        Self::reports(self)
+    }
+
+    fn state(&self, i: usize, j: usize) -> Option<State> {
+        if self.is_running(i) { Self::state(self, i, j) } else { None }
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.packets().sent_bytes
+    }
+
+    fn loose_ends(&self) -> Vec<String> {
+        Self::loose_ends(self)
+    }
+
+    fn peer_reports(&self) -> Vec<String> {
+        Self::peer_reports(self)
+    }
+
+    fn finish(&mut self) -> Vec<String> {
+        self.stop_all()
+    }
+
+    fn trace_hash(&self) -> (u128, u64) {
+        (self.trace().hash(), self.trace().events())
+    }
+}

@@ -1,0 +1,136 @@
+//! Looking at a stack world from outside.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use cluster_manager::{Cluster, Instant, NodeId, State};
+use cluster_pool::LinkClass;
+
+use super::StackWorld;
+use crate::Trace;
+use crate::host::{Process, SimHost};
+use crate::net::NetStats;
+use crate::simulation::SimNode;
+use crate::world::Reported;
+
+/// The idle time of connections, 30 s, and some.
+const IDLE_AND_SLACK: Duration = Duration::from_secs(35);
+
+impl StackWorld {
+    /// The handle of a node that runs.
+    ///
+    /// # Panics
+    /// It does not run.
+    #[must_use]
+    pub fn cluster(&self, i: usize) -> &Cluster {
+        &self.process(i).cluster
+    }
+
+    pub(super) fn process(&self, i: usize) -> &Process {
+        self.hosts[i].process.as_ref().unwrap_or_else(|| panic!("node {i} does not run"))
+    }
+
+    /// Virtual time now.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        Instant::after_origin(self.origin_elapsed())
+    }
+
+    /// Whether node `i` runs and was not told to stop.
+    #[must_use]
+    pub fn is_running(&self, i: usize) -> bool {
+        self.hosts.get(i).is_some_and(SimHost::is_running)
+    }
+
+    /// Everything reported so far, in order.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Reported> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often an event of this kind was reported, by anybody.
+    #[must_use]
+    pub fn count(&self, event: &str) -> usize {
+        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.iter().filter(|reported| reported.kind.as_str() == event).count()
+    }
+
+    /// The trace: its hash, its checkpoints, its lines.
+    #[must_use]
+    pub const fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// What has happened to packets so far.
+    #[must_use]
+    pub fn packets(&self) -> NetStats {
+        self.net.stats()
+    }
+
+    /// What node `i` holds node `j` to be.
+    #[must_use]
+    pub fn state(&self, i: usize, j: usize) -> Option<State> {
+        let process = self.hosts[i].process.as_ref()?;
+        Some(process.cluster.member(self.hosts[j].name.as_str())?.state)
+    }
+
+    /// Whether every running node holds every running node to be alive.
+    #[must_use]
+    pub fn everybody_knows_everybody(&self) -> bool {
+        let running = self.running();
+        running.iter().all(|&i| running.iter().all(|&j| self.state(i, j) == Some(State::Alive)))
+    }
+
+    /// The nodes that run and were not told to stop, as their workloads see them.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<SimNode> {
+        self.running().into_iter().map(|i| self.node_of(i, self.process(i))).collect()
+    }
+
+    /// The nodes that run and were not told to stop.
+    #[must_use]
+    pub fn running(&self) -> Vec<usize> {
+        (0..self.hosts.len()).filter(|&i| self.is_running(i)).collect()
+    }
+
+    /// The name of node `i`.
+    #[must_use]
+    pub fn name(&self, i: usize) -> &NodeId {
+        &self.hosts[i].name
+    }
+
+    /// Whether a process of a node ended so lately that a connection of the users to it may not have noticed: nothing but the
+    /// idle time ends it.
+    fn ended_lately(&self, node: &NodeId) -> bool {
+        let ended = self.hosts.iter().find(|host| host.name == *node).and_then(|host| host.ended);
+        ended.is_some_and(|at| self.origin_elapsed().saturating_sub(at) < IDLE_AND_SLACK)
+    }
+
+    /// What is wrong with the links of a cluster that has come to rest, in words: more than one to a peer, or one to a
+    /// process that is gone.
+    #[must_use]
+    pub fn loose_ends(&self) -> Vec<String> {
+        let mut loose = Vec::new();
+        let running: Vec<(usize, &Process)> = self.running().into_iter().map(|i| (i, self.process(i))).collect();
+        for (i, process) in &running {
+            for class in [LinkClass::Control, LinkClass::Data] {
+                let (links, open) = (process.cluster.links(class), process.cluster.open_links(class));
+                if links.len() != open {
+                    loose.push(format!("node {i} has {open} {} links open to {} peers", class.as_str(), links.len()));
+                }
+                for link in &links {
+                    let there = running.iter().find(|(j, _)| self.hosts[*j].name == *link.node());
+                    let fresh = class == LinkClass::Data && self.ended_lately(link.node());
+                    if !fresh && there.is_none_or(|(_, peer)| peer.cluster.life() != link.life()) {
+                        loose.push(format!(
+                            "node {i} has a {} link to a life of {} that is gone",
+                            class.as_str(),
+                            link.node()
+                        ));
+                    }
+                }
+            }
+        }
+        loose
+    }
+}
