@@ -12,7 +12,7 @@ pub struct Ours(EngineWorld);
 
 impl Ours {
     pub fn new(nodes: usize, loss: f64, seed: u64, swim: SwimConfig) -> Self {
-        let mut world = EngineWorld::new(WorldConfig { swim, loss, ..WorldConfig::default() }, seed);
+        let mut world = EngineWorld::new(WorldConfig { swim, ..WorldConfig::default() }.with_loss(loss), seed);
         world.start_joined(nodes);
         Self(world)
     }

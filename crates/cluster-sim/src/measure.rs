@@ -68,7 +68,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 #[must_use]
 pub(crate) fn measure(conditions: &Conditions, rest: Duration) -> Outcome {
     let Conditions { nodes, loss, pauses, swim, seed } = conditions.clone();
-    let mut world = EngineWorld::new(WorldConfig { swim, loss, ..WorldConfig::default() }, seed);
+    let mut world = EngineWorld::new(WorldConfig { swim, ..WorldConfig::default() }.with_loss(loss), seed);
     world.start_joined(nodes);
     world.run_for(SETTLE);
     let before = world.sent();

@@ -8,7 +8,7 @@ use cluster_testkit::{EngineWorld, WorldConfig};
 use cluster_types::EventKind;
 
 fn main() {
-    let mut world = EngineWorld::new(WorldConfig { loss: 0.05, ..WorldConfig::default() }, 42);
+    let mut world = EngineWorld::new(WorldConfig::default().with_loss(0.05), 42);
     world.start_cluster(100);
     let met = world.run_until(Duration::from_secs(30), EngineWorld::everybody_knows_everybody);
     println!("100 nodes met within {:?} at 5 % loss", met.expect("they meet"));

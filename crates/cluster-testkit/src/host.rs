@@ -4,14 +4,15 @@ pub(crate) mod disk;
 pub(crate) mod gate;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cluster_manager::{Cluster, Credentials, NodeId, WallClock};
+use cluster_types::Life;
 use tokio::time::Instant;
 
-use crate::world::ORIGIN_UNIX_MS;
+use crate::world::{ORIGIN_UNIX_MS, Subscriber};
 use disk::SimDisk;
 use gate::Gate;
 
@@ -51,6 +52,8 @@ pub(crate) struct Process {
     pub(crate) workload: Gate,
     /// Listens to its events for the world; not part of it.
     pub(crate) observer: Gate,
+    /// What the world's own subscriber makes of its events.
+    pub(crate) subscriber: Arc<Mutex<Subscriber>>,
 }
 
 impl Process {
@@ -71,6 +74,8 @@ pub(crate) struct SimHost {
     pub(crate) process: Option<Process>,
     /// Processes so far.
     pub(crate) boots: u64,
+    /// Their lives.
+    pub(crate) lives: Vec<Life>,
     /// Whether the process was told to stop.
     pub(crate) stopping: bool,
     /// When the last process ended or was told to, since the world's origin.

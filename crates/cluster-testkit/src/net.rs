@@ -21,14 +21,14 @@ use quinn::udp::EcnCodepoint;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+pub(crate) use model::PathState;
 pub use model::{Bandwidth, Burst, Latency, LinkModel};
+pub(crate) use rules::{Effect, Rules};
 pub use rules::{Group, Guard};
 pub use socket::SimSocket;
 
 use crate::trace::Trace;
 use crate::{always, reachable, sometimes};
-use model::PathState;
-use rules::Rules;
 
 /// What a socket holds for a process that does not read, as the system's receive buffer would.
 const INBOX_BYTES: usize = 2 * 1024 * 1024;
@@ -73,6 +73,9 @@ pub struct NetStats {
     pub overflowed: u64,
 }
 
+/// What waits on clogged paths at most, of all of them together: what comes on top is lost.
+const HELD_MAX: usize = 100_000;
+
 /// IP and UDP headers.
 const HEADERS: u64 = 28;
 
@@ -85,6 +88,8 @@ struct Net {
     paths: HashMap<(usize, usize), PathState>,
     model: Arc<LinkModel>,
     rules: Rules,
+    /// What waits on clogged paths, and by whom it was sent, in order.
+    held: Vec<(usize, Packet)>,
     under_way: BTreeMap<(Duration, u64), Packet>,
     next_packet: u64,
     stats: NetStats,
@@ -117,6 +122,7 @@ impl SimNet {
             paths: HashMap::new(),
             model: Arc::new(model),
             rules: Rules::default(),
+            held: Vec::new(),
             under_way: BTreeMap::new(),
             next_packet: 0,
             stats: NetStats::default(),
@@ -156,27 +162,44 @@ impl SimNet {
 
     /// Nothing from `from` reaches `to` until the guard is dropped.
     pub fn cut_one_way(&self, from: Group, to: Group) -> Guard {
-        self.rule(from, to, None)
+        self.rule(from, to, Effect::Cut)
+    }
+
+    /// What is sent from `from` to `to` waits until the guard is dropped, and arrives then, in order: a path that is clogged.
+    pub fn hold(&self, from: Group, to: Group) -> Guard {
+        self.rule(from, to, Effect::Hold)
     }
 
     /// The paths from `from` to `to` are like `model` until the guard is dropped. Of several rules the youngest counts, and
     /// a cut before all.
     pub fn degrade(&self, from: Group, to: Group, model: LinkModel) -> Guard {
-        self.rule(from, to, Some(Arc::new(model)))
+        self.rule(from, to, Effect::Like(Arc::new(model)))
     }
 
-    fn rule(&self, from: Group, to: Group, model: Option<Arc<LinkModel>>) -> Guard {
-        let id = self.lock().rules.add(from, to, model);
+    pub(crate) fn rule(&self, from: Group, to: Group, effect: Effect) -> Guard {
+        let id = self.lock().rules.add(from, to, effect);
         Guard::new(self.clone(), id)
     }
 
     fn remove_rule(&self, id: u64) {
-        self.lock().rules.remove(id);
+        self.mend(|rules| rules.remove(id));
     }
 
-    /// Takes every rule away: cuts and degraded paths.
+    /// Takes every rule away: cuts, clogs and degraded paths.
     pub fn heal(&self) {
-        self.lock().rules.clear();
+        self.mend(Rules::clear);
+    }
+
+    /// Changes the rules, and sends on what has waited and need not wait any longer.
+    fn mend(&self, change: impl FnOnce(&mut Rules)) {
+        let mut net = self.lock();
+        change(&mut net.rules);
+        let waiting = std::mem::take(&mut net.held);
+        for (from, packet) in waiting {
+            net.carry(from, packet);
+        }
+        drop(net);
+        self.earlier.notify_one();
     }
 
     /// Whether packets from `from` get to `to` at all.
@@ -269,11 +292,16 @@ impl SimNet {
 }
 
 impl Net {
-    /// Asks the path what becomes of a packet.
+    /// A packet is given to the network.
     fn send(&mut self, from: usize, packet: Packet) {
-        let len = packet.bytes.len();
         self.stats.sent += 1;
-        self.stats.sent_bytes += len as u64 + HEADERS;
+        self.stats.sent_bytes += packet.bytes.len() as u64 + HEADERS;
+        self.carry(from, packet);
+    }
+
+    /// Asks the path what becomes of a packet.
+    fn carry(&mut self, from: usize, packet: Packet) {
+        let len = packet.bytes.len();
         let now = self.origin.elapsed();
         let Some(&to) = self.hosts.get(&packet.to) else {
             self.stats.astray += 1;
@@ -283,6 +311,15 @@ impl Net {
             self.stats.cut += 1;
             reachable!("a cut stops a packet");
             return self.trace.note_packet(now, from, to, len, None);
+        }
+        if self.rules.is_held(from, to) {
+            reachable!("a packet waits on a clogged path");
+            if self.held.len() < HELD_MAX {
+                self.held.push((from, packet));
+            } else {
+                self.stats.lost += 1;
+            }
+            return;
         }
         let model = self.rules.model(from, to).unwrap_or(&self.model);
         let seed = self.seed;

@@ -7,7 +7,6 @@ use cluster_manager::{ClusterConfig, Profile};
 use cluster_types::{Accusation, EventKind};
 
 use crate::judge::{Finding, check_all};
-use crate::net::Latency;
 use crate::scenario::{Level, Saved, Scenario};
 use crate::world::engine::{EngineWorld, WorldConfig};
 use crate::world::loopback::LoopbackWorld;
@@ -60,7 +59,7 @@ pub fn run_configured(
         Level::L0 => {
             let mut config = ClusterConfig::new(Profile::Lan);
             configure.iter().for_each(|change| change(&mut config));
-            let world = WorldConfig { swim: config.swim, ..engine_config(scenario) };
+            let world = WorldConfig { swim: config.swim, links: scenario.links.clone() };
             play(scenario, EngineWorld::new(world, seed))
         }
         Level::L1 => {
@@ -75,17 +74,6 @@ pub fn run_configured(
 #[must_use]
 pub fn stack_config(scenario: &Scenario) -> StackConfig {
     StackConfig { link: scenario.links.clone(), ..StackConfig::default() }
-}
-
-/// The engine's world knows latency and loss only.
-fn engine_config(scenario: &Scenario) -> WorldConfig {
-    let latency = match scenario.links.latency {
-        Latency::Constant(latency) => (latency, latency),
-        Latency::Uniform(low, high) | Latency::PerPair(low, high) => (low, high),
-        Latency::Exponential(least, mean) => (least, least + mean * 2),
-        Latency::Bimodal(usual, slow, _) => (usual, slow),
-    };
-    WorldConfig { latency, loss: scenario.links.loss, ..WorldConfig::default() }
 }
 
 /// What seeds should show between them.
@@ -125,7 +113,7 @@ fn note_sites(reports: &[Reported]) {
 #[must_use]
 pub fn play(scenario: &Scenario, mut stage: impl World) -> Outcome {
     if let Err(what) = scenario.check() {
-        let findings = vec![Finding { check: "the schedule can be played", what }];
+        let findings = vec![Finding::new("the schedule can be played", what)];
         let (hash, events) = stage.trace_hash();
         return Outcome {
             findings,
@@ -150,7 +138,7 @@ pub fn play(scenario: &Scenario, mut stage: impl World) -> Outcome {
     note_sites(&reports);
     let peers = stage.peer_reports();
     let left = stage.finish();
-    findings.extend(left.into_iter().map(|what| Finding { check: "nothing is left", what }));
+    findings.extend(left.into_iter().map(|what| Finding::new("nothing is left", what)));
     let (hash, events) = stage.trace_hash();
     Outcome { findings, hash, events, reports, peers, span: stage.now().since_origin(), left_out }
 }

@@ -40,6 +40,18 @@ impl fmt::Display for Level {
     }
 }
 
+/// What is wrong with some paths.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum PathFault {
+    /// Nothing passes.
+    Cut,
+    /// Nothing passes, and all of it arrives when the fault is mended: a path that is clogged.
+    Hold,
+    /// They are like this, and not like the others: slow, thin, lossy, or too narrow for long packets.
+    Like(LinkModel),
+}
+
 /// One thing that is done to a world.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -91,6 +103,19 @@ pub enum Act {
     },
     /// Nothing passes between the two groups.
     Split(Vec<usize>, Vec<usize>),
+    /// Something is wrong with the paths from the first to the second, beside whatever else is wrong with them.
+    Fault {
+        /// What [`Act::Mend`] names it by.
+        id: u32,
+        /// Senders.
+        from: Vec<usize>,
+        /// Receivers.
+        to: Vec<usize>,
+        /// What is wrong.
+        fault: PathFault,
+    },
+    /// One fault is mended, and no other.
+    Mend(u32),
     /// All paths are open again, and as [`Act::Links`] said last.
     Heal,
     /// All paths are like this from now on.
@@ -108,6 +133,22 @@ pub enum Act {
         node: usize,
         /// To whom.
         to: usize,
+    },
+    /// A node changes what it says about itself: its zone, and a number of its own. The number tells its changes apart.
+    Metadata {
+        /// Whose.
+        node: usize,
+        /// Its failure domain from now on; none when empty.
+        zone: String,
+        /// Which change this is.
+        version: u64,
+    },
+    /// A node broadcasts so many bytes to everybody.
+    Broadcast {
+        /// Who.
+        node: usize,
+        /// How much.
+        bytes: usize,
     },
     /// A node sends another so many bytes on a stream of the users.
     Transfer {

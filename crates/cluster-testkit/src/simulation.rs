@@ -243,10 +243,10 @@ impl Simulation {
         let seeds = only.map_or_else(|| self.seeds.clone(), |seed| vec![seed]);
         let failed = |seed, findings| Err(Box::new(Failure { seed, findings, scenario: self.schedule(seed) }));
         if seeds.is_empty() {
-            return failed(0, vec![Finding { check: "the schedule can be played", what: "there are no seeds".into() }]);
+            return failed(0, vec![Finding::new("the schedule can be played", "there are no seeds".into())]);
         }
         if let Err(what) = self.schedule(seeds[0]).check() {
-            return failed(seeds[0], vec![Finding { check: "the schedule can be played", what }]);
+            return failed(seeds[0], vec![Finding::new("the schedule can be played", what)]);
         }
         for &seed in &seeds {
             let findings = self.run_apart(seed);
@@ -274,7 +274,7 @@ impl Simulation {
             if still >= self.watchdog {
                 let what =
                     format!("nothing has happened for {still:?} since {:?}: a task spins, or waits outside", now.1);
-                return vec![Finding { check: "livelock", what }];
+                return vec![Finding::new("livelock", what)];
             }
         }
         running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -302,17 +302,18 @@ impl Simulation {
         for (name, holds) in &self.finally {
             for node in world.nodes().iter().filter(|node| !holds(node)) {
                 let what = format!("not of node {}: {name}", node.index());
-                findings.push(Finding { check: "finally", what });
+                findings.push(Finding::new("finally", what));
             }
         }
         findings.extend(check_all(&scenario, &world, settings.swim.budget.total()));
-        findings.extend(world.stop_all().into_iter().map(|what| Finding { check: "nothing is left", what }));
-        findings.extend(take_broken_here().into_iter().map(|(name, place, times)| Finding {
-            check: "always",
-            what: format!("{name} ({place}), {times} times not"),
-        }));
+        findings.extend(world.stop_all().into_iter().map(|what| Finding::new("nothing is left", what)));
+        findings.extend(
+            take_broken_here()
+                .into_iter()
+                .map(|(name, place, times)| Finding::new("always", format!("{name} ({place}), {times} times not"))),
+        );
         // What went wrong in the workload explains the rest: it goes first.
-        let errors = world.workload_errors().into_iter().map(|what| Finding { check: "the workload", what });
+        let errors = world.workload_errors().into_iter().map(|what| Finding::new("the workload", what));
         errors.chain(findings).collect()
     }
 
@@ -330,7 +331,7 @@ impl Simulation {
                     |f: &Finding| f.what.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(BROKEN_AT));
                 if !findings.iter().any(known) && !holds(&world.nodes()) {
                     let what = format!("{name}{BROKEN_AT}{:?}", world.now().since_origin());
-                    findings.push(Finding { check: "invariant", what });
+                    findings.push(Finding::new("invariant", what));
                 }
             }
         }
@@ -340,9 +341,7 @@ impl Simulation {
 /// Sites of the caller's own that nothing has hit.
 fn missed() -> Vec<Finding> {
     let missed = catalogue().into_iter().filter(|seen| !seen.is_ours() && seen.hits == 0);
-    missed
-        .map(|Seen { name, place, .. }| Finding { check: "missed by all seeds", what: format!("{name} ({place})") })
-        .collect()
+    missed.map(|Seen { name, place, .. }| Finding::new("missed by all seeds", format!("{name} ({place})"))).collect()
 }
 
 /// A seed that broke a promise.

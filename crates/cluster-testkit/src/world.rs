@@ -4,15 +4,46 @@ pub mod engine;
 pub mod loopback;
 mod naming;
 pub mod stack;
+mod subscriber;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use cluster_types::{Instant, State};
+use cluster_gossip::swim::ZONE_KEY;
+use cluster_types::{Claim, Incarnation, Instant, Life, Member, Metadata, State};
 
 pub(crate) use naming::{ORIGIN_UNIX_MS, addr_of, cluster_name};
 pub use naming::{Reported, index_of, name_of};
+pub(crate) use subscriber::Subscriber;
 
 use crate::scenario::Act;
+
+/// What is known of a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Where it is reached.
+    pub addr: SocketAddr,
+    /// Which run of its process.
+    pub life: Option<Life>,
+    /// How recent that is.
+    pub incarnation: Incarnation,
+    /// What it says about itself.
+    pub metadata: Metadata,
+}
+
+impl View {
+    pub(crate) fn of(member: &Member) -> Self {
+        let Claim { addr, life, incarnation, .. } = member.claim;
+        Self { addr, life: Some(life), incarnation, metadata: member.metadata.clone() }
+    }
+}
+
+/// What a node says about itself after [`Act::Metadata`].
+pub(crate) fn metadata(zone: &str, version: u64) -> Metadata {
+    let zone = (!zone.is_empty()).then(|| (ZONE_KEY.to_owned(), zone.to_owned()));
+    let pairs = zone.into_iter().chain([("version".to_owned(), version.to_string())]);
+    Metadata::new(pairs).unwrap_or_else(|e| panic!("a zone and a number are short: {e}"))
+}
 
 /// A world with nodes, numbered from 0.
 pub trait World {
@@ -26,6 +57,20 @@ pub trait World {
     fn reports(&self) -> Vec<Reported>;
     /// What node `i` holds node `j` to be; `None` where it knows nothing, or does not run.
     fn state(&self, i: usize, j: usize) -> Option<State>;
+    /// What node `i` knows of node `j`, or, of itself, says; `None` where it knows nothing, or does not run.
+    fn view(&self, i: usize, j: usize) -> Option<View> {
+        let _ = (i, j);
+        None
+    }
+    /// The lives of a node's processes so far, in order.
+    fn lives(&self, node: usize) -> Vec<Life> {
+        let _ = node;
+        Vec::new()
+    }
+    /// Subscribers whose snapshot and deltas do not add up to what their node holds, and gaps in the numbers of events, in words.
+    fn subscribers_disagree(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Bytes on the wire sent by all so far.
     fn bytes_sent(&self) -> u64;
     /// What is wrong with a world that has come to rest, beside what the nodes report, in words.

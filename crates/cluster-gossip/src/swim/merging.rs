@@ -40,7 +40,7 @@ impl Swim {
     pub(super) fn learn_entry(&mut self, now: Instant, entry: Entry, from: &NodeId) {
         let Entry { update: Update { claim, vote }, metadata, gone_for } = entry;
         if claim.node == self.own.node {
-            return self.hear_about_self(now, &claim);
+            return self.hear_about_self(now, &claim, from);
         }
         if !self.is_plausible(now, &claim) {
             self.stats.implausible += 1;

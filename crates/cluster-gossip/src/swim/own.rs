@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cluster_types::{Claim, EventKind, Incarnation, Instant, Life, Member, State};
+use cluster_types::{Claim, EventKind, Incarnation, Instant, Life, Member, NodeId, State};
 
 use super::spreading::Urgency;
 use super::{Output, Swim};
@@ -47,8 +47,15 @@ const ANSWERS_PROVE: u32 = 2;
 const RIVALS_MAX: usize = 16;
 
 impl Swim {
-    pub(super) fn hear_about_self(&mut self, now: Instant, heard: &Claim) {
-        if self.farewell.is_some() || self.rivals.lost || heard.incarnation < self.own.incarnation {
+    pub(super) fn hear_about_self(&mut self, now: Instant, heard: &Claim, from: &NodeId) {
+        if self.farewell.is_some() || self.rivals.lost {
+            return;
+        }
+        if heard.incarnation < self.own.incarnation {
+            // It was refuted, and whoever says so has not heard it: the refutation may have been lost on a path that was cut.
+            if heard.state != State::Alive {
+                self.corrections.insert((from.clone(), self.own.node.clone()));
+            }
             return;
         }
         let ahead = heard.incarnation > self.own.incarnation;

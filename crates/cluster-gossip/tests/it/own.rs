@@ -109,3 +109,23 @@ fn claims_that_cannot_be_true_are_refused_and_counted() {
     assert_eq!(hand.published(), []);
     assert_eq!(hand.swim.stats().refuted, 0);
 }
+
+/// The refutation may have been lost on a path that was cut: whoever repeats the accusation has not heard it.
+#[test]
+fn whoever_repeats_what_was_refuted_hears_the_refutation() {
+    for accusation in [State::Suspect, State::Failed, State::Left] {
+        let mut hand = Hand::with(&["a", "b"]);
+        let heard = state(alive("m"), accusation);
+        hand.hear("a", std::slice::from_ref(&heard));
+        let own = refuted_with(&mut hand).unwrap();
+        hand.hear("b", std::slice::from_ref(&heard));
+        let told: Vec<String> = hand
+            .sent()
+            .into_iter()
+            .filter(|(_, datagram)| datagram.updates.iter().any(|update| update.claim == own))
+            .map(|(to, _)| to)
+            .collect();
+        assert_eq!(told, ["b"], "{accusation}");
+        assert_eq!(*hand.swim.own(), own, "once is enough");
+    }
+}

@@ -1,39 +1,18 @@
 //! What must hold, each promise a check of its own, held against the truth of the schedule.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use cluster_types::{Accusation, EventKind, Incarnation, Life, State};
 
-use super::truth::{Span, Truth};
+use super::finding::{Finding, Findings};
+use super::reach::Reach;
+use super::story::{Story, ms, short, subject};
+use super::truth::Truth;
+use super::verdicts::Verdicts;
+use super::{reunions, views};
 use crate::scenario::{Act, Expect, Scenario};
-use crate::world::{Reported, World, index_of};
-
-/// A promise that was broken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Which check found it.
-    pub check: &'static str,
-    /// What it saw.
-    pub what: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.check, self.what)
-    }
-}
-
-/// No verdict by silence falls earlier than P less this after what caused it: the period that a probe may be away, and the time
-/// that a waking process gets.
-const BEFORE_P_MS: u64 = 1_300;
-
-/// So long after its cause is over a verdict may still be heard of.
-const NEWS_MS: u64 = 2_000;
-
-/// And by somebody who was down, stopped or cut off meanwhile: with the next comparison of views.
-const LATE_NEWS_MS: u64 = 40_000;
+use crate::world::{Reported, World};
 
 /// Runs every check on a world whose time is over.
 ///
@@ -44,12 +23,20 @@ pub(crate) fn check_all(scenario: &Scenario, stage: &impl World, pause_budget: D
     let Expect { calm, no_failures, crash_known_within_ms, leave_known_within_ms, met_within_ms, bytes_per_s_max } =
         scenario.expect.clone();
     let mut findings = Findings::default();
-    let not_before = u64::try_from(pause_budget.as_millis()).unwrap_or(u64::MAX).saturating_sub(BEFORE_P_MS);
-    findings.verdicts_have_a_cause(&truth, &reports, not_before);
+    let (reach, story) = (Reach::of(&truth), Story::of(&truth, stage, &reports));
+    let verdicts = Verdicts::new(&truth, &reach, &story, u64::try_from(pause_budget.as_millis()).unwrap_or(u64::MAX));
+    verdicts.check(&reports, &mut findings);
+    verdicts.deaths_are_known(&mut findings);
+    reunions::check(&truth, &reach, &story, &reports, &mut findings);
+    views::check(&truth, stage, &mut findings);
+    findings.only_who_leaves_has_left(&truth, &story, &reports);
     findings.states_follow_in_order(&truth, &reports);
     findings.all_agree(&truth, stage);
     findings.waking_accuses_nobody(scenario, &truth, &reports);
-    stage.loose_ends().into_iter().for_each(|what| findings.add("one live link a pair", what));
+    stage.loose_ends().into_iter().for_each(|what| findings.add(Finding::new("one live link a pair", what)));
+    for what in stage.subscribers_disagree() {
+        findings.add(Finding::new("snapshot and deltas are the state", what));
+    }
     if calm {
         findings.never(&reports, "nobody is suspected", &["suspected", "failed"]);
     }
@@ -71,75 +58,37 @@ pub(crate) fn check_all(scenario: &Scenario, stage: &impl World, pause_budget: D
     findings.0
 }
 
-/// Whether `by` may declare `subject` failed at a time: the subject was away for long enough, or cut off for long enough from
-/// somebody whose word reached `by`.
-fn has_cause(truth: &Truth, by: usize, subject: usize, at: u64, not_before: u64) -> bool {
-    let news = |span: &Span| {
-        let was_away = truth.troubles(by).iter().any(|own| own.from < at && span.from < own.to);
-        if was_away { LATE_NEWS_MS } else { NEWS_MS }
-    };
-    let old_enough = |span: &Span| {
-        let lasted = span.to.min(at).saturating_sub(span.from);
-        lasted >= not_before && span.to.saturating_add(news(span)) >= at
-    };
-    if truth.absences(subject).iter().any(old_enough) {
-        return true;
-    }
-    (0..truth.nodes()).filter(|&witness| witness != subject).any(|witness| {
-        let cuts = truth.cuts_between(witness, subject);
-        cuts.iter().filter(|cut| old_enough(cut)).any(|cut| {
-            // Once it is mended, the cut is no cause for a new verdict of those whom its word did not reach.
-            truth.reaches(witness, by, at.min(cut.to.saturating_sub(1)))
-        })
-    })
-}
-
-/// Enough of a kind to see what it is about.
-const FINDINGS_A_CHECK_MAX: usize = 5;
-
-#[derive(Debug, Default)]
-struct Findings(Vec<Finding>);
-
-fn ms(reported: &Reported) -> u64 {
-    u64::try_from(reported.at.since_origin().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Whom a report is about, by number.
-fn subject(reported: &Reported) -> Option<usize> {
-    index_of(reported.kind.node()?)
+/// Where a report stands.
+fn place(finding: Finding, reported: &Reported) -> Finding {
+    let finding = finding.at(ms(reported)).by(reported.by);
+    subject(reported).map_or_else(|| finding.clone(), |about| finding.clone().about(about))
 }
 
 impl Findings {
-    fn add(&mut self, check: &'static str, what: String) {
-        if self.0.iter().filter(|finding| finding.check == check).count() < FINDINGS_A_CHECK_MAX {
-            self.0.push(Finding { check, what });
+    /// Nobody is said to have left, or to be in conflict about its name, that was not told to leave, or shares its name with nobody.
+    fn only_who_leaves_has_left(&mut self, truth: &Truth, story: &Story, reports: &[Reported]) {
+        for reported in reports {
+            let Some(about) = subject(reported) else { continue };
+            let what = format!("at {:?} node {}: {}", reported.at.since_origin(), reported.by, short(&reported.kind));
+            match &reported.kind {
+                EventKind::Left(member) => {
+                    let process = story.process(truth, about, member.claim.life, ms(reported));
+                    if !process.is_some_and(|process| process.left && process.ran.to <= ms(reported)) {
+                        self.add(place(Finding::new("nobody has left that was not told to", what), reported));
+                    }
+                }
+                EventKind::Conflict { .. } => {
+                    self.add(place(Finding::new("nobody shares a name", what), reported));
+                }
+                _ => {}
+            }
         }
     }
 
     fn never(&mut self, reports: &[Reported], check: &'static str, events: &[&str]) {
         for reported in reports.iter().filter(|r| events.contains(&r.kind.as_str())) {
-            self.add(
-                check,
-                format!("at {:?} node {}: {}", reported.at.since_origin(), reported.by, short(&reported.kind)),
-            );
-        }
-    }
-
-    /// Nobody is declared failed without a cause that is old enough and that whoever says so could have heard of.
-    fn verdicts_have_a_cause(&mut self, truth: &Truth, reports: &[Reported], not_before: u64) {
-        for reported in reports {
-            let (EventKind::Failed(..), Some(subject)) = (&reported.kind, subject(reported)) else { continue };
-            let (by, at) = (reported.by, ms(reported));
-            if !has_cause(truth, by, subject, at, not_before) {
-                let what = format!(
-                    "at {:?} node {by} declares {subject} failed, away in {:?}, cut off from it in {:?}: {}",
-                    reported.at.since_origin(),
-                    truth.absences(subject),
-                    truth.cuts_between(by, subject),
-                    short(&reported.kind)
-                );
-                self.add("a verdict has a cause that is old enough", what);
-            }
+            let what = format!("at {:?} node {}: {}", reported.at.since_origin(), reported.by, short(&reported.kind));
+            self.add(place(Finding::new(check, what), reported));
         }
     }
 
@@ -174,7 +123,7 @@ impl Findings {
                     reported.by,
                     reported.kind.as_str()
                 );
-                self.add("states follow in a legal order", what);
+                self.add(place(Finding::new("states follow in a legal order", what), reported));
             }
             if before.is_some_and(|(_, incarnation)| member.claim.incarnation < incarnation) {
                 let what = format!(
@@ -183,7 +132,7 @@ impl Findings {
                     reported.by,
                     short(&reported.kind)
                 );
-                self.add("incarnations never fall", what);
+                self.add(place(Finding::new("incarnations never fall", what), reported));
             }
             // A member that is learnt as suspect is told of in two events; the first says that it is there.
             let state = match reported.kind {
@@ -209,7 +158,8 @@ impl Findings {
                 };
                 let well = truth.is_well_between(accused, step.at_ms.saturating_sub(10_000), ms(reported));
                 if well && evidence.accusation != Accusation::Gossip {
-                    self.add("who wakes accuses nobody", format!("{woken} woke at {soon:?} and accuses {accused}"));
+                    let what = format!("{woken} woke at {soon:?} and accuses {accused}");
+                    self.add(place(Finding::new("who wakes accuses nobody", what), reported));
                 }
             }
         }
@@ -230,7 +180,8 @@ impl Findings {
                     None => held.is_none(),
                 };
                 if !good {
-                    self.add("all agree at the end", format!("node {i} holds {j} to be {held:?}"));
+                    let what = format!("node {i} holds {j} to be {held:?}");
+                    self.add(Finding::new("all agree at the end", what).at(end).by(i).about(j));
                 }
             }
         }
@@ -255,10 +206,8 @@ impl Findings {
                         r.by == i && subject(r) == Some(gone) && end_known && (end..=by).contains(&ms(r))
                     };
                     if !reports.iter().any(knows) {
-                        self.add(
-                            check,
-                            format!("node {i} does not know {within} ms after the end of {gone} at {end} ms"),
-                        );
+                        let what = format!("node {i} does not know {within} ms after the end of {gone} at {end} ms");
+                        self.add(Finding::new(check, what).at(by).by(i).about(gone));
                     }
                 }
             }
@@ -279,10 +228,8 @@ impl Findings {
                     r.by == i && subject(r) == Some(j) && good && (since..=last + within).contains(&ms(r))
                 };
                 if !reports.iter().any(met) {
-                    self.add(
-                        "all meet in time",
-                        format!("node {i} has not heard of {j} {within} ms after the last start"),
-                    );
+                    let what = format!("node {i} has not heard of {j} {within} ms after the last start");
+                    self.add(Finding::new("all meet in time", what).at(last + within).by(i).about(j));
                 }
             }
         }
@@ -294,19 +241,9 @@ impl Findings {
         let node_seconds = (0..truth.nodes()).map(ran).sum::<u64>() as f64 / 1_000.0;
         let cost = bytes as f64 / node_seconds.max(1.0);
         if cost > max {
-            self.add("the cost is bounded", format!("{cost:.0} B a node and second, {max:.0} are allowed"));
+            let what = format!("{cost:.0} B a node and second, {max:.0} are allowed");
+            self.add(Finding::new("the cost is bounded", what));
         }
-    }
-}
-
-/// One line of an event.
-fn short(kind: &EventKind) -> String {
-    let node = kind.node().map_or("", |node| node.as_str());
-    match kind {
-        EventKind::Suspected(_, evidence) | EventKind::Failed(_, evidence) => {
-            format!("{} {node}, {evidence:?}", kind.as_str())
-        }
-        _ => format!("{} {node} {:?}", kind.as_str(), kind.incarnation()),
     }
 }
 

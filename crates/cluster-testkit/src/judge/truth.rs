@@ -1,9 +1,10 @@
 //! What really was the case, read off the schedule: who ran, who was stopped, who could reach whom. The checks hold what the
 //! nodes reported against it.
 
-use std::collections::BTreeSet;
+use std::time::Duration;
 
-use crate::scenario::{Act, Scenario};
+use crate::net::LinkModel;
+use crate::scenario::{Act, PathFault, Scenario};
 
 /// From when to when, in milliseconds; the end is not part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,12 @@ impl Span {
         self.from <= at && at < self.to
     }
 
+    /// How long it lasts, up to `at` at most.
+    pub(super) const fn length_until(&self, at: u64) -> u64 {
+        let to = if self.to < at { self.to } else { at };
+        to.saturating_sub(self.from)
+    }
+
     const fn overlaps(&self, from: u64, to: u64) -> bool {
         self.from < to && from < self.to
     }
@@ -32,11 +39,33 @@ pub(super) struct Process {
     pub(super) left: bool,
 }
 
+/// Nothing from these to those, for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct CutSpan {
+pub(super) struct Cut {
+    pub(super) span: Span,
+    /// What mends it alone, if anything does.
+    id: Option<u32>,
+    from: Vec<bool>,
+    to: Vec<bool>,
+}
+
+impl Cut {
+    pub(super) fn stops(&self, from: usize, to: usize) -> bool {
+        self.from[from] && self.to[to]
+    }
+
+    fn touches(&self, node: usize) -> bool {
+        self.from[node] || self.to[node]
+    }
+}
+
+/// How rough some paths are, for a while.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rough {
     span: Span,
-    from: BTreeSet<usize>,
-    to: BTreeSet<usize>,
+    id: Option<u32>,
+    slowest: Duration,
+    loss: f64,
 }
 
 /// The truth of one scenario.
@@ -44,7 +73,8 @@ struct CutSpan {
 pub(super) struct Truth {
     processes: Vec<Vec<Process>>,
     pauses: Vec<Vec<Span>>,
-    cuts: Vec<CutSpan>,
+    pub(super) cuts: Vec<Cut>,
+    rough: Vec<Rough>,
     pub(super) until: u64,
 }
 
@@ -55,8 +85,10 @@ impl Truth {
             processes: vec![Vec::new(); nodes],
             pauses: vec![Vec::new(); nodes],
             cuts: Vec::new(),
+            rough: Vec::new(),
             until: scenario.until_ms,
         };
+        truth.roughen(0, None, &scenario.links);
         for step in &scenario.steps {
             truth.note(step.at_ms, &step.act);
         }
@@ -79,18 +111,29 @@ impl Truth {
             Act::Pause(node) if self.runs(*node, at) => self.pauses[*node].push(Span { from: at, to: NEVER }),
             Act::Pause(_) => {}
             Act::Resume(node) => self.end_pause(*node, at),
-            Act::Cut { from, to } => self.cut(at, from, to),
+            Act::Cut { from, to } => self.cut(at, None, from, to),
             Act::Split(left, right) => {
-                self.cut(at, left, right);
-                self.cut(at, right, left);
+                self.cut(at, None, left, right);
+                self.cut(at, None, right, left);
             }
-            Act::Heal => self.cuts.iter_mut().for_each(|cut| cut.span.to = cut.span.to.min(at)),
+            Act::Fault { id, from, to, fault } => match fault {
+                PathFault::Cut | PathFault::Hold => self.cut(at, Some(*id), from, to),
+                PathFault::Like(model) => self.roughen(at, Some(*id), model),
+            },
+            Act::Mend(id) => self.mend(at, Some(*id)),
+            Act::Heal => self.mend(at, None),
+            Act::Links(model) => {
+                let base = self.rough.iter_mut().filter(|rough| rough.id.is_none());
+                base.for_each(|rough| rough.span.to = rough.span.to.min(at));
+                self.roughen(at, None, model);
+            }
             Act::BlockApplication(_)
-            | Act::Links(_)
             | Act::StepWallClock { .. }
             | Act::CloseLinks { .. }
             | Act::Wipe(_)
             | Act::Disk { .. }
+            | Act::Metadata { .. }
+            | Act::Broadcast { .. }
             | Act::Transfer { .. }
             | Act::PingPong { .. } => {}
         }
@@ -100,9 +143,77 @@ impl Truth {
         self.pauses[node].iter_mut().for_each(|pause| pause.to = pause.to.min(at));
     }
 
-    fn cut(&mut self, at: u64, from: &[usize], to: &[usize]) {
+    fn cut(&mut self, at: u64, id: Option<u32>, from: &[usize], to: &[usize]) {
+        let mask = |these: &[usize]| (0..self.nodes()).map(|node| these.contains(&node)).collect();
         let span = Span { from: at, to: NEVER };
-        self.cuts.push(CutSpan { span, from: from.iter().copied().collect(), to: to.iter().copied().collect() });
+        self.cuts.push(Cut { span, id, from: mask(from), to: mask(to) });
+    }
+
+    fn roughen(&mut self, at: u64, id: Option<u32>, model: &LinkModel) {
+        let span = Span { from: at, to: NEVER };
+        let queue = model
+            .bandwidth
+            .map_or(Duration::ZERO, |b| Duration::from_secs_f64(b.queue_bytes as f64 / b.bytes_per_s.max(1) as f64));
+        let loss =
+            model.loss.max(model.burst.map_or(0.0, |burst| burst.loss * burst.begin / (burst.begin + burst.end)));
+        self.rough.push(Rough { span, id, slowest: model.latency.highest() + queue, loss });
+    }
+
+    /// Ends one fault of paths, or all of them.
+    fn mend(&mut self, at: u64, id: Option<u32>) {
+        let ends = |of: Option<u32>| id.is_none() || of == id;
+        self.cuts.iter_mut().filter(|cut| ends(cut.id)).for_each(|cut| cut.span.to = cut.span.to.min(at));
+        let faults = self.rough.iter_mut().filter(|rough| rough.id.is_some() && ends(rough.id));
+        faults.for_each(|rough| rough.span.to = rough.span.to.min(at));
+    }
+
+    /// How much longer than on a perfect network things may take that happen up to a time, from some time on: eight of the longest
+    /// ways, and what it takes to repeat what is lost.
+    pub(super) fn allowance(&self, from: u64, to: u64) -> u64 {
+        let rough = self.rough.iter().filter(|rough| rough.span.overlaps(from, to.max(from + 1)));
+        let of = |rough: &Rough| {
+            let repeats = if rough.loss > 0.2 {
+                3_000
+            } else if rough.loss > 0.02 {
+                1_000
+            } else {
+                0
+            };
+            8 * u64::try_from(rough.slowest.as_millis()).unwrap_or(u64::MAX / 16) + repeats
+        };
+        rough.map(of).max().unwrap_or(0)
+    }
+
+    /// Every moment at which something changed, in order.
+    pub(super) fn changes(&self) -> Vec<u64> {
+        let processes = self.processes.iter().flatten().flat_map(|process| [process.ran.from, process.ran.to]);
+        let pauses = self.pauses.iter().flatten().flat_map(|span| [span.from, span.to]);
+        let cuts = self.cuts.iter().flat_map(|cut| [cut.span.from, cut.span.to]);
+        let mut all: Vec<u64> = processes.chain(pauses).chain(cuts).filter(|at| *at <= self.until).collect();
+        all.push(0);
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Whether a node ran and was not stopped at a time.
+    pub(super) fn is_up(&self, node: usize, at: u64) -> bool {
+        self.runs(node, at) && !self.pauses[node].iter().any(|pause| pause.contains(at))
+    }
+
+    /// Spans in which a node ran and was not stopped, in order.
+    pub(super) fn up_spans(&self, node: usize) -> Vec<Span> {
+        let mut spans = Vec::new();
+        for process in &self.processes[node] {
+            let mut from = process.ran.from;
+            for pause in self.pauses[node].iter().filter(|pause| pause.overlaps(process.ran.from, process.ran.to)) {
+                spans.push(Span { from, to: pause.from });
+                from = pause.to;
+            }
+            spans.push(Span { from, to: process.ran.to });
+        }
+        spans.retain(|span| span.from < span.to);
+        spans
     }
 
     pub(super) fn nodes(&self) -> usize {
@@ -136,24 +247,10 @@ impl Truth {
         joined(spans)
     }
 
-    /// Spans in which nothing, or only one direction, passed between two nodes.
-    pub(super) fn cuts_between(&self, a: usize, b: usize) -> Vec<Span> {
-        let parts = |cut: &&CutSpan| {
-            (cut.from.contains(&a) && cut.to.contains(&b)) || (cut.from.contains(&b) && cut.to.contains(&a))
-        };
-        joined(self.cuts.iter().filter(parts).map(|cut| cut.span).collect())
-    }
-
-    /// Whether what one node says reaches another.
-    pub(super) fn reaches(&self, from: usize, to: usize, at: u64) -> bool {
-        let stops = |cut: &CutSpan| cut.span.contains(at) && cut.from.contains(&from) && cut.to.contains(&to);
-        from == to || !self.cuts.iter().any(stops)
-    }
-
     /// Spans in which a node was down, stopped, or cut off from somebody in either direction.
     pub(super) fn troubles(&self, node: usize) -> Vec<Span> {
         let mut spans = self.absences(node);
-        let touching = self.cuts.iter().filter(|cut| cut.from.contains(&node) || cut.to.contains(&node));
+        let touching = self.cuts.iter().filter(|cut| cut.touches(node));
         spans.extend(touching.map(|cut| cut.span));
         joined(spans)
     }
@@ -175,6 +272,7 @@ fn joined(mut spans: Vec<Span>) -> Vec<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Latency;
     use std::time::Duration;
 
     const fn s(s: u64) -> Duration {
@@ -197,12 +295,34 @@ mod tests {
         assert!(truth.runs(1, 9_999) && !truth.runs(1, 11_000) && truth.runs(1, 12_000));
         assert!(truth.is_well_between(1, 0, 10_000) && !truth.is_well_between(1, 9_000, 13_000));
         assert_eq!(truth.troubles(2), [Span { from: 20_000, to: 25_000 }]);
-        assert_eq!(truth.cuts_between(0, 3), [Span { from: 30_000, to: 40_000 }]);
-        assert!(truth.cuts_between(0, 1).is_empty());
-        assert!(!truth.reaches(3, 0, 31_000) && truth.reaches(0, 3, 31_000) && truth.reaches(3, 0, 40_000));
+        assert_eq!(truth.cuts.len(), 1);
+        assert_eq!(truth.cuts[0].span, Span { from: 30_000, to: 40_000 });
+        assert!(truth.cuts[0].stops(3, 0) && !truth.cuts[0].stops(0, 3) && !truth.cuts[0].stops(3, 1));
+        assert_eq!(truth.changes(), [0, 10_000, 12_000, 20_000, 25_000, 30_000, 40_000, 50_000]);
         assert!(!truth.is_well_between(0, 35_000, 36_000), "deaf to one is not well");
         assert!(truth.is_well_between(0, 40_000, 60_000));
         assert!(truth.processes(3)[0].left && !truth.processes(1)[0].left);
+    }
+
+    #[test]
+    fn a_fault_is_mended_alone_and_rough_paths_take_longer() {
+        let cut = |id, from, to| Act::Fault { id, from: vec![from], to: vec![to], fault: PathFault::Cut };
+        let slow = LinkModel::lan().with_latency(Latency::Constant(Duration::from_millis(100))).with_loss(0.3);
+        let scenario = Scenario::new("x")
+            .cluster(3)
+            .at(s(10), cut(1, 0, 1))
+            .at(s(11), cut(2, 1, 2))
+            .at(s(20), Act::Mend(1))
+            .at(s(30), Act::Fault { id: 3, from: vec![0], to: vec![1], fault: PathFault::Like(slow) })
+            .at(s(40), Act::Heal)
+            .then_quiet(s(10));
+        let truth = Truth::of(&scenario);
+        let spans: Vec<Span> = truth.cuts.iter().map(|cut| cut.span).collect();
+        assert_eq!(spans, [Span { from: 10_000, to: 20_000 }, Span { from: 11_000, to: 40_000 }]);
+        // Eight ways of 2 ms; then of 100 ms, and three seconds for a loss of 30 %.
+        let allowed =
+            [(0, 29_000), (0, 30_001), (35_000, 36_000), (40_000, 41_000)].map(|(a, b)| truth.allowance(a, b));
+        assert_eq!(allowed, [16, 3_800, 3_800, 16]);
     }
 
     #[test]
@@ -219,5 +339,7 @@ mod tests {
         let truth = Truth::of(&scenario);
         let spans = [Span { from: 10_000, to: 18_000 }, Span { from: 30_000, to: 32_000 }];
         assert_eq!(truth.absences(1), spans);
+        let up = [(0, 10_000), (18_000, 30_000), (32_000, NEVER)].map(|(from, to)| Span { from, to });
+        assert_eq!(truth.up_spans(1), up);
     }
 }

@@ -117,7 +117,7 @@ impl LinkModel {
     }
 
     /// What becomes of a packet of `len` bytes that is sent at `now`.
-    pub(super) fn deliver(&self, path: &mut PathState, now: Duration, len: usize) -> Deliveries {
+    pub(crate) fn deliver(&self, path: &mut PathState, now: Duration, len: usize) -> Deliveries {
         let draws = path.next_draws();
         let bad = self.burst.is_some_and(|burst| path.is_bad(&burst, draws.fraction(0)));
         let burst_loss = self.burst.filter(|_| bad).map_or(0.0, |burst| burst.loss);
@@ -146,6 +146,17 @@ impl LinkModel {
 const HELD_BACK: Duration = ms(20);
 
 impl Latency {
+    /// The longest that a packet is under way; of a long tail, what one in a hundred and fifty exceeds.
+    #[must_use]
+    pub fn highest(self) -> Duration {
+        match self {
+            Self::Constant(latency) => latency,
+            Self::Uniform(_, high) | Self::PerPair(_, high) => high,
+            Self::Exponential(least, mean) => least + mean * 5,
+            Self::Bimodal(_, slow, _) => slow,
+        }
+    }
+
     fn draw(self, path: &PathState, fraction: f64) -> Duration {
         let between = |low: Duration, high: Duration, f: f64| low + high.saturating_sub(low).mul_f64(f);
         match self {
@@ -177,19 +188,19 @@ fn exponential(fraction: f64) -> f64 {
 
 /// One arrival of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Delivery {
+pub(crate) struct Delivery {
     /// Since the world's origin.
-    pub(super) at: Duration,
+    pub(crate) at: Duration,
     /// Which bit is flipped.
-    pub(super) damaged_bit: Option<usize>,
+    pub(crate) damaged_bit: Option<usize>,
 }
 
 /// What becomes of a packet: nothing, one arrival, two.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Deliveries([Option<Delivery>; 2]);
+pub(crate) struct Deliveries([Option<Delivery>; 2]);
 
 impl Deliveries {
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.0[0].is_none()
     }
 }
@@ -205,7 +216,7 @@ impl IntoIterator for Deliveries {
 
 /// One direction between two hosts.
 #[derive(Debug)]
-pub(super) struct PathState {
+pub(crate) struct PathState {
     seed: Seed,
     packets: u64,
     bad: bool,
@@ -215,7 +226,7 @@ pub(super) struct PathState {
 }
 
 impl PathState {
-    pub(super) fn new(seed: Seed, from: usize, to: usize) -> Self {
+    pub(crate) fn new(seed: Seed, from: usize, to: usize) -> Self {
         let key = |a: usize, b: usize| ((a as u64) << 32) | b as u64;
         let of_pair = seed.derive("pair", key(from.min(to), from.max(to))).fraction(0);
         let seed = seed.derive("path", key(from, to));

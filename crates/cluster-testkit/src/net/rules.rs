@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::SimNet;
 use super::model::LinkModel;
+use crate::scenario::PathFault;
 
 /// Some hosts, by number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +31,33 @@ impl Group {
     }
 }
 
+/// What a rule does to its paths.
+#[derive(Debug, Clone)]
+pub(crate) enum Effect {
+    /// Nothing passes.
+    Cut,
+    /// What is sent waits, and arrives when the rule is gone.
+    Hold,
+    /// The paths are like this.
+    Like(Arc<LinkModel>),
+}
+
+impl From<&PathFault> for Effect {
+    fn from(fault: &PathFault) -> Self {
+        match fault {
+            PathFault::Cut => Self::Cut,
+            PathFault::Hold => Self::Hold,
+            PathFault::Like(model) => Self::Like(Arc::new(model.clone())),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Rule {
     id: u64,
     from: Group,
     to: Group,
-    /// `None` is a cut.
-    model: Option<Arc<LinkModel>>,
+    effect: Effect,
 }
 
 impl Rule {
@@ -47,34 +68,43 @@ impl Rule {
 
 /// All rules, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     rules: Vec<Rule>,
     next_id: u64,
 }
 
 impl Rules {
-    pub(super) fn add(&mut self, from: Group, to: Group, model: Option<Arc<LinkModel>>) -> u64 {
+    pub(crate) fn add(&mut self, from: Group, to: Group, effect: Effect) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.rules.push(Rule { id, from, to, model });
+        self.rules.push(Rule { id, from, to, effect });
         id
     }
 
-    pub(super) fn remove(&mut self, id: u64) {
+    pub(crate) fn remove(&mut self, id: u64) {
         self.rules.retain(|rule| rule.id != id);
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.rules.clear();
     }
 
-    pub(super) fn is_cut(&self, from: usize, to: usize) -> bool {
-        self.rules.iter().any(|rule| rule.model.is_none() && rule.concerns(from, to))
+    /// Whether nothing passes from one to the other.
+    pub(crate) fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.rules.iter().any(|rule| matches!(rule.effect, Effect::Cut) && rule.concerns(from, to))
     }
 
-    pub(super) fn model(&self, from: usize, to: usize) -> Option<&Arc<LinkModel>> {
-        let mut concerned = self.rules.iter().rev().filter(|rule| rule.concerns(from, to));
-        concerned.find_map(|rule| rule.model.as_ref())
+    /// Whether what is sent from one to the other waits.
+    pub(crate) fn is_held(&self, from: usize, to: usize) -> bool {
+        self.rules.iter().any(|rule| matches!(rule.effect, Effect::Hold) && rule.concerns(from, to))
+    }
+
+    /// What the paths from one to the other are like, if they are not like all: the youngest rule says.
+    pub(crate) fn model(&self, from: usize, to: usize) -> Option<&Arc<LinkModel>> {
+        self.rules.iter().rev().find_map(|rule| match &rule.effect {
+            Effect::Like(model) if rule.concerns(from, to) => Some(model),
+            _ => None,
+        })
     }
 }
 

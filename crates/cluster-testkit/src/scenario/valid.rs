@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Act, Scenario};
+use super::{Act, PathFault, Scenario};
 use crate::net::{Latency, LinkModel};
 
 /// Seeds may name addresses where nobody will ever be; nodes may not.
 const NODES_MAX: usize = 100_000;
+
+/// A broadcast is a small message.
+const BROADCAST_MAX: usize = 200;
 
 impl Scenario {
     /// Whether it can be played.
@@ -55,10 +58,17 @@ impl Scenario {
             if let Act::Crash(node) | Act::Leave(node) = step.act {
                 nodes[node] = false;
             }
-            if let Act::Links(model) = &step.act
-                && let Err(why) = links(model)
-            {
+            let model = match &step.act {
+                Act::Links(model) | Act::Fault { fault: PathFault::Like(model), .. } => links(model),
+                _ => Ok(()),
+            };
+            if let Err(why) = model {
                 return failed(why);
+            }
+            if let Act::Broadcast { bytes, .. } = step.act
+                && bytes > BROADCAST_MAX
+            {
+                return failed(format!("a broadcast has at most {BROADCAST_MAX} B"));
             }
         }
         if nodes.is_empty() {
@@ -84,10 +94,14 @@ impl Act {
             | Self::Resume(node)
             | Self::BlockApplication(node)
             | Self::Wipe(node)
+            | Self::Metadata { node, .. }
+            | Self::Broadcast { node, .. }
             | Self::StepWallClock { node, .. } => vec![*node],
             Self::CloseLinks { node, to } => vec![*node, *to],
             Self::Transfer { from, to, .. } | Self::PingPong { from, to, .. } => vec![*from, *to],
-            Self::Cut { .. } | Self::Split(..) | Self::Heal | Self::Links(_) => Vec::new(),
+            Self::Cut { .. } | Self::Split(..) | Self::Fault { .. } | Self::Mend(_) | Self::Heal | Self::Links(_) => {
+                Vec::new()
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod as_world;
 mod carry;
+mod exchange;
 mod node;
 mod path;
 mod traffic;
@@ -16,12 +17,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_gossip::swim::Acquainted;
-use cluster_gossip::{PeerInfo, RequestToken, SharedNodeRegistry, Swim, SwimConfig};
+use cluster_gossip::{PeerInfo, SharedNodeRegistry, Swim, SwimConfig};
 use cluster_manager::{Engine, JoinSeed};
-use cluster_pool::DialTarget;
 use cluster_types::{Claim, Incarnation, Instant, Life, Member, Metadata, NodeId, Seed, State};
 
-use crate::world::{ORIGIN_UNIX_MS, Reported, addr_of, cluster_name, name_of};
+use crate::net::{Effect, LinkModel};
+use crate::scenario::PathFault;
+use crate::world::{ORIGIN_UNIX_MS, Reported, Subscriber, addr_of, cluster_name, name_of};
+use exchange::Exchange;
 use node::Node;
 use path::Paths;
 pub use traffic::Traffic;
@@ -31,47 +34,67 @@ pub use traffic::Traffic;
 pub struct WorldConfig {
     /// Settings of every node.
     pub swim: SwimConfig,
-    /// One-way latency, lowest and highest.
-    pub latency: (Duration, Duration),
-    /// Share of datagrams that vanish, 0 to 1.
-    pub loss: f64,
+    /// The paths between them, for datagrams and for each packet of a dial or a request alike.
+    pub links: LinkModel,
+}
+
+impl WorldConfig {
+    /// The same over paths that lose this share of what is sent, 0 to 1.
+    #[must_use]
+    pub fn with_loss(mut self, loss: f64) -> Self {
+        self.links.loss = loss;
+        self
+    }
 }
 
 impl Default for WorldConfig {
     /// A local network without loss: 1 to 2 ms.
     fn default() -> Self {
-        let latency = (Duration::from_millis(1), Duration::from_millis(2));
-        Self { swim: SwimConfig::lan(), latency, loss: 0.0 }
+        Self { swim: SwimConfig::lan(), links: LinkModel::lan() }
     }
 }
 
 /// Something that will happen.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Happening {
     /// A node's loop is to turn.
     Wake { node: usize, generation: u64 },
     /// A datagram arrives.
     Datagram { from: usize, to: usize, link: LinkKey, bytes: Vec<u8> },
-    /// A dial reaches its target, or its time-out.
-    Dialled { from: usize, from_life: u64, target: DialTarget },
-    /// A request arrives, or its time-out.
-    Request { from: usize, from_life: u64, to: NodeId, token: RequestToken, kind: u16, body: Vec<u8> },
-    /// An answer arrives.
-    Answer { to: usize, to_life: u64, token: RequestToken, outcome: Result<(u16, Vec<u8>), String> },
+    /// A leg of an exchange is sent again.
+    Again { node: usize, exchange: u64, leg: u8, repeats: u32 },
+    /// A leg of an exchange arrives.
+    Through { node: usize, exchange: u64, leg: u8 },
+    /// An exchange has taken too long.
+    Expire { node: usize, exchange: u64 },
     /// A link turns out to be dead on the other side.
     Reset { at: usize, peer: PeerInfo },
+    /// A link may have been silent for too long.
+    Idle { node: usize, peer: PeerInfo },
 }
 
 impl Happening {
     /// Whose loop it concerns.
     const fn at(&self) -> usize {
         match self {
-            Self::Wake { node, .. } | Self::Reset { at: node, .. } => *node,
-            Self::Datagram { to, .. } | Self::Answer { to, .. } => *to,
-            Self::Dialled { from, .. } | Self::Request { from, .. } => *from,
+            Self::Wake { node, .. }
+            | Self::Reset { at: node, .. }
+            | Self::Datagram { to: node, .. }
+            | Self::Again { node, .. }
+            | Self::Through { node, .. }
+            | Self::Expire { node, .. }
+            | Self::Idle { node, .. } => *node,
         }
     }
+
+    /// Whether it is a timer of the node's own, and not something that arrives.
+    const fn is_timer(&self) -> bool {
+        matches!(self, Self::Wake { .. } | Self::Again { .. } | Self::Expire { .. } | Self::Idle { .. })
+    }
 }
+
+/// A link on which nothing is heard for so long is dead, as in the pool.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Which two lives a link connects.
 type LinkKey = (u64, u64);
@@ -83,19 +106,19 @@ pub struct EngineWorld {
     seed: Seed,
     now: Instant,
     nodes: Vec<Node>,
+    /// The lives of each node's processes so far.
+    lives: Vec<Vec<Life>>,
     by_addr: HashMap<SocketAddr, usize>,
     heap: BTreeMap<(Instant, u64), Happening>,
     next_happening: u64,
     paths: Paths,
+    /// What waits on clogged paths: from, to, length, what happens when it arrives.
+    clogged: Vec<(usize, usize, usize, Happening)>,
+    exchanges: BTreeMap<u64, Exchange>,
+    next_exchange: u64,
     traffic: Traffic,
     trace: Vec<Reported>,
 }
-
-/// A request to nobody fails after this, as in the driver.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// A dial to nobody fails after this, as in the pool.
-const DIAL_PATIENCE: Duration = Duration::from_secs(5);
 
 impl EngineWorld {
     /// An empty world. The same seed gives the same run.
@@ -103,14 +126,18 @@ impl EngineWorld {
     pub fn new(config: WorldConfig, seed: u64) -> Self {
         let seed = Seed::new(seed);
         Self {
-            paths: Paths::new(seed.derive("paths", 0), config.latency, config.loss),
+            paths: Paths::new(seed.derive("paths", 0), config.links.clone()),
             config,
             seed,
             now: Instant::ORIGIN,
             nodes: Vec::new(),
+            lives: Vec::new(),
             by_addr: HashMap::new(),
             heap: BTreeMap::new(),
             next_happening: 0,
+            clogged: Vec::new(),
+            exchanges: BTreeMap::new(),
+            next_exchange: 0,
             traffic: Traffic::default(),
             trace: Vec::new(),
         }
@@ -142,11 +169,16 @@ impl EngineWorld {
     fn start_at(&mut self, i: usize, name: NodeId, addr: SocketAddr, seeds: &[usize]) {
         let (boot_ms, seed) = (self.boot_ms(), self.seed_of(i));
         let own = Claim { addr, ..claim_of(i, name.clone(), boot_ms, seed) };
+        let life = own.life;
         let (config, now) = (self.config.swim.clone(), self.now);
         let swim = Swim::new(config, &cluster_name(), own, Metadata::default(), ORIGIN_UNIX_MS, seed, now);
         let registry = Some(SharedNodeRegistry::new(name.clone()));
-        let node = Node::new(name, Engine::over(swim, seed, now), registry, now);
+        let began = self.trace.len();
+        let mut node = Node::new(name, Engine::over(swim, seed, now), registry, now);
+        node.began = began;
         self.by_addr.insert(addr, i);
+        self.lives.resize_with(self.lives.len().max(i + 1), Vec::new);
+        self.lives[i].push(life);
         if i < self.nodes.len() {
             let former = std::mem::replace(&mut self.nodes[i], node);
             self.nodes[i].generation = former.generation + 1;
@@ -183,7 +215,7 @@ impl EngineWorld {
             for (neighbour, _) in self.nodes[i].engine.swim().wanted_links() {
                 let at = by_name[&neighbour];
                 let peer = self.nodes[at].peer_info();
-                self.nodes[i].raise_link(self.now, peer, at);
+                self.raise_link(i, peer, at);
             }
             self.dispatch(i);
         }
@@ -275,7 +307,8 @@ impl EngineWorld {
 
     /// Cuts every path between the two groups, both ways.
     pub fn partition(&mut self, left: &[usize], right: &[usize]) {
-        self.paths.cut(left, right);
+        self.paths.cut_one_way(left, right);
+        self.paths.cut_one_way(right, left);
     }
 
     /// Nothing from `from` reaches `to` any more; the other direction stays.
@@ -283,9 +316,21 @@ impl EngineWorld {
         self.paths.cut_one_way(from, to);
     }
 
-    /// Mends every cut.
+    /// Something is wrong with the paths from the first to the second, until [`mend`](Self::mend).
+    pub fn fault(&mut self, id: u32, from: &[usize], to: &[usize], fault: &PathFault) {
+        self.paths.fault(id, from, to, Effect::from(fault));
+    }
+
+    /// Mends one fault.
+    pub fn mend(&mut self, id: u32) {
+        self.paths.mend(id);
+        self.unclog();
+    }
+
+    /// Mends every path.
     pub fn heal(&mut self) {
         self.paths.heal();
+        self.unclog();
     }
 
     /// Lets virtual time pass.
@@ -311,9 +356,14 @@ impl EngineWorld {
         Some(self.now.since(began))
     }
 
-    /// Changes the share of datagrams that vanish.
+    /// Changes the share of what is sent that vanishes.
     pub const fn set_loss(&mut self, loss: f64) {
-        self.paths.set_loss(loss);
+        self.paths.model_mut().loss = loss;
+    }
+
+    /// Makes all paths like `model`, but for those with a fault of their own.
+    pub fn set_links(&mut self, model: LinkModel) {
+        *self.paths.model_mut() = model;
     }
 
     /// Whether node `i` runs.
@@ -361,6 +411,24 @@ impl EngineWorld {
             i == j || held.is_some_and(|member| member.state() == State::Alive)
         };
         running.iter().all(|&i| running.iter().all(|&j| alive(i, j)))
+    }
+
+    /// Where the registry of a node is not what its core holds, or its events do not add up to it, in words.
+    fn registry_differs(&self, i: usize) -> Vec<String> {
+        let Some(registry) = &self.nodes[i].registry else { return Vec::new() };
+        let table = registry.snapshot();
+        let mut subscriber = Subscriber::of(self.nodes[i].name.clone());
+        let began = self.nodes[i].began;
+        self.trace[began..].iter().filter(|reported| reported.by == i).for_each(|r| subscriber.apply(&r.kind));
+        let held = self.nodes.iter().filter_map(|node| self.nodes[i].engine.swim().member(&node.name));
+        let unpublished = held.filter(|member| {
+            member.state().is_live()
+                && table.member(member.node().as_str()).is_none_or(|known| known.claim != member.claim)
+        });
+        let unpublished: Vec<String> =
+            unpublished.map(|member| format!("the core holds {member:?}, the registry does not")).collect();
+        let all = unpublished.into_iter().chain(subscriber.differs_from(&table));
+        all.map(|what| format!("node {i}: {what}")).collect()
     }
 
     /// The engine of node `i`.

@@ -12,6 +12,7 @@ mod look;
 mod names;
 mod transfer;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use tokio::time::Instant as Moment;
 
 use crate::host::SimHost;
 use crate::host::gate::Gate;
-use crate::net::{LinkModel, SimNet};
+use crate::net::{Guard, LinkModel, SimNet};
 use crate::panics::Troubles;
 use crate::simulation::Workload;
 use crate::trace::Trace;
@@ -77,6 +78,8 @@ pub struct StackWorld {
     authority: Authority,
     hosts: Vec<SimHost>,
     net: SimNet,
+    /// Faults that are mended one by one.
+    faults: BTreeMap<u32, Guard>,
     trace: Trace,
     reports: Reports,
     transfers: Transfers,
@@ -131,6 +134,7 @@ impl StackWorld {
             authority,
             hosts,
             net,
+            faults: BTreeMap::new(),
             trace,
             reports,
             transfers,

@@ -156,7 +156,7 @@ fn a_restart_is_seen_as_a_new_life_and_never_as_a_failure() {
 #[test]
 fn fifteen_percent_loss_for_ten_minutes_fails_nobody() {
     for seed in 0..2 {
-        let config = WorldConfig { loss: 0.15, ..WorldConfig::default() };
+        let config = WorldConfig::default().with_loss(0.15);
         let mut world = met(16, seed, config);
         world.run_for(secs(600));
         assert_eq!(world.count("failed"), 0, "seed {seed}");
@@ -329,7 +329,7 @@ fn zones_change_who_watches_whom_and_nobody_is_lost() {
 #[test]
 fn a_broadcast_reaches_everybody_once() {
     for (n, loss) in [(2, 0.0), (16, 0.0), (60, 0.15)] {
-        let mut world = met(n, 7, WorldConfig { loss, ..WorldConfig::default() });
+        let mut world = met(n, 7, WorldConfig::default().with_loss(loss));
         let said = world.now();
         (0..20).for_each(|i| world.broadcast(i % n, format!("message {i}").as_bytes()));
         world.run_for(secs(15));
@@ -432,7 +432,7 @@ fn of_two_processes_with_one_name_the_older_stays_and_the_other_is_told() {
 #[test]
 fn the_same_seed_gives_the_same_run_and_another_seed_another() {
     let run = |seed| {
-        let config = WorldConfig { loss: 0.05, ..WorldConfig::default() };
+        let config = WorldConfig::default().with_loss(0.05);
         let mut world = EngineWorld::new(config, seed);
         world.start_cluster(12);
         world.run_for(secs(10));
@@ -444,4 +444,20 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
     let first = run(1);
     assert_eq!(first, run(1));
     assert_ne!(first.1, run(2).1);
+}
+
+/// What a member said against the suspicion while nobody heard it is said again when they do.
+#[test]
+fn a_refutation_that_was_lost_in_a_cut_is_heard_after_it() {
+    for seed in 1..=5 {
+        let mut world = met(9, seed, WorldConfig::default());
+        let others: Vec<usize> = (0..9).filter(|i| *i != 2).collect();
+        world.cut_one_way(&[2], &others);
+        world.run_for(secs(4));
+        assert!(others.iter().any(|&i| world.state(i, 2) == Some(State::Suspect)), "seed {seed}: it was suspected");
+        world.heal();
+        world.run_for(secs(2));
+        let held: Vec<Option<State>> = others.iter().map(|&i| world.state(i, 2)).collect();
+        assert_eq!(held, vec![Some(State::Alive); 8], "seed {seed}");
+    }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use cluster_types::{Accusation, Claim, Evidence, Instant, Life, Member, Metadata};
 
 use super::*;
+use crate::judge::finding::FINDINGS_A_CHECK_MAX;
 use crate::scenario::Act;
-use crate::world::name_of;
+use crate::world::{View, name_of};
 
 /// A world that is over, as told.
 #[derive(Default)]
@@ -17,6 +18,8 @@ struct Told {
     states: BTreeMap<(usize, usize), State>,
     bytes: u64,
     loose: Vec<String>,
+    views: BTreeMap<(usize, usize), View>,
+    subscribers: Vec<String>,
 }
 
 impl World for Told {
@@ -32,6 +35,12 @@ impl World for Told {
     }
     fn state(&self, i: usize, j: usize) -> Option<State> {
         self.states.get(&(i, j)).copied()
+    }
+    fn view(&self, i: usize, j: usize) -> Option<View> {
+        self.views.get(&(i, j)).cloned()
+    }
+    fn subscribers_disagree(&self) -> Vec<String> {
+        self.subscribers.clone()
     }
     fn bytes_sent(&self) -> u64 {
         self.bytes
@@ -99,19 +108,23 @@ fn a_quiet_cluster_breaks_no_promise() {
     assert!(checks(&scenario, &Told::three()).is_empty());
 }
 
+const ANSWERED: &str = "nobody is declared failed who could have answered";
+const VOTES: &str = "a verdict has the votes that it needs";
+
 #[test]
 fn a_verdict_on_the_living_is_found_and_one_on_the_dead_is_not() {
     let mut told = Told::three();
     told.say(s(20), 0, failed(2));
     told.say(s(21), 0, EventKind::Alive(member(2, State::Alive, 2)));
-    assert_eq!(checks(&three(), &told), ["a verdict has a cause that is old enough"]);
+    told.say(s(22), 0, EventKind::Merged { members: 1 });
+    assert_eq!(checks(&three(), &told), [ANSWERED]);
     let paused = three().at(s(13), Act::Pause(2)).at(s(20), Act::Resume(2));
     assert!(checks(&paused, &told).is_empty());
     let too_late = three().at(s(16), Act::Pause(2)).at(s(22), Act::Resume(2));
-    assert_eq!(checks(&too_late, &told).len(), 1, "four seconds are no cause");
+    assert_eq!(checks(&too_late, &told), [VOTES], "four seconds are no cause");
     let long_over = three().at(s(1), Act::Pause(2)).at(s(9), Act::Resume(2)).then_quiet(s(100));
     told.say(s(60), 1, failed(2));
-    assert_eq!(checks(&long_over, &told), ["a verdict has a cause that is old enough"; 2], "both come too late");
+    assert_eq!(checks(&long_over, &told), [ANSWERED; 2], "both come too late");
 }
 
 #[test]
@@ -155,7 +168,7 @@ fn an_end_that_somebody_does_not_hear_of_is_found() {
         told.states.insert((i, 2), State::Failed);
     }
     told.say(Duration::from_millis(26_500), 0, failed(2));
-    assert_eq!(checks(&crashed, &told), ["a crash is known to all"]);
+    assert_eq!(checks(&crashed, &told), ["a death is known as soon as the rule allows", "a crash is known to all"]);
     told.say(Duration::from_millis(26_900), 1, failed(2));
     assert!(checks(&crashed, &told).is_empty());
     let left = three().at(s(20), Act::Leave(2)).expecting(|e| e.leave_known_within_ms = Some(500));
@@ -176,27 +189,140 @@ fn a_meeting_that_takes_too_long_and_a_cost_that_is_too_high_are_found() {
     assert_eq!(checks(&scenario, &told), ["the cost is bounded"]);
 }
 
-#[test]
-fn a_verdict_on_a_neighbour_while_somebody_else_is_cut_off_is_found() {
-    let four = || Scenario::new("x").cluster(4).then_quiet(s(60));
-    let mut told = Told { loose: Vec::new(), ..Told::three() };
-    for i in 0..4 {
-        told.states.insert((i, 3), State::Alive);
-        told.states.insert((3, i), State::Alive);
+impl Told {
+    /// So many nodes that meet at once and hold each other to be alive at the end.
+    fn met(nodes: usize) -> Self {
+        let mut told = Self::default();
+        for (i, j) in (0..nodes).flat_map(|i| (0..nodes).map(move |j| (i, j))) {
+            told.states.insert((i, j), State::Alive);
+            if i != j {
+                told.say(Duration::from_millis(10), i, EventKind::Joined(member(j, State::Alive, 1)));
+            }
+        }
+        told
     }
-    told.say(Duration::from_millis(11), 1, EventKind::Joined(member(3, State::Alive, 1)));
-    told.say(s(27), 1, failed(3));
-    told.say(s(28), 1, EventKind::Alive(member(3, State::Alive, 2)));
-    let cut = four().at(s(20), Act::Split(vec![0], vec![1, 2, 3])).at(s(40), Act::Heal);
-    assert_eq!(
-        checks(&cut, &told),
-        ["a verdict has a cause that is old enough"],
-        "3 is cut off from 0, whom 1 does not hear"
-    );
-    let one_way = four().at(s(20), Act::Cut { from: vec![3], to: vec![0] }).at(s(40), Act::Heal);
-    assert!(checks(&one_way, &told).is_empty(), "0 does not hear 3, and tells 1");
-    let healed = four().at(s(10), Act::Split(vec![0], vec![1, 2, 3])).at(s(26), Act::Heal);
-    assert_eq!(checks(&healed, &told), ["a verdict has a cause that is old enough"], "who comes back convinces nobody");
+
+    /// Somebody declares another failed, and takes it back.
+    fn wrong(mut self, at: Duration, by: usize, about: usize) -> Self {
+        self.say(at, by, failed(about));
+        self.say(at + Duration::from_millis(900), by, EventKind::Alive(member(about, State::Alive, 2)));
+        self.say(at + s(1), by, EventKind::Merged { members: 1 });
+        self
+    }
+}
+
+fn cluster(nodes: usize) -> Scenario {
+    Scenario::new("x").cluster(nodes).then_quiet(s(100))
+}
+
+/// One witness that is cut off excuses nobody but itself.
+#[test]
+fn a_verdict_while_somebody_else_is_cut_off_is_found() {
+    let told = Told::met(5).wrong(s(30), 1, 3);
+    let cut = cluster(5).at(s(20), Act::Split(vec![0], vec![1, 2, 3, 4])).at(s(40), Act::Heal);
+    assert_eq!(checks(&cut, &told), [ANSWERED], "3 is cut off from 0, and 1 hears 3");
+    let one_way = cluster(5).at(s(20), Act::Cut { from: vec![3], to: vec![0] }).at(s(40), Act::Heal);
+    assert_eq!(checks(&one_way, &told), [ANSWERED], "0 does not hear 3 and tells 1, but 3 can answer");
+    let healed = cluster(5).at(s(10), Act::Split(vec![0], vec![1, 2, 3, 4])).at(s(29), Act::Heal);
+    assert_eq!(checks(&healed, &told), [ANSWERED], "who comes back convinces nobody");
+}
+
+/// Cut off alone it has one word against each: that needs 6 P, and not P.
+#[test]
+fn a_verdict_of_one_who_is_alone_needs_long() {
+    let cut = |until| cluster(5).at(s(20), Act::Split(vec![0], vec![1, 2, 3, 4])).at(s(until), Act::Heal);
+    assert_eq!(checks(&cut(29), &Told::met(5).wrong(s(28), 0, 3)), [VOTES]);
+    assert!(checks(&cut(59), &Told::met(5).wrong(s(58), 0, 3)).is_empty(), "after 37.8 s");
+    // The others are four who say the same of it: P is enough.
+    assert!(checks(&cut(29), &Told::met(5).wrong(s(28), 1, 0)).is_empty());
+    assert_eq!(checks(&cut(24), &Told::met(5).wrong(s(23), 1, 0)), [VOTES], "three seconds are not");
+}
+
+/// What another was allowed to say may be repeated by whoever could hear of it, and by nobody else.
+#[test]
+fn a_verdict_of_another_counts_where_it_could_be_heard() {
+    // 4 is cut off from 0 to 2 and hears 3, which hears all but 4's subject.
+    let apart = cluster(5).at(s(20), Act::Split(vec![0], vec![1, 2, 3, 4])).at(s(29), Act::Heal);
+    let mut told = Told::met(5).wrong(s(28), 1, 0);
+    told.say(Duration::from_millis(28_100), 2, failed(0));
+    told.say(Duration::from_millis(29_400), 2, EventKind::Alive(member(0, State::Alive, 2)));
+    told.say(s(30), 2, EventKind::Merged { members: 1 });
+    assert!(checks(&apart, &told).is_empty());
+    let late = Told::met(5).wrong(s(28), 1, 0).wrong(s(35), 2, 0);
+    assert_eq!(checks(&apart, &late), [ANSWERED], "six seconds after the heal it could have answered");
+}
+
+#[test]
+fn a_verdict_on_one_that_is_stopped_again_and_again_counts_from_its_last_contact() {
+    let mut scenario = cluster(3);
+    for n in 0..5 {
+        scenario = scenario.at(s(20 + 4 * n), Act::Pause(2)).at(s(23 + 4 * n), Act::Resume(2));
+    }
+    assert_eq!(checks(&scenario, &Told::three().wrong(s(38), 0, 2)), [VOTES], "it was heard a second ago");
+}
+
+#[test]
+fn a_death_that_stays_unknown_is_found_without_being_asked_for() {
+    let crashed = cluster(5).at(s(20), Act::Crash(4));
+    let mut told = Told::met(5);
+    for i in 0..4 {
+        told.states.insert((i, 4), State::Failed);
+        told.say(Duration::from_millis(26_000 + 2_000 * i as u64), i, failed(4));
+    }
+    assert_eq!(checks(&crashed, &told), ["a death is known as soon as the rule allows"; 2], "2 and 3 hear of it late");
+    // Where two of four are cut off from the judge, its side has two words of the three that P needs: 6 P.
+    let halves = crashed.at(s(10), Act::Split(vec![0, 1], vec![2, 3])).at(s(40), Act::Heal);
+    let found = checks(&halves, &told);
+    assert!(!found.contains(&"a death is known as soon as the rule allows"), "{found:?}");
+}
+
+#[test]
+fn who_is_said_to_have_left_was_told_to() {
+    let mut told = Told::three();
+    told.say(s(30), 0, EventKind::Left(member(2, State::Left, 1)));
+    told.say(s(31), 0, EventKind::Alive(member(2, State::Alive, 2)));
+    assert_eq!(checks(&three(), &told), ["nobody has left that was not told to"]);
+}
+
+#[test]
+fn a_return_that_is_seen_late_or_not_told_as_a_merge_is_found() {
+    let apart = cluster(5).at(s(20), Act::Split(vec![0], vec![1, 2, 3, 4])).at(s(30), Act::Heal);
+    let back = |at: u64, merged: bool| {
+        let mut told = Told::met(5);
+        told.say(s(28), 1, failed(0));
+        told.say(s(at), 1, EventKind::Alive(member(0, State::Alive, 2)));
+        if merged {
+            told.say(s(at + 1), 1, EventKind::Merged { members: 1 });
+        }
+        checks(&apart, &told)
+    };
+    assert!(back(34, true).is_empty());
+    assert_eq!(back(36, true), ["who comes back is seen alive in time"]);
+    assert_eq!(back(34, false), ["a merge is told"]);
+}
+
+#[test]
+fn views_that_differ_are_found() {
+    let view = |metadata: &str, host: u8| View {
+        addr: ([10, 0, 0, host], 1).into(),
+        life: Some(Life::new(1, 1)),
+        incarnation: Incarnation::from_raw(1),
+        metadata: Metadata::new([("zone".to_owned(), metadata.to_owned())]).unwrap(),
+    };
+    let mut told = Told::three();
+    for (i, j) in (0..3).flat_map(|i| (0..3).map(move |j| (i, j))) {
+        told.views.insert((i, j), view("a", 1));
+    }
+    assert!(checks(&three(), &told).is_empty());
+    told.views.insert((0, 2), view("b", 1));
+    told.views.insert((1, 2), view("a", 7));
+    assert_eq!(checks(&three(), &told), ["metadata agrees at the end", "addresses agree at the end"]);
+}
+
+#[test]
+fn a_subscriber_whose_deltas_do_not_add_up_is_found() {
+    let told = Told { subscribers: vec!["event 2 follows event 0".into()], ..Told::three() };
+    assert_eq!(checks(&three(), &told), ["snapshot and deltas are the state"]);
 }
 
 #[test]

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use cluster_types::{Instant, State};
+use cluster_types::{Instant, Life, State};
 
 use super::EngineWorld;
-use crate::net::LinkModel;
 use crate::scenario::Act;
-use crate::world::{Reported, World};
+use crate::world::{Reported, View, World, metadata};
 
 impl World for EngineWorld {
     fn act(&mut self, act: &Act) -> bool {
@@ -21,7 +20,11 @@ impl World for EngineWorld {
             Act::Cut { from, to } => self.cut_one_way(from, to),
             Act::Split(left, right) => self.partition(left, right),
             Act::Heal => self.heal(),
-            Act::Links(LinkModel { loss, .. }) => self.set_loss(*loss),
+            Act::Links(model) => self.set_links(model.clone()),
+            Act::Fault { id, from, to, fault } => self.fault(*id, from, to, fault),
+            Act::Mend(id) => self.mend(*id),
+            Act::Metadata { node, zone, version } => self.set_metadata(*node, metadata(zone, *version)),
+            Act::Broadcast { node, bytes } => self.broadcast(*node, &vec![7; *bytes]),
             // The engine has no disk, and draws a new life anyway.
             Act::Wipe(_) | Act::Disk { .. } => {}
             Act::BlockApplication(_)
@@ -49,6 +52,19 @@ impl World for EngineWorld {
 
     fn state(&self, i: usize, j: usize) -> Option<State> {
         if self.is_running(i) { Self::state(self, i, j) } else { None }
+    }
+
+    fn view(&self, i: usize, j: usize) -> Option<View> {
+        let member = self.member(i, j).filter(|_| self.is_running(i))?;
+        Some(View::of(&member))
+    }
+
+    fn lives(&self, node: usize) -> Vec<Life> {
+        self.lives[node].clone()
+    }
+
+    fn subscribers_disagree(&self) -> Vec<String> {
+        (0..self.nodes.len()).filter(|&i| self.is_running(i)).flat_map(|i| self.registry_differs(i)).collect()
     }
 
     fn bytes_sent(&self) -> u64 {

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
-use cluster_gossip::{RequestToken, Statement};
-use cluster_manager::engine::{DialFailure, Output};
-use cluster_pool::DialTarget;
+use cluster_gossip::{PeerInfo, Statement};
+use cluster_manager::engine::Output;
 use cluster_types::{EventKind, Instant, NodeId, State};
 
 use super::node::LinkEnd;
-use super::{DIAL_PATIENCE, EngineWorld, Happening, LinkKey, PATIENCE, Reported};
+use super::path::Fate;
+use super::{EngineWorld, Happening, IDLE_TIMEOUT, LinkKey};
+use crate::world::Reported;
 
 impl EngineWorld {
     pub(super) fn push(&mut self, at: Instant, happening: Happening) {
@@ -17,10 +18,31 @@ impl EngineWorld {
     }
 
     /// Where the other end of a link stands, if that life still runs.
-    fn linked(&self, from: usize, to: &NodeId) -> Option<usize> {
-        let LinkEnd { peer, at } = self.nodes[from].links.get(to)?;
+    pub(super) fn linked(&self, from: usize, to: &NodeId) -> Option<usize> {
+        let LinkEnd { peer, at, .. } = self.nodes[from].links.get(to)?;
         let other = &self.nodes[*at];
         (other.running && other.life() == peer.life.get()).then_some(*at)
+    }
+
+    /// Puts something on its way, to happen where it arrives: once, twice, later or never.
+    pub(super) fn put_on(&mut self, from: usize, to: usize, len: usize, happening: Happening) {
+        match self.paths.deliver(self.now.since_origin(), from, to, len) {
+            Fate::Arrives(at, again) => {
+                if let Some(again) = again {
+                    self.push(Instant::after_origin(again), happening.clone());
+                }
+                self.push(Instant::after_origin(at), happening);
+            }
+            Fate::Waits => self.clogged.push((from, to, len, happening)),
+            Fate::Lost => {}
+        }
+    }
+
+    /// What has waited on clogged paths goes on, or waits on.
+    pub(super) fn unclog(&mut self) {
+        for (from, to, len, happening) in std::mem::take(&mut self.clogged) {
+            self.put_on(from, to, len, happening);
+        }
     }
 
     fn answering(&self, addr: SocketAddr) -> Option<usize> {
@@ -50,17 +72,11 @@ impl EngineWorld {
             Happening::Wake { generation, .. } if generation != self.nodes[i].generation => return,
             Happening::Wake { .. } => self.nodes[i].wake_at = None,
             Happening::Datagram { from, link, bytes, .. } => self.arrive(from, i, link, &bytes),
-            Happening::Dialled { from_life, target, .. } if from_life == self.nodes[i].life() => {
-                self.end_dial(i, target)
-            }
-            Happening::Request { from_life, to, token, kind, body, .. } if from_life == self.nodes[i].life() => {
-                self.carry_request(i, &to, token, kind, &body);
-            }
-            Happening::Answer { to_life, token, outcome, .. } if to_life == self.nodes[i].life() => {
-                self.nodes[i].engine.handle_answer(now, token, outcome);
-            }
+            Happening::Again { exchange, leg, repeats, .. } => self.try_leg(exchange, leg, repeats),
+            Happening::Through { exchange, leg, .. } => self.take_leg(exchange, leg),
+            Happening::Expire { exchange, .. } => self.expire(exchange),
             Happening::Reset { peer, .. } => self.nodes[i].drop_link(now, &peer),
-            Happening::Dialled { .. } | Happening::Request { .. } | Happening::Answer { .. } => {}
+            Happening::Idle { peer, .. } => self.end_if_idle(i, peer),
         }
         if now >= self.nodes[i].engine.next_work() {
             self.nodes[i].engine.handle_timeout(now);
@@ -69,58 +85,49 @@ impl EngineWorld {
 
     fn arrive(&mut self, from: usize, to: usize, link: LinkKey, bytes: &[u8]) {
         let (sender_life, own_life) = link;
-        if own_life != self.nodes[to].life() {
-            // The sender's link goes to a former life: whoever answers at the address knows nothing of it.
-            let end = self.nodes[from].links.get(&self.nodes[to].name).cloned();
-            if let Some(LinkEnd { peer, .. }) = end.filter(|end| end.peer.life.get() == own_life) {
-                let back = self.paths.latency(to, from);
-                self.push(self.now + back, Happening::Reset { at: from, peer });
-            }
-            return;
-        }
         let sender = self.nodes[from].name.clone();
         let linked = self.nodes[to].links.get(&sender).is_some_and(|end| end.peer.life.get() == sender_life);
-        if linked {
-            self.nodes[to].engine.handle_datagram(self.now, &sender, bytes);
+        if own_life == self.nodes[to].life() && linked {
+            self.note_heard(to, from);
+            return self.nodes[to].engine.handle_datagram(self.now, &sender, bytes);
+        }
+        self.refuse_link(to, from);
+    }
+
+    /// Whoever answers at the address knows nothing of a link that the other one has to him, and says so: a stateless reset.
+    pub(super) fn refuse_link(&mut self, by: usize, to: usize) {
+        if let Some(LinkEnd { peer, .. }) = self.nodes[to].links.get(&self.nodes[by].name).cloned() {
+            self.put_on(by, to, 0, Happening::Reset { at: to, peer });
         }
     }
 
-    fn end_dial(&mut self, from: usize, target: DialTarget) {
+    /// A link comes up at one end. It ends when nothing is heard for the idle time.
+    pub(super) fn raise_link(&mut self, i: usize, peer: PeerInfo, at: usize) {
         let now = self.now;
-        let answerer = self.answering(target.addr).filter(|&to| !self.nodes[to].paused);
-        let reachable = answerer.filter(|&to| self.paths.open(from, to) && self.paths.open(to, from));
-        let right = reachable.filter(|&to| target.node.as_ref().is_none_or(|wanted| *wanted == self.nodes[to].name));
-        let Some(to) = right.filter(|&to| to != from) else {
-            let reason = DialFailure::Reason(format!("no answer from {}", target.addr));
-            return self.nodes[from].engine.handle_dialled(now, &target, Err(reason));
-        };
-        let (here, there) = (self.nodes[from].peer_info(), self.nodes[to].peer_info());
-        let name = there.node.clone();
-        self.nodes[to].begin_turn(now);
-        self.nodes[to].raise_link(now, here, from);
-        self.dispatch(to);
-        self.nodes[from].raise_link(now, there, to);
-        self.nodes[from].engine.handle_dialled(now, &target, Ok(name));
+        self.nodes[i].raise_link(now, peer.clone(), at);
+        self.push(now + IDLE_TIMEOUT, Happening::Idle { node: i, peer });
     }
 
-    fn carry_request(&mut self, from: usize, to: &NodeId, token: RequestToken, kind: u16, body: &[u8]) {
+    /// Something authenticated came from another node. The transport acknowledges it, so that the other one hears of this one, too.
+    pub(super) fn note_heard(&mut self, i: usize, from: usize) {
         let now = self.now;
-        let target = self.linked(from, to);
-        let target =
-            target.filter(|&to| !self.nodes[to].paused && self.paths.open(from, to) && self.paths.open(to, from));
-        let (outcome, wait) = match target {
-            None => (Err("no answer in time".to_owned()), PATIENCE),
-            Some(to) => {
-                let here = self.nodes[from].peer_info();
-                self.nodes[to].begin_turn(now);
-                let answer = self.nodes[to].engine.handle_request(now, &here, kind, body);
-                self.traffic.count_answer(answer.as_ref().map_or(0, |(_, body)| body.len()));
-                self.dispatch(to);
-                (answer.ok_or_else(|| "refused".to_owned()), self.paths.latency(to, from))
-            }
-        };
-        let to_life = self.nodes[from].life();
-        self.push(now + wait, Happening::Answer { to: from, to_life, token, outcome });
+        let acknowledged = self.paths.is_open(i, from);
+        // A node exchanges nothing with itself.
+        let Ok([here, there]) = self.nodes.get_disjoint_mut([i, from]) else { return };
+        here.note_heard(&there.name, now);
+        if acknowledged {
+            there.note_heard(&here.name, now);
+        }
+    }
+
+    fn end_if_idle(&mut self, i: usize, peer: PeerInfo) {
+        let Some(end) = self.nodes[i].links.get(&peer.node).filter(|end| end.peer.life == peer.life) else { return };
+        let due = end.heard + IDLE_TIMEOUT;
+        if due <= self.now {
+            self.nodes[i].drop_link(self.now, &peer);
+        } else if self.nodes[i].idle_checked(&peer.node, due) {
+            self.push(due, Happening::Idle { node: i, peer });
+        }
     }
 
     /// Does what a node's engine wants.
@@ -142,24 +149,12 @@ impl EngineWorld {
                 self.nodes[i].unsent.push(output);
             }
             Output::Datagram { to, bytes } => self.send(i, &to, bytes),
-            Output::Request { to, token, kind, body } => {
-                self.traffic.count_request(body.len());
-                let wait = self.config.latency.1;
-                let from_life = self.nodes[i].life();
-                self.push(self.now + wait, Happening::Request { from: i, from_life, to, token, kind, body });
-            }
+            Output::Request { to, token, kind, body } => self.begin_request(i, &to, token, kind, body),
             // There are no name servers in this world.
             Output::Resolve { name } => {
                 self.nodes[i].engine.handle_resolved(self.now, &name, Err("nobody resolves names here".into()));
             }
-            Output::Dial(target) => {
-                self.traffic.count_dial();
-                let there = self.answering(target.addr).filter(|&to| !self.nodes[to].paused);
-                let answers = there.is_some_and(|to| self.paths.open(i, to) && self.paths.open(to, i));
-                let wait = if answers { self.config.latency.1 * 4 } else { DIAL_PATIENCE };
-                let from_life = self.nodes[i].life();
-                self.push(self.now + wait, Happening::Dialled { from: i, from_life, target });
-            }
+            Output::Dial(target) => self.begin_dial(i, target),
             Output::Disconnect { node } => self.disconnect(i, &node),
             Output::Publish(statement) => self.publish(i, statement),
             Output::Forget { node } => {
@@ -201,11 +196,10 @@ impl EngineWorld {
     pub(super) fn disconnect(&mut self, i: usize, node: &NodeId) {
         let Some(LinkEnd { peer, .. }) = self.nodes[i].links.get(node).cloned() else { return };
         let here = self.nodes[i].peer_info();
-        let other = self.linked(i, node).filter(|&to| self.paths.open(i, to));
+        let other = self.linked(i, node);
         self.push(self.now, Happening::Reset { at: i, peer });
         if let Some(to) = other {
-            let wait = self.paths.latency(i, to);
-            self.push(self.now + wait, Happening::Reset { at: to, peer: here });
+            self.put_on(i, to, 0, Happening::Reset { at: to, peer: here });
         }
     }
 
@@ -214,9 +208,8 @@ impl EngineWorld {
         let link = (self.nodes[from].life(), peer.life.get());
         let addr = peer.addr;
         self.traffic.count_datagram(&bytes);
-        let Some(to) = self.answering(addr).filter(|&to| self.paths.open(from, to)) else { return };
-        if let Some(delay) = self.paths.deliver(from, to) {
-            self.push(self.now + delay, Happening::Datagram { from, to, link, bytes });
-        }
+        let Some(to) = self.answering(addr) else { return };
+        let len = bytes.len();
+        self.put_on(from, to, len, Happening::Datagram { from, to, link, bytes });
     }
 }

@@ -15,6 +15,10 @@ use super::Happening;
 pub(super) struct LinkEnd {
     pub(super) peer: PeerInfo,
     pub(super) at: usize,
+    /// When something was last heard on it.
+    pub(super) heard: Instant,
+    /// When it is looked at next.
+    looked_at: Instant,
 }
 
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub(super) struct Node {
     pub(super) generation: u64,
     pub(super) wake_at: Option<Instant>,
     pub(super) name_lost: bool,
+    /// Where in the trace its process begins.
+    pub(super) began: usize,
     gap: GapRule,
 }
 
@@ -54,6 +60,7 @@ impl Node {
             generation: 0,
             wake_at: None,
             name_lost: false,
+            began: 0,
             gap: GapRule::new(now),
         }
     }
@@ -78,7 +85,10 @@ impl Node {
         if std::mem::take(&mut self.paused) {
             self.turn_begins(now);
         }
-        std::mem::take(&mut self.waiting)
+        // First it reads what has arrived, then its late timers fire.
+        let (timers, arrived): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(Happening::is_timer);
+        arrived.into_iter().chain(timers).collect()
     }
 
     /// What the driver does first at every turn. A loop that had nothing to do turned all the same.
@@ -94,8 +104,20 @@ impl Node {
     }
 
     pub(super) fn raise_link(&mut self, now: Instant, peer: PeerInfo, at: usize) {
-        self.links.insert(peer.node.clone(), LinkEnd { peer: peer.clone(), at });
+        self.links.insert(peer.node.clone(), LinkEnd { peer: peer.clone(), at, heard: now, looked_at: now });
         self.engine.handle_link_up(now, peer);
+    }
+
+    /// Something came on a link.
+    pub(super) fn note_heard(&mut self, from: &NodeId, now: Instant) {
+        if let Some(end) = self.links.get_mut(from) {
+            end.heard = now;
+        }
+    }
+
+    /// Whether a link is to be looked at again then: one look for each, also where it came up anew meanwhile.
+    pub(super) fn idle_checked(&mut self, peer: &NodeId, due: Instant) -> bool {
+        self.links.get_mut(peer).is_some_and(|end| std::mem::replace(&mut end.looked_at, due) < due)
     }
 
     pub(super) fn drop_link(&mut self, now: Instant, peer: &PeerInfo) {

@@ -1,61 +1,89 @@
-//! The paths between nodes: latency, loss, cuts. Randomness by counter, one stream a direction, so that one path's packets
-//! never move another's.
+//! The paths between nodes: what the simulated network's are, for datagrams instead of packets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use cluster_types::Seed;
 
+use crate::net::{Effect, Group, LinkModel, PathState, Rules};
+
+/// What becomes of something that is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It arrives: once, or twice. Since the world's origin.
+    Arrives(Duration, Option<Duration>),
+    /// It waits until its path is open again.
+    Waits,
+    /// It is lost.
+    Lost,
+}
+
 #[derive(Debug)]
 pub(super) struct Paths {
     seed: Seed,
-    latency: (Duration, Duration),
-    loss: f64,
-    cuts: BTreeSet<(usize, usize)>,
-    drawn: BTreeMap<(usize, usize), u64>,
+    model: LinkModel,
+    rules: Rules,
+    /// Which rule each fault made.
+    faults: BTreeMap<u32, u64>,
+    states: HashMap<(usize, usize), PathState>,
 }
 
 impl Paths {
-    pub(super) const fn new(seed: Seed, latency: (Duration, Duration), loss: f64) -> Self {
-        Self { seed, latency, loss, cuts: BTreeSet::new(), drawn: BTreeMap::new() }
+    pub(super) fn new(seed: Seed, model: LinkModel) -> Self {
+        Self { seed, model, rules: Rules::default(), faults: BTreeMap::new(), states: HashMap::new() }
     }
 
-    pub(super) const fn set_loss(&mut self, loss: f64) {
-        self.loss = loss;
-    }
-
-    pub(super) fn cut(&mut self, left: &[usize], right: &[usize]) {
-        self.cut_one_way(left, right);
-        self.cut_one_way(right, left);
+    pub(super) const fn model_mut(&mut self) -> &mut LinkModel {
+        &mut self.model
     }
 
     pub(super) fn cut_one_way(&mut self, from: &[usize], to: &[usize]) {
-        self.cuts.extend(from.iter().flat_map(|&f| to.iter().map(move |&t| (f, t))));
+        self.rules.add(Group::of(from.iter().copied()), Group::of(to.iter().copied()), Effect::Cut);
+    }
+
+    pub(super) fn fault(&mut self, id: u32, from: &[usize], to: &[usize], effect: Effect) {
+        let rule = self.rules.add(Group::of(from.iter().copied()), Group::of(to.iter().copied()), effect);
+        self.faults.insert(id, rule);
+    }
+
+    pub(super) fn mend(&mut self, id: u32) {
+        if let Some(rule) = self.faults.remove(&id) {
+            self.rules.remove(rule);
+        }
     }
 
     pub(super) fn heal(&mut self) {
-        self.cuts.clear();
+        self.rules.clear();
+        self.faults.clear();
     }
 
-    pub(super) fn open(&self, from: usize, to: usize) -> bool {
-        !self.cuts.contains(&(from, to))
+    /// How long the slowest usual way there and back takes: what a connection would have measured.
+    pub(super) fn round_trip(&self, from: usize, to: usize) -> Duration {
+        let model = |from, to| self.rules.model(from, to).map_or(&self.model, |model| model);
+        model(from, to).latency.highest() + model(to, from).latency.highest()
     }
 
-    fn draw(&mut self, from: usize, to: usize) -> f64 {
-        let n = self.drawn.entry((from, to)).or_insert(0);
-        *n += 1;
-        self.seed.derive("path", ((from as u64) << 32) | to as u64).fraction(*n)
+    /// Whether anything gets from one to the other.
+    pub(super) fn is_open(&self, from: usize, to: usize) -> bool {
+        !self.rules.is_cut(from, to) && !self.rules.is_held(from, to)
     }
 
-    pub(super) fn latency(&mut self, from: usize, to: usize) -> Duration {
-        let (low, high) = self.latency;
-        low + (high - low).mul_f64(self.draw(from, to))
-    }
-
-    /// How long a datagram takes, `None` when it vanishes.
-    pub(super) fn deliver(&mut self, from: usize, to: usize) -> Option<Duration> {
-        let lost = self.draw(from, to) < self.loss;
-        let latency = self.latency(from, to);
-        (!lost).then_some(latency)
+    /// What becomes of something that is sent now.
+    pub(super) fn deliver(&mut self, now: Duration, from: usize, to: usize, len: usize) -> Fate {
+        if self.rules.is_cut(from, to) {
+            return Fate::Lost;
+        }
+        if self.rules.is_held(from, to) {
+            return Fate::Waits;
+        }
+        let seed = self.seed;
+        let path = self.states.entry((from, to)).or_insert_with(|| PathState::new(seed, from, to));
+        let model = self.rules.model(from, to).map_or(&self.model, |model| model);
+        // What is damaged on its way does not authenticate: it is lost.
+        let mut whole = model.deliver(path, now, len).into_iter().filter(|delivery| delivery.damaged_bit.is_none());
+        match whole.next() {
+            Some(first) => Fate::Arrives(first.at, whole.next().map(|second| second.at)),
+            None => Fate::Lost,
+        }
     }
 }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use cluster_manager::Metadata;
 use cluster_pool::identity::authority::Validity;
 
 use super::game::{Game, give_back};
 use super::transfer::Transfer;
 use super::{SHUTDOWN_PATIENCE, StackWorld};
 use crate::host::gate::Gate;
-use crate::net::{Group, LinkModel};
+use crate::net::{Effect, Group, LinkModel};
 use crate::panics::Troubles;
+use crate::scenario::PathFault;
 use crate::world::ORIGIN_UNIX_MS;
 
 impl StackWorld {
@@ -214,9 +216,45 @@ impl StackWorld {
         self.net.cut_one_way(Group::of(from.iter().copied()), Group::of(to.iter().copied())).keep();
     }
 
+    /// Something is wrong with the paths from the first to the second, until [`mend`](Self::mend).
+    pub fn fault(&mut self, id: u32, from: &[usize], to: &[usize], fault: &PathFault) {
+        self.note(&format!("fault {id}: {fault:?} {from:?} -> {to:?}"));
+        let (from, to) = (Group::of(from.iter().copied()), Group::of(to.iter().copied()));
+        self.faults.insert(id, self.net.rule(from, to, Effect::from(fault)));
+    }
+
+    /// Mends one fault.
+    pub fn mend(&mut self, id: u32) {
+        self.note(&format!("mend {id}"));
+        self.faults.remove(&id);
+    }
+
+    /// Changes what a node says about itself, by its owner.
+    pub fn set_metadata(&mut self, i: usize, metadata: Metadata) {
+        self.note(&format!("metadata of {i}: {metadata:?}"));
+        if let Some(process) = self.hosts[i].running() {
+            let cluster = process.cluster.clone();
+            process.application.spawn_here(async move { cluster.set_metadata(metadata).await });
+        }
+    }
+
+    /// Lets a node broadcast a message of its user.
+    pub fn broadcast(&mut self, i: usize, payload: Vec<u8>) {
+        self.note(&format!("broadcast {} B of {i}", payload.len()));
+        if let Some(process) = self.hosts[i].running() {
+            let (cluster, troubles) = (process.cluster.clone(), self.troubles.clone());
+            process.application.spawn_here(async move {
+                if let Err(error) = cluster.broadcast(payload).await {
+                    troubles.add(format!("a broadcast of node {i} was not taken: {error}"));
+                }
+            });
+        }
+    }
+
     /// Mends every path.
     pub fn heal(&mut self) {
         self.note("heal");
+        self.faults.clear();
         self.net.heal();
     }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use cluster_types::{Instant, State};
+use cluster_types::{Instant, Life, State};
 
 use super::StackWorld;
 use crate::scenario::Act;
-use crate::world::{Reported, World};
+use crate::world::{Reported, View, World, metadata};
 
 impl World for StackWorld {
     fn act(&mut self, act: &Act) -> bool {
@@ -26,6 +26,10 @@ impl World for StackWorld {
             Act::Links(model) => self.set_link(model.clone()),
             Act::StepWallClock { node, by_ms } => self.step_wall_clock(*node, *by_ms),
             Act::CloseLinks { node, to } => self.close_links(*node, *to),
+            Act::Fault { id, from, to, fault } => self.fault(*id, from, to, fault),
+            Act::Mend(id) => self.mend(*id),
+            Act::Metadata { node, zone, version } => self.set_metadata(*node, metadata(zone, *version)),
+            Act::Broadcast { node, bytes } => self.broadcast(*node, vec![7; *bytes]),
             Act::Transfer { from, to, bytes } => self.transfer(*from, *to, *bytes),
             Act::PingPong { from, to, rounds } => self.ping_pong(*from, *to, *rounds),
         }
@@ -46,6 +50,19 @@ impl World for StackWorld {
 
     fn state(&self, i: usize, j: usize) -> Option<State> {
         if self.is_running(i) { Self::state(self, i, j) } else { None }
+    }
+
+    fn view(&self, i: usize, j: usize) -> Option<View> {
+        let member = self.member(i, j).filter(|_| self.is_running(i))?;
+        Some(View::of(&member))
+    }
+
+    fn lives(&self, node: usize) -> Vec<Life> {
+        Self::lives(self, node).to_vec()
+    }
+
+    fn subscribers_disagree(&self) -> Vec<String> {
+        Self::subscribers_disagree(self)
     }
 
     fn bytes_sent(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! Processes that start: what they stand on, what they are told, who listens to them.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cluster_manager::{Cluster, ClusterConfig, Delivery, Host, Instant, JoinSeed};
 use cluster_pool::QuicTransport;
@@ -15,7 +15,7 @@ use crate::host::disk::{STATE_FILE, SimDisk};
 use crate::host::gate::Gate;
 use crate::host::{Process, SimHost, SimWallClock};
 use crate::simulation::{SimNode, Workload};
-use crate::world::{ORIGIN_UNIX_MS, Reported, addr_of, name_of};
+use crate::world::{ORIGIN_UNIX_MS, Reported, Subscriber, addr_of, name_of};
 
 impl StackWorld {
     /// Starts node `i` (the next number) or, after a crash or a stop, a new process of it, joining through `seeds`.
@@ -99,6 +99,7 @@ impl StackWorld {
             disk: SimDisk::default(),
             process: None,
             boots: 0,
+            lives: Vec::new(),
             stopping: false,
             ended: None,
         });
@@ -137,18 +138,22 @@ impl StackWorld {
             seed: seed.draw(0),
         };
         let cluster = builder.start_on(machine).unwrap_or_else(|e| panic!("node {i} did not start: {e}"));
-        self.observe(i, &cluster, &observer);
-        Process { cluster, node, application, workload, observer }
+        let subscriber = self.observe(i, &cluster, &observer);
+        self.hosts[i].lives.push(cluster.life());
+        Process { cluster, node, application, workload, observer, subscriber }
     }
 
     /// Writes down what a node reports.
-    fn observe(&self, by: usize, cluster: &Cluster, observer: &Gate) {
+    fn observe(&self, by: usize, cluster: &Cluster, observer: &Gate) -> Arc<Mutex<Subscriber>> {
         let mut events = cluster.subscribe();
         let (reports, trace, origin) = (Arc::clone(&self.reports), self.trace.clone(), self.origin);
         let troubles = self.troubles.clone();
+        let subscriber = Arc::new(Mutex::new(Subscriber::of(cluster.node().clone())));
+        let taking = Arc::clone(&subscriber);
         observer.spawn_here(async move {
             while let Some(delivery) = events.recv().await {
                 let at = origin.elapsed();
+                taking.lock().unwrap_or_else(PoisonError::into_inner).take(&delivery);
                 match delivery {
                     Delivery::Event { event, .. } => {
                         trace.note_report(at, by, &event.kind);
@@ -161,6 +166,7 @@ impl StackWorld {
                 }
             }
         });
+        subscriber
     }
 }
 

@@ -1,10 +1,11 @@
 //! Looking at a stack world from outside.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use cluster_manager::{Cluster, Instant, NodeId, State};
+use cluster_manager::{Cluster, Delivery, Instant, NodeId, State};
 use cluster_pool::LinkClass;
+use cluster_types::{Life, Member};
 
 use super::StackWorld;
 use crate::Trace;
@@ -72,6 +73,38 @@ impl StackWorld {
     pub fn state(&self, i: usize, j: usize) -> Option<State> {
         let process = self.hosts[i].process.as_ref()?;
         Some(process.cluster.member(self.hosts[j].name.as_str())?.state)
+    }
+
+    /// What node `i` holds of node `j`, itself included.
+    #[must_use]
+    pub fn member(&self, i: usize, j: usize) -> Option<Arc<Member>> {
+        let process = self.hosts.get(i)?.process.as_ref()?;
+        match process.cluster.subscribe().try_recv() {
+            Ok(Delivery::Snapshot { state, .. }) => state.member(self.hosts[j].name.as_str()).cloned(),
+            _ => None,
+        }
+    }
+
+    /// The lives of a node's processes so far, in order.
+    #[must_use]
+    pub fn lives(&self, i: usize) -> &[Life] {
+        &self.hosts[i].lives
+    }
+
+    /// Subscribers whose snapshot and deltas do not add up to what their node holds, and gaps in the numbers of events, in words.
+    #[must_use]
+    pub fn subscribers_disagree(&self) -> Vec<String> {
+        let of = |i: usize| {
+            let Process { cluster, subscriber, .. } = self.process(i);
+            let differences = match cluster.subscribe().try_recv() {
+                Ok(Delivery::Snapshot { state, .. }) => {
+                    subscriber.lock().unwrap_or_else(PoisonError::into_inner).differs_from(&state)
+                }
+                _ => vec!["a new subscriber got no snapshot".to_owned()],
+            };
+            differences.into_iter().map(move |what| format!("node {i}: {what}"))
+        };
+        self.running().into_iter().flat_map(of).collect()
     }
 
     /// Whether every running node holds every running node to be alive.

@@ -1,0 +1,207 @@
+//! No verdict that the truth does not allow.
+//!
+//! Two promises. Nobody is declared failed who could have answered: who can hear the accusation, be it over others, and be heard, is not
+//! declared anew two seconds after that became so. And beyond that the rule of the votes alone excuses a verdict, fed with what the voters
+//! could hear and the judge could know of them; or the verdict of another, which was allowed, and of which one could hear.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+
+use cluster_types::EventKind;
+
+use super::finding::{Finding, Findings};
+use super::reach::Reach;
+use super::story::{Story, ms, short, subject};
+use super::truth::{Process, Span, Truth};
+use super::votes::{self, Known};
+use crate::world::Reported;
+
+/// So long after they can hear each other again a verdict may still fall: for the first probe, and the word of it.
+const FRESH_MS: u64 = 2_000;
+
+/// An observer's turn comes at least this often: it has as many slots as there are observers, a second apart.
+const TURNS_MAX: u64 = 10;
+
+/// Nobody accuses sooner after it heard its subject last.
+const ACCUSES_AFTER_MS: u64 = 100;
+
+/// Checks the verdicts of a run.
+#[derive(Debug)]
+pub(super) struct Verdicts<'a> {
+    pub(super) truth: &'a Truth,
+    pub(super) reach: &'a Reach<'a>,
+    pub(super) story: &'a Story,
+    /// P in milliseconds.
+    pub(super) pause_budget: u64,
+    up: RefCell<HashMap<usize, std::rc::Rc<[Span]>>>,
+}
+
+/// A word against a process: since when its accuser had heard nothing.
+type Silence = u64;
+
+/// The verdicts that were allowed: of which process of whom, by whom, when.
+type Allowed = BTreeMap<(usize, u64), Vec<(usize, u64)>>;
+
+impl<'a> Verdicts<'a> {
+    pub(super) fn new(truth: &'a Truth, reach: &'a Reach<'a>, story: &'a Story, pause_budget: u64) -> Self {
+        Self { truth, reach, story, pause_budget, up: RefCell::default() }
+    }
+
+    pub(super) fn check(&self, reports: &[Reported], findings: &mut Findings) {
+        let mut allowed = Allowed::new();
+        for reported in reports {
+            let (EventKind::Failed(member, _), Some(about)) = (&reported.kind, subject(reported)) else { continue };
+            let (by, at) = (reported.by, ms(reported));
+            let Some(process) = self.story.process(self.truth, about, member.claim.life, at) else { continue };
+            match self.judge(by, about, process, at, &allowed) {
+                Ok(()) => allowed.entry((about, process.ran.from)).or_default().push((by, at)),
+                Err((check, why)) => {
+                    let what = format!(
+                        "at {:.3} s node {by} declares {about} failed: {why}: {}",
+                        at as f64 / 1e3,
+                        short(&reported.kind)
+                    );
+                    findings.add(Finding::new(check, what).at(at).by(by).about(about));
+                }
+            }
+        }
+    }
+
+    fn judge(
+        &self,
+        by: usize,
+        about: usize,
+        process: Process,
+        at: u64,
+        allowed: &Allowed,
+    ) -> Result<(), (&'static str, String)> {
+        let together = self.reach.together_since(by, about, at).filter(|_| process.ran.contains(at));
+        let together = together.map(|since| since.max(process.ran.from));
+        let fresh = FRESH_MS + self.truth.allowance(at.saturating_sub(FRESH_MS), at);
+        if let Some(since) = together.filter(|since| at - since > fresh) {
+            let why = format!("they could hear each other for {} ms", at - since);
+            return Err(("nobody is declared failed who could have answered", why));
+        }
+        // What was so before they came together may still be acted on.
+        let moments = [Some(at), together];
+        let known = moments.into_iter().flatten().map(|moment| self.known(by, about, process, moment));
+        let of_another = |verdicts: &Vec<(usize, u64)>| {
+            verdicts.iter().any(|(other, then)| self.reach.arrival(*other, *then, by).is_some_and(|heard| heard <= at))
+        };
+        let known: Vec<Known> = known.collect();
+        let by_votes = known.iter().any(|known| votes::allow(known, self.pause_budget));
+        if by_votes || allowed.get(&(about, process.ran.from)).is_some_and(of_another) {
+            return Ok(());
+        }
+        Err(("a verdict has the votes that it needs", format!("it could know of {:?}", known[0])))
+    }
+
+    /// What could be known at a node of the silence of a process at a time.
+    fn known(&self, by: usize, about: usize, process: Process, at: u64) -> Known {
+        let (members, suspected) = self.story.members(by, at, about);
+        let (mut silences, mut speak) = (Vec::new(), Vec::new());
+        for voter in (0..self.truth.nodes()).filter(|voter| *voter != about) {
+            if let Some(since) = self.vote(voter, by, about, process, at) {
+                silences.push(at - since);
+                speak.push(voter);
+            }
+        }
+        silences.sort_unstable_by(|a, b| b.cmp(a));
+        let silent = suspected.iter().filter(|node| !speak.contains(node)).count();
+        Known { silences, suspected: silent, members }
+    }
+
+    /// Since when a voter has heard nothing of a process, if it could say so to the judge by then.
+    fn vote(&self, voter: usize, judge: usize, about: usize, process: Process, at: u64) -> Option<Silence> {
+        let contacts = self.reach.contacts(voter, about, process.ran);
+        let met = contacts.partition_point(|contact| contact.from <= at);
+        let heard_until = match contacts[..met].last() {
+            None => process.ran.from,
+            Some(contact) if contact.to <= at => contact.to,
+            // It hears its subject again, and need not have had its turn.
+            Some(contact) => {
+                let turn = FRESH_MS + 1_000 * TURNS_MAX;
+                let former = contacts[..met - 1].last().map_or(process.ran.from, |former| former.to);
+                (at - contact.from <= turn && former < contact.from).then_some(former)?
+            }
+        };
+        // What was its time to ask in vain.
+        let spans = self.up_spans(voter);
+        let awake = spans.iter().find(|span| {
+            let from = span.from.max(heard_until);
+            span.to > from && span.to.min(at).saturating_sub(from) >= ACCUSES_AFTER_MS
+        })?;
+        let since = awake.from.max(heard_until);
+        let heard = self.reach.arrival(voter, since + ACCUSES_AFTER_MS, judge)?;
+        (heard <= at).then_some(since)
+    }
+
+    fn up_spans(&self, node: usize) -> std::rc::Rc<[Span]> {
+        let mut known = self.up.borrow_mut();
+        std::rc::Rc::clone(known.entry(node).or_insert_with(|| self.truth.up_spans(node).into()))
+    }
+
+    /// Whoever could hear enough who speak knows of a death in the time that the rule gives them.
+    pub(super) fn deaths_are_known(&self, findings: &mut Findings) {
+        const CHECK: &str = "a death is known as soon as the rule allows";
+        for gone in 0..self.truth.nodes() {
+            let ends = self.truth.processes(gone).iter().filter(|p| !p.left && p.ran.to < self.truth.until);
+            for process in ends.filter(|p| p.ran.length_until(u64::MAX) >= SETTLED_MS) {
+                for judge in (0..self.truth.nodes()).filter(|judge| *judge != gone) {
+                    if let Some(late) = self.is_late(judge, gone, process) {
+                        let died = process.ran.to;
+                        let what = format!("node {judge} does not know {late} ms after the end of {gone} at {died} ms");
+                        findings.add(Finding::new(CHECK, what).at(died + late).by(judge).about(gone));
+                    }
+                }
+            }
+        }
+    }
+
+    /// After how many milliseconds a death should have been known, and was not.
+    fn is_late(&self, judge: usize, gone: usize, process: &Process) -> Option<u64> {
+        let died = process.ran.to;
+        let (met, nodes) = (died.saturating_sub(SETTLED_MS), 0..self.truth.nodes());
+        let mut others: Vec<usize> = Vec::new();
+        for times in [1, 2, 6] {
+            let within = times * self.pause_budget + KNOWN_AFTER_MS;
+            let by = died + within + self.truth.allowance(died, died + within);
+            if by > self.truth.until {
+                return None;
+            }
+            let settled = |node: usize| {
+                node != gone
+                    && self.truth.is_well_between(node, met, by)
+                    && self.reach.are_together_between(judge, node, met, by)
+                    && self.reach.are_together_between(node, gone, met, died.saturating_sub(1))
+            };
+            if !settled(judge) || self.truth.processes(gone).iter().any(|p| p.ran.from >= died && p.ran.from < by) {
+                return None;
+            }
+            others.clear();
+            others.extend(nodes.clone().filter(|node| settled(*node)));
+            // Others that were there lately still count until they are declared themselves.
+            let lately = |node: usize| {
+                let ran = |p: &Process| p.ran.from <= by && p.ran.to.saturating_add(7 * self.pause_budget) > died;
+                node != gone && self.truth.processes(node).iter().any(ran)
+            };
+            let members = nodes.clone().filter(|node| lately(*node)).count();
+            if votes::multiple(members, others.len()) <= times {
+                let knows = |held: &super::story::Held| {
+                    let life = held.life.and_then(|life| self.story.process(self.truth, gone, life, held.at));
+                    let over = held.state.is_some_and(|state| !state.is_live());
+                    over && life.is_some_and(|p| p.ran.from == process.ran.from)
+                };
+                let known = self.story.changes(judge, gone, met, by).iter().any(knows);
+                return (!known).then_some(by - died);
+            }
+        }
+        None
+    }
+}
+
+/// A member that has been there for so long is known to all, and probed.
+const SETTLED_MS: u64 = 5_000;
+
+/// After the rule's time: the period in which the first probe falls, and the way of the votes.
+const KNOWN_AFTER_MS: u64 = 2_000;
