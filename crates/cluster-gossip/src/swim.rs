@@ -35,6 +35,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use cluster_failure::LocalHealth;
+use cluster_sites::{buggify, sometimes};
 use cluster_types::seed::Draws;
 use cluster_types::{Claim, ClusterName, Instant, Life, Member, Metadata, NodeId, Seed};
 use departed::{Reunion, Tombs};
@@ -43,6 +44,7 @@ use crate::broadcast::{BroadcastQueue, News, Rank};
 use crate::config::{PlanKind, SwimConfig};
 use crate::plan::{ProbePlan, RingPlan, RoundRobinPlan};
 use crate::planted::Bug;
+use crate::sites;
 use crate::user_news::UserNews;
 use crate::wire::{Answer, Datagram, DatagramKind, Request};
 
@@ -258,7 +260,8 @@ impl Swim {
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.note_lag(now);
-        if self.farewell.is_some() {
+        if let Some(farewell) = &self.farewell {
+            sometimes!(sites::LEAVE_REPEATED, farewell.next_send().is_some_and(|at| now >= at));
             self.resend_farewell(now);
         } else {
             self.advance_rounds(now);
@@ -275,6 +278,8 @@ impl Swim {
             self.report_reunion(now);
             if now >= self.next_sync {
                 self.next_sync = now + self.config.sync_interval.mul_f64(0.75 + self.draws.fraction() / 2.0);
+                self.sync_with_somebody();
+            } else if buggify!(sites::SYNC_EARLY) {
                 self.sync_with_somebody();
             }
         }
@@ -303,6 +308,7 @@ impl Swim {
         }
         self.health.note_late();
         self.excused_until = now;
+        sometimes!(sites::GAP_VOIDS_ROUNDS, !self.rounds.is_empty());
         self.rounds.clear();
         for known in self.view.iter_mut() {
             if let Some(watch) = known.watch_mut() {

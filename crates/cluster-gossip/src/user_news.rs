@@ -128,6 +128,7 @@ impl UserNews {
             *heard = fresh;
         }
         if *seq == 0 || !heard.note(*seq) {
+            cluster_sites::sometimes!(crate::sites::BROADCAST_TWICE, *seq != 0);
             return false;
         }
         if self.pieces.len() >= BROADCASTS_MAX {

@@ -37,6 +37,9 @@ const ABANDONED_PATIENCE: Duration = Duration::from_millis(250);
 /// A request to a peer that is not answered in this time has failed.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How late a turn is in a storm: less than counts as lag of the loop, and far less than a gap.
+const LATE: Duration = Duration::from_millis(50);
+
 /// What the handle asks of the loop.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -218,6 +221,9 @@ impl Driver {
     }
 
     async fn next_input(&mut self) -> Input {
+        if cluster_sites::buggify!(crate::sites::LATE_TURN) {
+            tokio::time::sleep(LATE).await;
+        }
         let deadline = self.engine.next_deadline();
         let wake = self.clock.at(self.abandoned_until.map_or(deadline, |until| deadline.min(until)));
         tokio::select! {
@@ -276,8 +282,11 @@ impl Driver {
         match event {
             PoolEvent::LinkUp(link) => self.handle_link_up(now, link),
             // The news of an end may come after that of the successor.
-            PoolEvent::LinkDown { link, .. } if self.links.get(link.node()).is_none_or(|l| l.id() != link.id()) => {}
+            PoolEvent::LinkDown { link, .. } if self.links.get(link.node()).is_none_or(|l| l.id() != link.id()) => {
+                cluster_sites::reachable!(crate::sites::LINK_END_IS_LATE);
+            }
             PoolEvent::LinkDown { link, reason, .. } => {
+                cluster_sites::always!(crate::sites::ENDED_LINK_IS_DEAD, link.is_dead());
                 self.links.remove(link.node());
                 self.note(
                     now,
@@ -302,6 +311,7 @@ impl Driver {
             }
             // What a former life still had on its way is not the word of the present one.
             PoolEvent::Datagram { link, .. } if self.links.get(link.node()).is_none_or(|l| l.life() != link.life()) => {
+                cluster_sites::reachable!(crate::sites::FORMER_LIFE_SPOKE);
             }
             PoolEvent::Datagram { link, bytes } => self.engine.handle_datagram(now, link.node(), &bytes),
             PoolEvent::SendRefused { addr } => {
@@ -404,6 +414,7 @@ impl Driver {
         let answers = self.answer_sender.clone();
         self.spawner.spawn(Box::pin(self.tasks.track_future(async move {
             let answer = link.request(kind, &body, CONTROL_FRAME_LEN_MAX, REQUEST_PATIENCE).await;
+            cluster_sites::sometimes!(crate::sites::CONTROL_REQUEST_FAILED, answer.is_err());
             let outcome = answer.map(|frame| (frame.kind, frame.body)).map_err(|e| e.to_string());
             // The loop is gone only when nobody wants to know.
             let _ = answers.send((token, outcome)).await;

@@ -134,6 +134,7 @@ impl Join {
         let seed = Seed::Name(name.to_owned());
         let place = (seed.clone(), None);
         if self.places.get(&place) != Some(&Progress::Resolving) {
+            cluster_sites::reachable!(crate::sites::LOOKUP_TOO_LATE);
             // The answer to a round that is over.
             return Vec::new();
         }
@@ -205,6 +206,7 @@ impl Join {
         if !self.retry {
             return JoinStep::Done(report);
         }
+        cluster_sites::reachable!(crate::sites::JOIN_ROUND_FAILED);
         self.backoff.note_failure(now);
         self.next_round = Some(self.backoff.ready_at());
         JoinStep::RoundFailed(report)

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use cluster_failure::{Backoff, BackoffConfig};
 use cluster_pool::DialTarget;
+use cluster_sites::{reachable, sometimes};
 use cluster_types::{Instant, NodeId, Seed};
+
+use crate::sites;
 
 /// Dials under way at once. More wait for the next look: a mass join is spread over a few round trips.
 const DIALS_MAX: usize = 32;
@@ -84,6 +87,7 @@ impl LinkPlan {
             && let Some(wait) = self.backoff.get_mut(node)
         {
             wait.backoff.note_failure(now);
+            sometimes!(sites::HEAL_BACKOFF_CAPPED, wait.backoff.failures() >= 8);
             wait.not_before = wait.backoff.ready_at();
         }
     }
@@ -107,10 +111,15 @@ impl LinkPlan {
         let wanted = wanted.iter().map(|target| (DIALS_MAX, target));
         let lost = lost.into_iter().map(|(_, target)| (DIALS_MAX / 2, target));
         for (places, (node, addr)) in wanted.chain(lost) {
-            if self.up.contains(node) || self.dialling.contains(node) || self.dialling.len() >= places {
+            if self.up.contains(node) || self.dialling.contains(node) {
+                continue;
+            }
+            if self.dialling.len() >= places {
+                reachable!(sites::DIALS_BOUNDED);
                 continue;
             }
             if self.not_before(now, node) > now {
+                reachable!(sites::DIAL_PUT_OFF);
                 continue;
             }
             self.dialling.insert(node.clone());

@@ -66,6 +66,7 @@ impl Memory {
             Loaded::Fresh => BTreeMap::new(),
             Loaded::Peers(peers) => peers.into_iter().collect(),
             Loaded::SetAside { to, reason } => {
+                cluster_sites::reachable!(crate::sites::STATE_SET_ASIDE);
                 tracing::warn!(file = %path.display(), kept_as = %to.display(), %reason, "state file set aside");
                 BTreeMap::new()
             }
@@ -132,6 +133,7 @@ impl Keeper {
         peers.extend(members.iter().map(|member| (member.node().clone(), member.claim.addr)));
         peers.remove(&self.own);
         let error = self.file.save_to(&*self.storage, peers).await.err().map(|error| error.to_string());
+        cluster_sites::sometimes!(crate::sites::STATE_NOT_WRITTEN, error.is_some());
         if let Some(reason) = error.as_ref().filter(|_| error != self.last_error) {
             tracing::warn!(file = %self.file.path().display(), %reason, "the members cannot be written down; it is tried again");
         }

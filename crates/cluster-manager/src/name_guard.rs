@@ -62,6 +62,8 @@ impl Admission for NameGuard {
         if holder == hello.life || addr == hello.addr {
             return Ok(());
         }
-        if self.answers(&hello.node, holder, addr).await { Err(Refusal::NameTaken { holder: addr }) } else { Ok(()) }
+        let taken = self.answers(&hello.node, holder, addr).await;
+        cluster_sites::sometimes!(crate::sites::NAME_TAKEN, taken);
+        if taken { Err(Refusal::NameTaken { holder: addr }) } else { Ok(()) }
     }
 }

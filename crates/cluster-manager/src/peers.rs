@@ -215,6 +215,7 @@ impl Shared {
         let mut peers = self.peers();
         let members = self.registry.snapshot();
         if let Some(member) = members.member(node.as_str()).filter(|member| member.state().is_live()) {
+            cluster_sites::reachable!(crate::sites::PEER_BACK_BY_NOW);
             drop(peers);
             return self.refresh(member);
         }

@@ -340,7 +340,9 @@ impl Link {
             stream.send.finish();
             Ok(read_frame(&mut *stream.recv, answer_max).await?)
         };
-        tokio::time::timeout(patience, exchange).await.unwrap_or(Err(RequestError::Timeout { patience }))
+        let answered = tokio::time::timeout(patience, exchange).await;
+        cluster_sites::sometimes!(crate::sites::REQUEST_TIMED_OUT, answered.is_err());
+        answered.unwrap_or(Err(RequestError::Timeout { patience }))
     }
 
     /// Ends the link at once.

@@ -244,7 +244,10 @@ impl Peer {
             };
             match made {
                 Some(made_room) => dropped = made_room,
-                None => return reject(full, message),
+                None => {
+                    cluster_sites::reachable!(crate::sites::QUEUE_FULL);
+                    return reject(full, message);
+                }
             }
         }
         let (outcome, ticket) = Ticket::new();

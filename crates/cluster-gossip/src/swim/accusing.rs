@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_failure::{Case, Verdict};
+use cluster_sites::{reachable, sometimes};
 use cluster_types::{Accusation, Claim, Evidence, Instant, NodeId, State};
 
 use super::Swim;
@@ -15,6 +16,7 @@ use super::spreading::Urgency;
 use super::view::Known;
 use crate::broadcast::{News, Rank};
 use crate::planted::Bug;
+use crate::sites;
 use crate::wire::Vote;
 
 /// One accuser's word, on this node's clock.
@@ -102,6 +104,7 @@ impl Swim {
         };
         let before = Arc::clone(&known.member);
         let silent_since = known.last_sign();
+        sometimes!(sites::HEARD_MEANWHILE, before.state().is_live() && silent_since > unanswered_since);
         if !before.state().is_live() || silent_since > unanswered_since {
             return;
         }
@@ -133,8 +136,11 @@ impl Swim {
         if vote.accuser != self.own.node && (held.is_none() || renewed || *from == vote.accuser) {
             self.enter(now, subject, vote.accuser.clone(), charge);
             if renewed {
+                reachable!(sites::ACCUSER_HEARD_AGAIN);
                 self.tell_vote(subject, &vote.accuser);
             }
+        } else {
+            sometimes!(sites::LATE_VOTE, vote.accuser != self.own.node);
         }
     }
 
@@ -142,6 +148,7 @@ impl Swim {
     pub(super) fn second(&mut self, now: Instant, subject: &NodeId) {
         let missed = self.view.get(subject).and_then(|known| known.watch()).and_then(|watch| watch.missed_since);
         if let Some(missed_since) = missed {
+            reachable!(sites::SECONDED);
             self.accuse(now, subject, missed_since, Helpers::default());
         }
     }
@@ -236,6 +243,7 @@ impl Swim {
     pub(super) fn pronounce_verdicts(&mut self, now: Instant) {
         self.next_judgement = Instant::END;
         if now < self.judge_after && !self.suspects.is_empty() {
+            reachable!(sites::VERDICTS_WAIT);
             self.next_judgement = self.judge_after;
             return;
         }
@@ -254,7 +262,10 @@ impl Swim {
                 continue;
             };
             match self.config.budget.judge(&case, now + early - self.doubt()) {
-                Verdict::Failed => self.declare_failed(now, &suspect),
+                Verdict::Failed => {
+                    sometimes!(sites::VERDICT_DELAYED, !self.doubt().is_zero());
+                    self.declare_failed(now, &suspect);
+                }
                 // What else counts, the observers and this node's own health, may change without a word.
                 Verdict::Wait { until } => {
                     let again = (until + self.doubt()).min(now + JUDGE_AGAIN);

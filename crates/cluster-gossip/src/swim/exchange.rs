@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cluster_sites::{buggify, reachable, sometimes};
 use cluster_types::{Claim, Instant, Metadata, NodeId, State};
 
 use super::spreading::Urgency;
 use super::{Output, PeerInfo, RequestToken, Swim};
 use crate::digest::{Digest, bucket_of};
 use crate::planted::Bug;
+use crate::sites;
 use crate::wire::exchange::INLINE_METADATA_MAX;
 use crate::wire::{Answer, Entry, Request, Update};
 
@@ -96,8 +98,13 @@ impl Swim {
                 Some(Answer::Entries(self.entries(now)))
             }
             Request::Sync { root } if root == self.digest().root() => Some(Answer::Same),
-            Request::Sync { .. } if self.view.len() <= WHOLE_MAX => Some(Answer::Entries(self.entries(now))),
-            Request::Sync { .. } => Some(Answer::Buckets(self.digest().buckets().to_vec())),
+            Request::Sync { .. } if self.view.len() <= WHOLE_MAX && !buggify!(sites::BUCKETS_EVEN_IF_SMALL) => {
+                Some(Answer::Entries(self.entries(now)))
+            }
+            Request::Sync { .. } => {
+                sometimes!(sites::COMPARED_BY_BUCKETS, self.view.len() > WHOLE_MAX);
+                Some(Answer::Buckets(self.digest().buckets().to_vec()))
+            }
             Request::Compare { buckets, entries } => {
                 let theirs = claims_of(&entries);
                 self.learn_comparing(now, entries, &peer.node);
@@ -124,12 +131,16 @@ impl Swim {
             (What::Join, Ok(_)) => {
                 self.emit(Output::JoinFailed { via: to, reason: "an answer to nothing asked".into() })
             }
-            (What::Join, Err(reason)) => self.emit(Output::JoinFailed { via: to, reason }),
+            (What::Join, Err(reason)) => {
+                reachable!(sites::JOIN_EXCHANGE_FAILED);
+                self.emit(Output::JoinFailed { via: to, reason });
+            }
             (What::Sync, Ok(Answer::Entries(entries))) => {
                 let theirs = claims_of(&entries);
                 self.learn_comparing(now, entries, &to);
                 let lacking = self.lacking_in(now, &theirs, |_| true);
                 if !lacking.is_empty() {
+                    reachable!(sites::PUSHED_BACK);
                     self.request(&to, &Request::Push(lacking));
                 }
             }

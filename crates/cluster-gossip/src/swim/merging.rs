@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_sites::reachable;
+use cluster_sites::{reachable, sometimes};
 use cluster_types::limits::MEMBERS_MAX;
 use cluster_types::{Claim, Evidence, Instant, Member, Metadata, NodeId, State};
 
@@ -43,6 +43,7 @@ impl Swim {
             return self.hear_about_self(now, &claim, from);
         }
         if !self.is_plausible(now, &claim) {
+            reachable!(sites::IMPLAUSIBLE);
             self.stats.implausible += 1;
             return self.blame(from);
         }
@@ -59,6 +60,7 @@ impl Swim {
         let wins = known.as_ref().is_none_or(|known| claim.supersedes(&known.claim));
         let wins =
             wins || (self.config.has(Bug::AcceptEqualIncarnation) && is_equally_recent(&claim, known.as_deref()));
+        sometimes!(sites::OLD_NEWS, !wins);
         // What speaks for a failure is forgotten with the suspicion: look before it is taken over.
         let held = self.view.get(&node).filter(|_| wins && said.state == State::Failed);
         let evidence = held.map(|known| self.evidence(now, &node, known));
@@ -116,6 +118,7 @@ impl Swim {
     fn may_enter(&mut self, claim: &Claim, from: &NodeId) -> bool {
         if let Some(last) = self.tombs.get(&claim.node) {
             if !claim.state.is_live() || !claim.supersedes(last) {
+                reachable!(sites::TOMBSTONE_REJECTS);
                 if claim.state == State::Alive {
                     self.corrections.insert((from.clone(), claim.node.clone()));
                 }
@@ -159,6 +162,10 @@ impl Swim {
         }
         self.view.set(Arc::new(Member { claim, metadata, since }), complete, now + self.config.reap_after);
         let new_incarnation = before.is_some_and(|before| before.claim.incarnation != incarnation);
+        sometimes!(
+            sites::REFUTATION_BELIEVED,
+            new_incarnation && state == State::Alive && same_life.is_some_and(|b| b.state() == State::Suspect)
+        );
         if let Some(watch) = self.view.get_mut(&node).and_then(|known| known.watch_mut()) {
             if new_incarnation && state == State::Alive {
                 // Only the node itself raises its incarnation: it lived a moment ago.
@@ -197,6 +204,7 @@ impl Swim {
             self.emit(Output::Disconnect { node: node.clone() });
         }
         if state == State::Alive && same_life.is_some_and(|before| before.state() == State::Failed) {
+            reachable!(sites::MERGED);
             self.note_reunion(now);
         }
         self.spread(&node, before.map(Member::state), state);

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cluster_sites::{always, reachable};
 use cluster_types::{Claim, EventKind, Incarnation, Instant, Life, Member, NodeId, State};
 
 use super::spreading::Urgency;
@@ -14,6 +15,7 @@ use super::{Output, Swim};
 use crate::broadcast::{News, Rank};
 use crate::planted::Bug;
 use crate::registry::Statement;
+use crate::sites;
 
 /// Other lives heard of under this node's name. Bounded: a name is fought over by a handful of processes, not by a crowd.
 #[derive(Debug, Default)]
@@ -76,6 +78,7 @@ impl Swim {
         let mut rival = self.rivals.lives.get(&heard.life).copied().unwrap_or_default();
         rival.answers += u32::from(heard.incarnation == rival.refuted_with.next());
         if rival.answers == ANSWERS_PROVE {
+            reachable!(sites::NAME_CONFLICT);
             self.emit(Output::Event(EventKind::Conflict {
                 node: heard.node.clone(),
                 incarnation: heard.incarnation,
@@ -84,6 +87,7 @@ impl Swim {
             }));
         }
         if rival.answers >= ANSWERS_PROVE && heard.life < self.own.life {
+            reachable!(sites::NAME_LOST);
             self.rivals.lost = true;
             return self.emit(Output::NameLost { addr: heard.addr });
         }
@@ -100,6 +104,8 @@ impl Swim {
             return;
         }
         self.own.incarnation = heard.next();
+        reachable!(sites::REFUTED);
+        always!(sites::REFUTATION_IS_HIGHER, self.own.incarnation > heard);
         self.stats.refuted += 1;
         self.health.note_refuted_self();
         self.publish_own();

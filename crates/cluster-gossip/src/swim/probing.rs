@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_sites::{buggify, reachable, sometimes};
 use cluster_types::{EventKind, HealthFault, Instant, NodeId};
 
 use super::accusing::Helpers;
@@ -12,6 +13,7 @@ use super::explaining::Probing;
 use super::view::Known;
 use super::{Output, Swim};
 use crate::health::Pulse;
+use crate::sites;
 use crate::wire::{DatagramKind, Request};
 
 /// One question under way.
@@ -79,9 +81,11 @@ impl Swim {
     fn start_round_because(&mut self, now: Instant, target: &NodeId, overdue: bool) {
         let own = |round: &Round| round.target == *target && !matches!(round.stage, Stage::Helping { .. });
         if self.rounds.values().any(own) {
+            sometimes!(sites::CROSSING_UNHEARD, overdue);
             return;
         }
         let patience = self.probe_timeout(target);
+        let patience = if buggify!(sites::SHORT_PATIENCE) { patience / 4 } else { patience };
         let stage = Stage::Direct { deadline: now + patience, again: Some(now + patience / 2) };
         self.open_round(now, target, stage, overdue);
     }
@@ -154,6 +158,7 @@ impl Swim {
             return;
         }
         if !self.view.is_live(target) {
+            reachable!(sites::NOBODY_TO_ASK);
             // Nobody to ask: said at once, so that the asker does not take it for its own trouble.
             return self.send(now, asker, DatagramKind::Nack, seq, None);
         }
@@ -167,6 +172,7 @@ impl Swim {
             return;
         };
         if matches!(round.stage, Stage::Indirect { .. }) {
+            reachable!(sites::ANSWERED_THROUGH_ANOTHER);
             let target = round.target.clone();
             // It answered somebody: alive, though not reachable from here just now.
             self.rounds.remove(&seq);
@@ -312,6 +318,7 @@ impl Swim {
                     let (sent, target) = (round.sent, round.target.clone());
                     self.rounds.insert(seq, round);
                     if sent {
+                        reachable!(sites::PING_REPEATED);
                         self.send(now, &target, DatagramKind::Ping, seq, None);
                     }
                 }
@@ -325,9 +332,12 @@ impl Swim {
                     // Where nobody was asked, nobody failed to answer.
                     if round.sent || helpers.asked > 0 || self.unreachable.contains(&round.target) {
                         self.accuse(now, &round.target, round.started, helpers);
+                    } else {
+                        reachable!(sites::NOBODY_FAILED_TO_ANSWER);
                     }
                 }
                 Stage::Helping { asker, seq, .. } => {
+                    reachable!(sites::HELPER_HEARD_NOTHING);
                     self.send(now, asker, DatagramKind::Nack, *seq, None);
                     if round.sent || self.unreachable.contains(&round.target) {
                         self.note_missed(now, &round.target, round.started);
@@ -354,6 +364,7 @@ impl Swim {
         let target = round.target.clone();
         let mut helpers = self.plan.helpers_for(&target);
         helpers.retain(|helper| self.links.contains_key(helper));
+        sometimes!(sites::OTHERS_ASKED, !helpers.is_empty());
         let deadline = now + self.health.stretch(self.config.probe_timeout);
         let silent = helpers.iter().cloned().collect();
         let stage = Stage::Indirect { deadline, asked: helpers.len(), nacks: 0, silent };

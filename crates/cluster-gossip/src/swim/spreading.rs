@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cluster_sites::{buggify, reachable};
 use cluster_types::{Instant, NodeId, State};
 
 use super::{Output, Swim};
 use crate::broadcast::{News, transmissions};
+use crate::sites;
 use crate::user_news::{Broadcast, BroadcastError, BroadcastId};
 use crate::wire::{DatagramKind, DatagramWriter, Update};
 
@@ -61,9 +63,13 @@ impl Swim {
                 continue;
             };
             if !writer.push(&update) {
+                reachable!(sites::DATAGRAM_FULL);
                 break;
             }
             told.push(news.clone());
+            if buggify!(sites::SMALL_DATAGRAM) {
+                break;
+            }
         }
         let broadcasts = self.push_broadcasts(&mut writer, to);
         // Gossip without news says nothing.

@@ -95,7 +95,10 @@ impl Cluster {
         match tokio::time::timeout_at(limit, leave).await {
             Ok(Some(progress)) => (true, progress),
             Ok(None) => (true, FarewellProgress::default()),
-            Err(_elapsed) => (false, self.farewell_progress().await),
+            Err(_elapsed) => {
+                cluster_sites::reachable!(crate::sites::LEAVE_CUT_SHORT);
+                (false, self.farewell_progress().await)
+            }
         }
     }
 

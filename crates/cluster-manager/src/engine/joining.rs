@@ -24,6 +24,7 @@ impl Engine {
         } else if self.look_for_cluster == Instant::END {
             self.look_for_cluster = now + LOOK_FOR_CLUSTER;
         } else if now >= self.look_for_cluster {
+            cluster_sites::reachable!(crate::sites::LOOKS_FOR_ITS_CLUSTER);
             self.look_for_cluster = now + LOOK_FOR_CLUSTER;
             let seeds = self.joined_through.clone();
             self.join = Some(Join::new(seeds, false, now, self.seed.derive("join", 1)));

@@ -47,6 +47,7 @@ impl Peer {
         let _turn = match shared.requests.try_acquire() {
             Ok(turn) => turn,
             Err(_all_taken) => {
+                cluster_sites::reachable!(crate::sites::REQUESTS_BUSY);
                 let busy = || PeerError::Busy { node: shared.node.clone(), patience, max: shared.config.requests_max };
                 let turn =
                     tokio::time::timeout_at(deadline, shared.requests.acquire()).await.map_err(|_late| busy())?;

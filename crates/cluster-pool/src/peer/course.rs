@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use cluster_failure::breaker::{Outcome, Permit};
 use cluster_failure::{Backoff, BreakerState, CircuitBreaker};
+use cluster_sites::{always, reachable, sometimes};
 use cluster_types::{Instant, Life, Seed};
 
 use super::config::PeerConfig;
+use crate::sites;
 
 /// A link that has lasted for this long has proven itself.
 const PROVEN_AFTER: Duration = Duration::from_secs(1);
@@ -202,6 +204,7 @@ impl Course {
         }
         let ready_at = self.backoff.ready_at();
         if now < ready_at {
+            sometimes!(sites::PEER_BACKS_OFF_LONG, self.failures() > 5);
             self.phase = Phase::Waiting { until: ready_at, breaker: false };
             return Next::Wait(ready_at);
         }
@@ -209,6 +212,7 @@ impl Course {
         self.note_breaker(transition);
         match permit {
             Ok(permit) => {
+                always!(sites::NEVER_DIALS_CONNECTED, !matches!(self.phase, Phase::Connected { .. }));
                 self.phase = Phase::Connecting { permit };
                 Next::Dial
             }
@@ -244,6 +248,7 @@ impl Course {
         if let Some(from) = self.last_life.replace(life)
             && from != life
         {
+            reachable!(sites::PEER_RESTARTED);
             self.events.push(PeerEvent::Restarted { from, to: life });
         }
         self.events.push(PeerEvent::Connected { life });
@@ -302,6 +307,7 @@ impl Course {
     pub(super) fn handle_not_tried(&mut self, now: Instant, reason: String) {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Connecting { permit } => {
+                reachable!(sites::NOT_TRIED);
                 // Given back unused.
                 drop(permit);
                 self.at_rest = false;
@@ -335,6 +341,9 @@ impl Course {
 
     fn note_breaker(&mut self, transition: Option<cluster_failure::breaker::Transition>) {
         if let Some(cluster_failure::breaker::Transition { from, to }) = transition {
+            sometimes!(sites::BREAKER_OPENS, to == BreakerState::Open);
+            sometimes!(sites::BREAKER_TRIES, to == BreakerState::HalfOpen);
+            sometimes!(sites::BREAKER_CLOSES, to == BreakerState::Closed);
             self.events.push(PeerEvent::Breaker { from, to });
         }
     }

@@ -6,9 +6,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use cluster_sites::{always, sometimes};
 use cluster_types::Instant;
 
 use super::message::{Message, Priority, Sender};
+use crate::sites;
 
 /// What happens to a message for which there is no room.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -130,6 +132,8 @@ impl SendQueue {
             self.bytes -= oldest.weight();
             dropped.push(oldest);
         }
+        let place = message.priority.index();
+        sometimes!(sites::LOWER_GIVES_WAY, dropped.iter().any(|oldest| oldest.message.priority.index() > place));
         Some(dropped)
     }
 
@@ -148,7 +152,9 @@ impl SendQueue {
     pub(super) fn push_front(&mut self, waiting: Waiting) {
         self.bytes += waiting.weight();
         self.earliest = self.earliest.min(waiting.expires_at);
-        self.lanes[waiting.message.priority.index()].push_front(waiting);
+        let lane = &mut self.lanes[waiting.message.priority.index()];
+        always!(sites::PUT_BACK_IN_ORDER, lane.front().is_none_or(|next| waiting.queued_at <= next.queued_at));
+        lane.push_front(waiting);
     }
 
     /// The mistake of putting it at the end.
@@ -183,6 +189,7 @@ impl SendQueue {
                 expired.extend::<VecDeque<_>>(gone);
             }
         }
+        sometimes!(sites::EXPIRED_WAITING, !expired.is_empty());
         self.bytes -= expired.iter().map(Waiting::weight).sum::<usize>();
         self.earliest = self.lanes.iter().flatten().map(|w| w.expires_at).min().unwrap_or(Instant::END);
         expired

@@ -192,6 +192,7 @@ impl<'a> Session<'a> {
         let Some(lane) = self.lanes[priority.index()].take() else { return };
         let (writing, in_flight) = lane.give_up();
         if code == Some(CloseCode::DRAINING) {
+            cluster_sites::reachable!(crate::sites::LANE_REJECTED);
             // Turned away before any of it was looked at: all of it goes elsewhere, in order.
             self.go(link);
             let unread = in_flight.into_iter().chain(writing).collect::<Vec<_>>();
@@ -217,6 +218,7 @@ impl<'a> Session<'a> {
 
     fn put_back(&self, writing: Option<super::queue::Waiting>) {
         if let Some(waiting) = writing {
+            cluster_sites::reachable!(crate::sites::PUT_BACK);
             let mut state = self.shared.state();
             if self.shared.pool.has(Bug::ReorderAfterReconnect) {
                 state.queue.push_back_again(waiting);

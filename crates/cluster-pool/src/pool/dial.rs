@@ -14,7 +14,7 @@ use super::stats::Happened;
 use crate::hello::{Hello, greet_as_client};
 use crate::link::Link;
 use crate::planted::Bug;
-use crate::transport::{CloseCode, LinkClass};
+use crate::transport::{CloseCode, ConnectError, LinkClass};
 
 /// Runs in the pool's tracker, so that no caller who goes away takes the dial with him.
 pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarget, waiting: Option<Arc<Dial>>) {
@@ -62,13 +62,20 @@ pub(super) async fn attempt(shared: &Shared, class: LinkClass, target: &DialTarg
         biased;
         () = shared.stop.cancelled() => Err(DialError::Closing),
         timed = tokio::time::timeout(patience, establish(shared, class, target)) => {
-            timed.unwrap_or(Err(DialError::Timeout { addr: target.addr, patience }))
+            timed.unwrap_or_else(|_elapsed| {
+                cluster_sites::reachable!(crate::sites::DIAL_TIMED_OUT);
+                Err(DialError::Timeout { addr: target.addr, patience })
+            })
         }
     }
 }
 
 async fn establish(shared: &Shared, class: LinkClass, target: &DialTarget) -> Result<Link, DialError> {
     let _permit = shared.dials.acquire().await.map_err(|_closed| DialError::Closing)?;
+    // Not for control: membership would count it as a probe that nobody answered.
+    if class == LinkClass::Data && cluster_sites::buggify!(crate::sites::DIAL_FAILS_AT_ONCE) {
+        return Err(ConnectError::NoAnswer { addr: target.addr }.into());
+    }
     let connection = shared.transport.connect(target.addr, class).await?;
     // Numbered when it is greeted: both sides go by it, should there be another.
     let id = shared.new_link_id();

@@ -78,6 +78,7 @@ impl Pulse {
             {
                 let now = link.bytes().1;
                 if now.saturating_sub(*received) < BUSY {
+                    cluster_sites::reachable!(crate::sites::SILENT_LINK);
                     link.close(CloseCode::SILENT);
                     return ConnectionError::TimedOut;
                 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cluster_sites::{buggify, reachable, sometimes};
 use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -21,6 +22,7 @@ use crate::identity::Fingerprint;
 use crate::link::{Link, LinkRecv, LinkStream};
 use crate::planted::Bug;
 use crate::quic::{DATA_STREAMS, DATA_STREAMS_MAX};
+use crate::sites;
 use crate::transport::{CloseCode, ConnectionError, Incoming, LinkClass};
 
 /// A link that lost against another is closed when it has been without streams for this long: what the peer opened before
@@ -59,8 +61,14 @@ pub(super) async fn close_idle(shared: Arc<Shared>) {
             () = shared.stop.cancelled() => return,
             () = tokio::time::sleep(shared.config.idle_check_interval) => {}
         }
-        let unused = |link: &Link| link.is_idle() && link.last_used().elapsed() >= shared.config.idle_timeout;
+        let unused = |link: &Link| {
+            let timeout = shared.config.idle_timeout;
+            // Not at once: a close overtakes what was said last.
+            let timeout = if buggify!(sites::IDLE_EVICTED_EARLY) { timeout / 8 } else { timeout };
+            link.is_idle() && link.last_used().elapsed() >= timeout
+        };
         for link in shared.evictable().into_iter().filter(unused) {
+            reachable!(sites::IDLE_EVICTED);
             shared.evict(&link, CloseCode::DONE);
         }
     }
@@ -152,6 +160,7 @@ enum Place {
 impl Admission for Gate {
     async fn admit(&self, hello: &Hello, class: LinkClass) -> Result<(), Refusal> {
         if self.shared.draining.load(Ordering::Acquire) {
+            reachable!(sites::REFUSED_DRAINING);
             return Err(Refusal::Draining);
         }
         self.shared.serving.admission.admit(hello, class).await?;
@@ -167,6 +176,7 @@ impl Admission for Gate {
                 shared.with_room(|| shared.limits.reserve(Holder::Node(node.clone()))).map(Place::OfItsOwn)
             }
         };
+        sometimes!(sites::REFUSED_FULL, place.is_err());
         let place = place.map_err(|_full| Refusal::Full)?;
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
         Ok(())
@@ -200,7 +210,9 @@ pub(super) async fn retire(shared: Arc<Shared>, loser: Link, code: CloseCode) {
         biased;
         () = shared.stop.cancelled() => {}
         _ = loser.connection().closed() => {}
-        _ = tokio::time::timeout(LOSER_PATIENCE, drained) => {}
+        ended = tokio::time::timeout(LOSER_PATIENCE, drained) => {
+            sometimes!(sites::LOSER_CUT, ended.is_err());
+        }
     }
     loser.close(code);
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use cluster_sites::{reachable, sometimes};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +21,7 @@ use crate::complaints::Complaints;
 use crate::hello::Hello;
 use crate::identity::Revocations;
 use crate::link::{Link, LinkId};
+use crate::sites;
 use crate::spawn::Spawner;
 use crate::transport::{CloseCode, LinkClass, Transport};
 
@@ -83,7 +85,11 @@ impl Shared {
                 Err(full) if full.of_peer => return Err(full),
                 Err(full) => full,
             };
-            let Some(idle) = self.longest_idle() else { return Err(full) };
+            let Some(idle) = self.longest_idle() else {
+                reachable!(sites::POOL_FULL);
+                return Err(full);
+            };
+            reachable!(sites::ROOM_MADE);
             // If somebody else was faster, a place is free, or the next one is looked at.
             self.evict(&idle, CloseCode::OVERLOADED);
         }
@@ -105,6 +111,7 @@ impl Shared {
     /// Closes a link that nobody uses, and takes it out of its slot if it has one.
     pub(super) fn evict(&self, link: &Link, code: CloseCode) {
         let gone = if link.remote().client { link.is_idle() } else { self.data.remove_idle(link) };
+        sometimes!(sites::EVICTION_LOST_THE_RACE, !gone);
         if gone {
             self.counters.note(link.node(), Happened::Evicted);
             link.close(code);

@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::sync::{Arc, OnceLock};
 
+use cluster_sites::{always, reachable, sometimes};
 use cluster_types::NodeId;
 use dashmap::DashMap;
 use tokio::sync::Notify;
@@ -15,6 +16,7 @@ use super::error::DialError;
 use super::lease::Lease;
 use super::limits::{Full, Holder, Limits, Permit};
 use crate::link::Link;
+use crate::sites;
 
 /// A dial under way, and everybody who waits for it.
 #[derive(Debug, Default)]
@@ -190,6 +192,7 @@ impl Slots {
             return Wanted::There(Lease::new(link.clone()));
         }
         if let Some(dial) = &slot.dial {
+            reachable!(sites::DIAL_SHARED);
             return Wanted::Dial(Arc::clone(dial), false);
         }
         // A link that is dead leaves its place to its successor.
@@ -238,11 +241,14 @@ impl Slots {
         let mut slot = self.slots.entry(link.node().clone()).or_default();
         let installed = match slot.current.take() {
             Some(current) if current.is_of_use() && !beats(own, link, &current) => {
-                cluster_sites::reachable!(crate::sites::DIALS_CROSSED);
+                reachable!(sites::DIALS_CROSSED);
                 slot.current = Some(current.clone());
                 Installed::Duplicate { winner: current }
             }
             replaced => {
+                let rival = || replaced.as_ref().filter(|old| old.is_of_use());
+                sometimes!(sites::NEWER_LIFE_WINS, rival().is_some_and(|old| link.life() > old.life()));
+                always!(sites::BEATEN_BY_NONE, rival().is_none_or(|old| !beats(own, old, link)));
                 slot.current = Some(link.clone());
                 Installed::Current { replaced: replaced.filter(|r| !r.is_dead()) }
             }
@@ -250,6 +256,7 @@ impl Slots {
         let waiting = slot.dial.take();
         // Leased before the slot is let go, or somebody might make room of it in between.
         if let (Some(dial), Some(winner)) = (waiting, &slot.current) {
+            sometimes!(sites::INBOUND_ANSWERS_DIALLERS, !winner.is_outbound());
             dial.resolve(Ok(Lease::new(winner.clone())));
         }
         drop(slot);

@@ -55,6 +55,7 @@ impl Turns {
             }
             Arc::clone(&entry.turns)
         };
+        cluster_sites::sometimes!(crate::sites::LANE_WAITS_ITS_TURN, turns.try_lock().is_err());
         let turn = Arc::new(turns.lock_owned().await);
         self.0.entry(sender).or_default().held = Some((link.id(), Arc::downgrade(&turn)));
         turn
