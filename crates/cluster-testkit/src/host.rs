@@ -21,22 +21,40 @@ use gate::Gate;
 pub(crate) struct SimWallClock {
     origin: Instant,
     set_by_ms: AtomicI64,
+    drift_ppm: AtomicI64,
 }
 
 impl SimWallClock {
     pub(crate) const fn new(origin: Instant) -> Self {
-        Self { origin, set_by_ms: AtomicI64::new(0) }
+        Self { origin, set_by_ms: AtomicI64::new(0), drift_ppm: AtomicI64::new(0) }
     }
 
     pub(crate) fn step(&self, by_ms: i64) {
         self.set_by_ms.fetch_add(by_ms, Ordering::Relaxed);
     }
+
+    /// Runs so much faster from now on, in parts in a million. What it says now it goes on from.
+    pub(crate) fn drift(&self, ppm: i64) {
+        let gained = self.gained_ms();
+        self.drift_ppm.store(ppm, Ordering::Relaxed);
+        self.step(gained - self.gained_ms());
+    }
+
+    fn passed_ms(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What it has gained by running fast.
+    fn gained_ms(&self) -> i64 {
+        let passed = i64::try_from(self.passed_ms()).unwrap_or(i64::MAX);
+        passed.saturating_mul(self.drift_ppm.load(Ordering::Relaxed)) / 1_000_000
+    }
 }
 
 impl WallClock for SimWallClock {
     fn unix_ms(&self) -> u64 {
-        let passed = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        (ORIGIN_UNIX_MS + passed).saturating_add_signed(self.set_by_ms.load(Ordering::Relaxed))
+        let wrong_by = self.set_by_ms.load(Ordering::Relaxed) + self.gained_ms();
+        (ORIGIN_UNIX_MS + self.passed_ms()).saturating_add_signed(wrong_by)
     }
 }
 

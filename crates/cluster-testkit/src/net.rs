@@ -73,6 +73,9 @@ pub struct NetStats {
     pub overflowed: u64,
 }
 
+/// So many packets of each host are remembered, to arrive once more.
+const ECHOES: usize = 32;
+
 /// What waits on clogged paths at most, of all of them together: what comes on top is lost.
 const HELD_MAX: usize = 100_000;
 
@@ -88,6 +91,8 @@ struct Net {
     paths: HashMap<(usize, usize), PathState>,
     model: Arc<LinkModel>,
     rules: Rules,
+    /// What each host sent last.
+    recent: HashMap<usize, VecDeque<Packet>>,
     /// What waits on clogged paths, and by whom it was sent, in order.
     held: Vec<(usize, Packet)>,
     under_way: BTreeMap<(Duration, u64), Packet>,
@@ -122,6 +127,7 @@ impl SimNet {
             paths: HashMap::new(),
             model: Arc::new(model),
             rules: Rules::default(),
+            recent: HashMap::new(),
             held: Vec::new(),
             under_way: BTreeMap::new(),
             next_packet: 0,
@@ -188,6 +194,17 @@ impl SimNet {
     /// Takes every rule away: cuts, clogs and degraded paths.
     pub fn heal(&self) {
         self.mend(Rules::clear);
+    }
+
+    /// What a host sent last is sent once more.
+    pub(crate) fn echo(&self, host: usize) {
+        let mut net = self.lock();
+        for packet in net.recent.get(&host).cloned().unwrap_or_default() {
+            reachable!("an old packet arrives once more");
+            net.carry(host, packet);
+        }
+        drop(net);
+        self.earlier.notify_one();
     }
 
     /// Changes the rules, and sends on what has waited and need not wait any longer.
@@ -296,6 +313,11 @@ impl Net {
     fn send(&mut self, from: usize, packet: Packet) {
         self.stats.sent += 1;
         self.stats.sent_bytes += packet.bytes.len() as u64 + HEADERS;
+        let recent = self.recent.entry(from).or_default();
+        if recent.len() == ECHOES {
+            recent.pop_front();
+        }
+        recent.push_back(packet.clone());
         self.carry(from, packet);
     }
 

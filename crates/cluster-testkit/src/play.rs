@@ -59,6 +59,7 @@ pub fn run_configured(
         Level::L0 => {
             let mut config = ClusterConfig::new(Profile::Lan);
             configure.iter().for_each(|change| change(&mut config));
+            let _storm = scenario.storm.then(|| cluster_sites::storm(seed));
             let world = WorldConfig { swim: config.swim, links: scenario.links.clone() };
             play(scenario, EngineWorld::new(world, seed))
         }
@@ -70,10 +71,16 @@ pub fn run_configured(
     }
 }
 
+/// What is sent last must have an end before the world's own: the time to live of a message, and the time after which its link is known to
+/// be dead.
+const TRAFFIC_ENDS_BEFORE: Duration = Duration::from_secs(25);
+
 /// A whole stack on the scenario's links.
 #[must_use]
 pub fn stack_config(scenario: &Scenario) -> StackConfig {
-    StackConfig { link: scenario.links.clone(), ..StackConfig::default() }
+    let until = Duration::from_millis(scenario.until_ms).saturating_sub(TRAFFIC_ENDS_BEFORE);
+    let traffic = scenario.traffic.then_some(until);
+    StackConfig { link: scenario.links.clone(), traffic, storm: scenario.storm, ..StackConfig::default() }
 }
 
 /// What seeds should show between them.

@@ -52,6 +52,18 @@ pub enum PathFault {
     Like(LinkModel),
 }
 
+/// What is wrong with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum DiskFault {
+    /// What was said to be on the disk is not, when the machine goes down: its last writings are lost.
+    LostSync,
+    /// The last writing before the machine goes down is there by half.
+    TornWrite,
+    /// Nothing can be read.
+    ReadError,
+}
+
 /// One thing that is done to a world.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -79,7 +91,9 @@ pub enum Act {
     Leave(usize),
     /// A process is stopped, as by SIGSTOP.
     Pause(usize),
-    /// It goes on.
+    /// The membership loop of a process and its users' tasks stop; its transport goes on and acknowledges what arrives: half dead.
+    HalfStop(usize),
+    /// It goes on, whatever of it was stopped or blocked.
     Resume(usize),
     /// What a node keeps on its disk is lost: key, certificate and secret. It gets new ones when it next starts.
     Wipe(usize),
@@ -91,6 +105,22 @@ pub enum Act {
         slow_by_ms: u64,
         /// Whether there is no room.
         full: bool,
+    },
+    /// A node's disk has a fault from now on, or none.
+    DiskFault {
+        /// Whose.
+        node: usize,
+        /// Which.
+        fault: Option<DiskFault>,
+    },
+    /// What a node sent last arrives once more, be it of a process that has ended since.
+    Echo(usize),
+    /// A node gets a new certificate while it runs, and shows it from now on.
+    Rotate {
+        /// Whose.
+        node: usize,
+        /// For how many seconds it is valid.
+        valid_s: u64,
     },
     /// The user's tasks on a node block; the node itself goes on.
     BlockApplication(usize),
@@ -126,6 +156,13 @@ pub enum Act {
         node: usize,
         /// Forward, or back.
         by_ms: i64,
+    },
+    /// A wall clock runs fast, or slow, from now on.
+    Drift {
+        /// Whose.
+        node: usize,
+        /// By how many parts in a million.
+        ppm: i64,
     },
     /// A node closes its links to another; they are dialled anew where they are needed.
     CloseLinks {
@@ -205,6 +242,12 @@ pub struct Scenario {
     pub name: String,
     /// The paths at the beginning.
     pub links: LinkModel,
+    /// Whether the nodes talk all the while: messages of three priorities, requests and streams, each with a known end. At L1 alone.
+    #[serde(default)]
+    pub traffic: bool,
+    /// Whether the code takes unusual turns now and then, where it says that it may.
+    #[serde(default)]
+    pub storm: bool,
     /// What is done, in order of time.
     pub steps: Vec<Step>,
     /// When it ends. The last part should be quiet, for agreement is expected then.
@@ -218,7 +261,8 @@ impl Scenario {
     #[must_use]
     pub fn new(name: &str) -> Self {
         let name = name.to_owned();
-        Self { name, links: LinkModel::lan(), steps: Vec::new(), until_ms: 0, expect: Expect::default() }
+        let (links, expect) = (LinkModel::lan(), Expect::default());
+        Self { name, links, traffic: false, storm: false, steps: Vec::new(), until_ms: 0, expect }
     }
 
     /// Does something at a time. It lasts at least that long, then.
@@ -245,9 +289,7 @@ impl Scenario {
     /// healed.
     #[must_use]
     pub(crate) fn with_swarm(self, seed: u64, during: std::ops::Range<Duration>) -> Self {
-        let mut draws = cluster_types::Seed::new(seed).derive("swarm", 0).stream();
-        let nodes = self.nodes();
-        if nodes == 0 { self } else { swarm::faults(self, &mut draws, nodes, during) }
+        swarm::faults(self, cluster_types::Seed::new(seed).derive("swarm", 0), during)
     }
 
     /// Lets so much time pass after the last act.

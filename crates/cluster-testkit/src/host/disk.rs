@@ -10,6 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cluster_manager::Storage;
 
+use crate::reachable;
+use crate::scenario::DiskFault;
+
 /// Where every node of a world keeps its state.
 pub(crate) const STATE_FILE: &str = "state.json";
 
@@ -19,19 +22,58 @@ pub(crate) struct SimDisk(Arc<Disk>);
 
 #[derive(Debug, Default)]
 struct Disk {
-    files: Mutex<BTreeMap<PathBuf, Vec<u8>>>,
+    files: Mutex<Files>,
     slow_by_ms: AtomicU64,
     full: AtomicBool,
 }
 
+#[derive(Debug, Default)]
+struct Files {
+    now: BTreeMap<PathBuf, Vec<u8>>,
+    /// What a file was before its last writing, where that is not on the disk yet whatever was said of it.
+    before: BTreeMap<PathBuf, Option<Vec<u8>>>,
+    fault: Option<DiskFault>,
+}
+
 impl SimDisk {
-    fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Vec<u8>>> {
+    fn files(&self) -> MutexGuard<'_, Files> {
         self.0.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Everything on it is lost.
     pub(crate) fn wipe(&self) {
-        self.files().clear();
+        let mut files = self.files();
+        files.now.clear();
+        files.before.clear();
+    }
+
+    /// What is wrong with it from now on; what it held back so far is on it.
+    pub(crate) fn set_fault(&self, fault: Option<DiskFault>) {
+        let mut files = self.files();
+        files.before.clear();
+        files.fault = fault;
+    }
+
+    /// The machine goes down: what was not really on the disk is lost.
+    pub(crate) fn go_down(&self) {
+        let mut files = self.files();
+        let fault = files.fault;
+        for (path, before) in std::mem::take(&mut files.before) {
+            match (fault, before) {
+                (Some(DiskFault::TornWrite), _) => {
+                    reachable!("a file is torn when a machine goes down");
+                    let torn = files.now.get_mut(&path);
+                    torn.into_iter().for_each(|bytes| bytes.truncate(bytes.len() / 2));
+                }
+                (_, Some(bytes)) => {
+                    reachable!("a writing is lost when a machine goes down");
+                    files.now.insert(path, bytes);
+                }
+                (_, None) => {
+                    files.now.remove(&path);
+                }
+            }
+        }
     }
 
     /// How long a writing takes from now on, and whether there is room for it.
@@ -44,7 +86,12 @@ impl SimDisk {
 #[async_trait]
 impl Storage for SimDisk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.files().get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        let files = self.files();
+        if files.fault == Some(DiskFault::ReadError) {
+            reachable!("a disk cannot be read");
+            return Err(io::Error::other("the disk cannot be read"));
+        }
+        files.now.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// A process that dies before the end leaves the former file.
@@ -56,15 +103,19 @@ impl Storage for SimDisk {
         if self.0.full.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.files().insert(path.to_owned(), bytes);
+        let mut files = self.files();
+        let before = files.now.insert(path.to_owned(), bytes);
+        if matches!(files.fault, Some(DiskFault::LostSync | DiskFault::TornWrite)) {
+            files.before.entry(path.to_owned()).or_insert(before);
+        }
         Ok(())
     }
 
     fn set_aside(&self, path: &Path) -> io::Result<PathBuf> {
         let to = path.with_extension("damaged");
         let mut files = self.files();
-        let bytes = files.remove(path).ok_or(io::ErrorKind::NotFound)?;
-        files.insert(to.clone(), bytes);
+        let bytes = files.now.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        files.now.insert(to.clone(), bytes);
         Ok(to)
     }
 }

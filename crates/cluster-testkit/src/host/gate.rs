@@ -22,6 +22,8 @@ use crate::sometimes;
 const RUNNING: u8 = 0;
 const STOPPED: u8 = 1;
 const DEAD: u8 = 2;
+/// Only what the transport has spawned runs.
+const HALF: u8 = 3;
 
 #[derive(Debug)]
 struct Inner {
@@ -56,12 +58,25 @@ impl Gate {
 
     /// Nothing behind it runs until [`resume`](Self::resume).
     pub(crate) fn stop(&self) {
+        self.halt(STOPPED);
+    }
+
+    /// Nothing but the transport's own tasks runs until [`resume`](Self::resume).
+    pub(crate) fn half_stop(&self) {
+        self.halt(HALF);
+    }
+
+    fn halt(&self, mode: u8) {
         // The dead stay dead.
-        let _ = self.0.mode.compare_exchange(RUNNING, STOPPED, Ordering::AcqRel, Ordering::Acquire);
+        if self.0.mode.load(Ordering::Acquire) != DEAD {
+            self.0.mode.store(mode, Ordering::Release);
+        }
     }
 
     pub(crate) fn resume(&self) {
-        if self.0.mode.compare_exchange(STOPPED, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        let halted = [STOPPED, HALF].contains(&self.0.mode.load(Ordering::Acquire));
+        if halted {
+            self.0.mode.store(RUNNING, Ordering::Release);
             let parked = std::mem::take(&mut *self.0.parked.lock().unwrap_or_else(PoisonError::into_inner));
             sometimes!(!parked.is_empty(), "a stopped process has been woken meanwhile");
             parked.into_iter().for_each(Waker::wake);
@@ -81,13 +96,13 @@ impl Gate {
     }
 }
 
-impl Spawner for Gate {
-    fn spawn(&self, task: Task) {
+impl Gate {
+    fn spawn_as(&self, task: Task, transport: bool) {
         if self.0.mode.load(Ordering::Acquire) == DEAD {
             return;
         }
         self.0.live.fetch_add(1, Ordering::AcqRel);
-        let handle = self.0.runtime.spawn(Gated { task, gate: self.clone() }).abort_handle();
+        let handle = self.0.runtime.spawn(Gated { task, transport, gate: self.clone() }).abort_handle();
         let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if tasks.len() == tasks.capacity() {
             tasks.retain(|task| !task.is_finished());
@@ -96,9 +111,17 @@ impl Spawner for Gate {
     }
 }
 
+impl Spawner for Gate {
+    fn spawn(&self, task: Task) {
+        self.spawn_as(task, false);
+    }
+}
+
 /// A task behind a gate.
 struct Gated {
     task: Task,
+    /// One of the transport's own.
+    transport: bool,
     gate: Gate,
 }
 
@@ -106,7 +129,12 @@ impl Future for Gated {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.gate.0.mode.load(Ordering::Acquire) {
+        let mode = match self.gate.0.mode.load(Ordering::Acquire) {
+            HALF if self.transport => RUNNING,
+            HALF => STOPPED,
+            mode => mode,
+        };
+        match mode {
             RUNNING => poll_catching(self.task.as_mut(), cx).unwrap_or_else(|words| {
                 self.gate.0.troubles.add(format!("a task of {}: {words}", self.gate.0.whose));
                 Poll::Ready(())
@@ -137,7 +165,7 @@ impl Runtime for Gate {
     }
 
     fn spawn(&self, task: Task) {
-        Spawner::spawn(self, task);
+        self.spawn_as(task, true);
     }
 
     fn wrap_udp_socket(&self, _socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -192,6 +220,30 @@ mod tests {
         tokio::task::yield_now().await;
         assert_eq!(noted.lock().unwrap().len(), 3, "the timer that ran out meanwhile fires once, late");
         assert_eq!(noted.lock().unwrap()[2], Duration::from_secs(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_stopped_only_the_transport_runs() {
+        let gate = Gate::new(Handle::current(), "a test".into(), Troubles::default());
+        let noted = ticking(&gate);
+        let turns: Arc<AtomicUsize> = Arc::default();
+        let turning = Arc::clone(&turns);
+        let transport = async move {
+            loop {
+                sleep(Duration::from_secs(1)).await;
+                turning.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        Runtime::spawn(&gate, Box::pin(transport));
+        tokio::task::yield_now().await;
+        pass(2).await;
+        gate.half_stop();
+        pass(3).await;
+        assert_eq!((noted.lock().unwrap().len(), turns.load(Ordering::Relaxed)), (2, 5));
+        gate.resume();
+        pass(1).await;
+        assert_eq!(turns.load(Ordering::Relaxed), 6);
+        assert!(noted.lock().unwrap().len() > 2, "it goes on");
     }
 
     #[tokio::test(start_paused = true)]

@@ -191,7 +191,9 @@ impl Findings {
     fn ends_are_known(&mut self, truth: &Truth, reports: &[Reported], within: u64, check: &'static str, left: bool) {
         for gone in 0..truth.nodes() {
             for process in truth.processes(gone).iter().filter(|p| p.left == left && p.ran.to < truth.until) {
-                let (end, by) = (process.ran.to, process.ran.to + within);
+                let end = process.ran.to;
+                let within = within + truth.allowance(end, end.saturating_add(within));
+                let by = end.saturating_add(within);
                 let restarted = truth.processes(gone).iter().any(|p| p.ran.from >= end && p.ran.from < by);
                 let settled = truth.is_well_between(gone, end.saturating_sub(5_000).max(process.ran.from), end);
                 if restarted || !settled || by > truth.until || end < process.ran.from + 5_000 {
@@ -217,6 +219,7 @@ impl Findings {
     /// After the last start everybody has heard of everybody in time.
     fn all_meet(&mut self, truth: &Truth, reports: &[Reported], within: u64) {
         let last = (0..truth.nodes()).filter_map(|i| truth.processes(i).last()).map(|p| p.ran.from).max().unwrap_or(0);
+        let within = within + truth.allowance(last, last + within);
         let well: Vec<usize> = (0..truth.nodes()).filter(|&i| truth.is_well_between(i, last, last + within)).collect();
         for &i in &well {
             for &j in well.iter().filter(|&&j| j != i) {

@@ -108,8 +108,10 @@ impl Truth {
                 }
                 self.end_pause(*node, at);
             }
-            Act::Pause(node) if self.runs(*node, at) => self.pauses[*node].push(Span { from: at, to: NEVER }),
-            Act::Pause(_) => {}
+            Act::Pause(node) | Act::HalfStop(node) if self.runs(*node, at) => {
+                self.pauses[*node].push(Span { from: at, to: NEVER })
+            }
+            Act::Pause(_) | Act::HalfStop(_) => {}
             Act::Resume(node) => self.end_pause(*node, at),
             Act::Cut { from, to } => self.cut(at, None, from, to),
             Act::Split(left, right) => {
@@ -132,6 +134,10 @@ impl Truth {
             | Act::CloseLinks { .. }
             | Act::Wipe(_)
             | Act::Disk { .. }
+            | Act::DiskFault { .. }
+            | Act::Drift { .. }
+            | Act::Echo(_)
+            | Act::Rotate { .. }
             | Act::Metadata { .. }
             | Act::Broadcast { .. }
             | Act::Transfer { .. }

@@ -4,6 +4,8 @@ mod ends;
 mod network;
 mod processes;
 mod starts;
+mod surroundings;
+mod swarms;
 
 use std::time::Duration;
 
@@ -36,6 +38,7 @@ impl Entry {
         let mut draws = Seed::new(seed).derive(self.name, 0).stream();
         let mut scenario = (self.expand)(&mut draws);
         self.name.clone_into(&mut scenario.name);
+        surroundings::draw(self, &mut scenario, Seed::new(seed).derive(self.name, 1));
         scenario
     }
 
@@ -116,7 +119,21 @@ pub const CATALOGUE: &[Entry] = &[
         "an application blocks its runtime for 20 seconds",
         processes::blocked_application,
     ),
-    stack_only("everything", "everything at once, then quiet", processes::everything),
+    stack_only("everything", "everything at once, over paths that lose and double, then quiet", processes::everything),
+    small("swarm", "some of thirty families of faults, several at once, on a cluster that works", swarms::few_nodes),
+    large("swarm-25", "the same on twenty-five nodes", swarms::many_nodes),
+    small("pair-cut", "one path between two nodes is dead for a minute", network::pair_cut),
+    small("ring", "each hears its two neighbours only", network::ring),
+    small("zone-away", "one zone of three is cut off from the others", network::zone_away),
+    small("clogged", "what is sent to one waits for three seconds, and then all of it arrives", network::clogged),
+    stack_only("narrow", "long packets vanish on some paths", network::narrow),
+    small("metadata", "everybody changes its metadata and its zone, again and again", processes::metadata),
+    small("broadcasts", "everybody broadcasts, while some come and go", processes::broadcasts),
+    stack_only("half-dead", "the loop of a node stops, and its transport goes on", processes::half_dead),
+    stack_only("rotation", "certificates are exchanged while everything runs", processes::rotation),
+    stack_only("drifting", "wall clocks run fast and slow", processes::drifting),
+    stack_only("echoes", "packets of a former life arrive", ends::echoes),
+    stack_only("torn-disks", "machines go down whose disks lose or tear what was written last", ends::torn_disks),
     Entry {
         runs_max: 10,
         l1_runs_max: 1,

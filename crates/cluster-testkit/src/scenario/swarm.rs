@@ -1,16 +1,28 @@
-//! Swarm testing: each seed draws which kinds of faults there are, then faults of those kinds alone (Groce, Zhang, Eide, Chen, Regehr,
-//! "Swarm Testing", 2012). With all kinds at once, some states are never reached, since another kind always gets in the way.
+//! Swarm testing: each seed draws which families of faults there are, then faults of these alone (Groce, Zhang, Eide, Chen, Regehr,
+//! "Swarm Testing", 2012). With all of them at once, some states are never reached, since another fault always gets in the way.
+//!
+//! Each family has a timeline and draws of its own, so that several are at work at once, and a family more or less moves no other.
+
+mod families;
 
 use std::ops::Range;
 use std::time::Duration;
 
+use cluster_types::Seed;
 use cluster_types::seed::Draws;
 
 use super::{Act, Scenario};
 use crate::net::LinkModel;
+use families::{ALL, Cluster, Family};
 
-/// Kinds of faults of single nodes: death and return, a stop, a cut, deafness of the others, closed links, a step of the wall clock.
-const KINDS: u64 = 6;
+/// Of all families one in so many is at work in a seed.
+const CHOSEN: u64 = 4;
+
+/// The first fault of a family begins within this, and the next within as much after it.
+const GAP_MS: u64 = 8_000;
+
+/// A fault lasts so long at most.
+const SPAN_MAX_MS: u64 = 12_000;
 
 /// A path that may lose, double, reorder and damage a part of its packets: how much of each is drawn.
 pub(super) fn links(draws: &mut Draws) -> LinkModel {
@@ -23,31 +35,95 @@ pub(super) fn links(draws: &mut Draws) -> LinkModel {
     }
 }
 
-/// Faults within a span, one after the other, so that each has an end; at its end everything is healed.
-pub(super) fn faults(mut scenario: Scenario, draws: &mut Draws, nodes: usize, during: Range<Duration>) -> Scenario {
-    let kinds: Vec<u64> = (0..KINDS).filter(|_| draws.below(2) == 0).collect();
-    let mut at = during.start;
-    while let Some(kind) = kinds.get(draws.below(kinds.len().max(1) as u64) as usize) {
-        let node = draws.below(nodes as u64) as usize;
-        let span = Duration::from_millis(200 + draws.below(9_000));
-        if at + span >= during.end {
-            break;
+/// Adds faults within a span; at its end everything is healed.
+pub(super) fn faults(mut scenario: Scenario, seed: Seed, during: Range<Duration>) -> Scenario {
+    let nodes = scenario.nodes();
+    if nodes < 2 {
+        return scenario;
+    }
+    let chosen = |family: &&Family| seed.derive("chosen", **family as u64).below(0, CHOSEN) == 0;
+    let mut chosen: Vec<Family> = ALL.iter().filter(chosen).copied().collect();
+    if chosen.is_empty() {
+        chosen.push(ALL[seed.below(0, ALL.len() as u64) as usize]);
+    }
+    let mut cluster = Cluster::of(nodes);
+    for family in chosen {
+        let mut draws = seed.derive("family", family as u64).stream();
+        let mut at = during.start + ms(draws.below(GAP_MS));
+        loop {
+            let span = ms(200 + draws.below(SPAN_MAX_MS));
+            if at + span >= during.end {
+                break;
+            }
+            for (at, act) in family.fault(&mut cluster, &mut draws, at, span) {
+                scenario = scenario.at(at, act);
+            }
+            at += span + ms(500 + draws.below(GAP_MS));
         }
-        scenario = one(scenario, *kind, (nodes, node), at, span);
-        at += span + Duration::from_millis(500 + draws.below(3_000));
     }
     scenario.at(during.end, Act::Heal)
 }
 
-fn one(scenario: Scenario, kind: u64, (nodes, node): (usize, usize), at: Duration, span: Duration) -> Scenario {
-    let (one, rest): (Vec<usize>, Vec<usize>) = (0..nodes).partition(|i| *i == node);
-    let seeds = vec![(node + 1) % nodes];
-    match kind {
-        0 => scenario.at(at, Act::Crash(node)).at(at + span, Act::Start { node, seeds }),
-        1 => scenario.at(at, Act::Pause(node)).at(at + span, Act::Resume(node)),
-        2 => scenario.at(at, Act::Split(one, rest)).at(at + span, Act::Heal),
-        3 => scenario.at(at, Act::Cut { from: one, to: rest }).at(at + span, Act::Heal),
-        4 => scenario.at(at, Act::CloseLinks { node, to: (node + 1) % nodes }),
-        _ => scenario.at(at, Act::StepWallClock { node, by_ms: 1_000 * span.as_millis() as i64 - 200_000 }),
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn schedule(seed: u64) -> Scenario {
+        faults(Scenario::new("x").cluster(7), Seed::new(seed), 10 * S..90 * S).then_quiet(60 * S)
+    }
+
+    #[test]
+    fn every_schedule_can_be_played_and_ends_with_a_heal() {
+        for seed in 0..300 {
+            let schedule = schedule(seed);
+            assert_eq!(schedule.check(), Ok(()), "{seed}");
+            assert_eq!(schedule.steps.last().map(|step| &step.act), Some(&Act::Heal), "{seed}");
+        }
+    }
+
+    /// Every family is at work in some of two hundred seeds, and in many of them two are at work at the same moment.
+    #[test]
+    fn families_overlap_and_none_is_left_out() {
+        let kinds: BTreeSet<String> = (0..200)
+            .flat_map(|seed| schedule(seed).steps)
+            .map(|step| format!("{:?}", step.act).split(['(', ' ']).next().unwrap_or_default().to_owned())
+            .collect();
+        for kind in [
+            "Crash",
+            "Leave",
+            "Pause",
+            "HalfStop",
+            "Fault",
+            "CloseLinks",
+            "StepWallClock",
+            "Drift",
+            "Disk",
+            "DiskFault",
+        ] {
+            assert!(kinds.contains(kind), "{kind} of {kinds:?}");
+        }
+        for kind in ["Echo", "Rotate", "Metadata", "Broadcast", "Wipe", "BlockApplication", "Mend", "Resume"] {
+            assert!(kinds.contains(kind), "{kind} of {kinds:?}");
+        }
+        let overlapping = (0..200).filter(|&seed| {
+            let mut open: BTreeSet<u32> = BTreeSet::new();
+            schedule(seed).steps.iter().any(|step| {
+                match step.act {
+                    Act::Fault { id, .. } => drop(open.insert(id)),
+                    Act::Mend(id) => drop(open.remove(&id)),
+                    _ => {}
+                }
+                // One fault of both directions is two.
+                open.len() > 2
+            })
+        });
+        assert!(overlapping.count() > 100);
     }
 }

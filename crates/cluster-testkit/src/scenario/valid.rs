@@ -91,6 +91,11 @@ impl Act {
             | Self::Crash(node)
             | Self::Leave(node)
             | Self::Pause(node)
+            | Self::HalfStop(node)
+            | Self::Echo(node)
+            | Self::Rotate { node, .. }
+            | Self::Drift { node, .. }
+            | Self::DiskFault { node, .. }
             | Self::Resume(node)
             | Self::BlockApplication(node)
             | Self::Wipe(node)

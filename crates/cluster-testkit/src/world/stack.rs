@@ -8,8 +8,10 @@ mod acts;
 mod as_world;
 mod boot;
 mod game;
+mod ledger;
 mod look;
 mod names;
+mod traffic;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use cluster_manager::{Authority, ClusterConfig, Profile};
 use cluster_pool::{Spawner, StreamHandler};
+use cluster_sites::Storm;
 use cluster_types::Seed;
 use tokio::runtime::Runtime;
 use tokio::time::Instant as Moment;
@@ -31,6 +34,7 @@ use crate::simulation::Workload;
 use crate::trace::Trace;
 use crate::world::{ORIGIN_UNIX_MS, Reported, cluster_name};
 use game::Games;
+use ledger::Ledger;
 use names::Names;
 use transfer::Transfers;
 
@@ -49,6 +53,10 @@ pub struct StackConfig {
     pub link: LinkModel,
     /// Changes the settings of every node that starts.
     pub configure: Option<Configure>,
+    /// Every node talks with others until so long after the world's beginning; never when nothing is said.
+    pub traffic: Option<Duration>,
+    /// Whether the code takes unusual turns now and then, where it says that it may.
+    pub storm: bool,
     /// Serves the streams of members, all of them; without it transfers are counted and balls come out of inboxes.
     pub serve: Option<Serve>,
 }
@@ -61,7 +69,14 @@ impl fmt::Debug for StackConfig {
 
 impl Default for StackConfig {
     fn default() -> Self {
-        Self { profile: Profile::Lan, link: LinkModel::lan(), configure: None, serve: None }
+        Self {
+            profile: Profile::Lan,
+            link: LinkModel::lan(),
+            configure: None,
+            traffic: None,
+            storm: false,
+            serve: None,
+        }
     }
 }
 
@@ -84,6 +99,9 @@ pub struct StackWorld {
     reports: Reports,
     transfers: Transfers,
     games: Games,
+    ledger: Ledger,
+    /// Ends with the world.
+    _storm: Option<Storm>,
     names: Names,
     workload: Option<Workload>,
     workload_errors: Troubles,
@@ -114,6 +132,7 @@ impl StackWorld {
     /// As there.
     #[must_use]
     pub fn with_trace(config: StackConfig, seed: u64, trace: Trace) -> Self {
+        let storm = config.storm.then(|| cluster_sites::storm(seed));
         let seed = Seed::new(seed);
         // Without an I/O driver: a real socket would fail at once, and idle steps cost no system call.
         let built = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -139,6 +158,8 @@ impl StackWorld {
             reports,
             transfers,
             games: Games::default(),
+            ledger: Ledger::default(),
+            _storm: storm,
             names: Names::default(),
             workload: None,
             workload_errors: Troubles::default(),

@@ -2,7 +2,7 @@
 
 use cluster_types::seed::Draws;
 
-use super::super::{Act, Expect, Scenario};
+use super::super::{Act, DiskFault, Expect, Scenario};
 use super::{few, ms, one_of, secs, settled, some_of};
 
 fn crash_is_known(expect: &mut Expect) {
@@ -157,5 +157,48 @@ pub(super) fn all_leave(draws: &mut Draws) -> Scenario {
     scenario.then_quiet(secs(20)).expecting(|e| {
         e.calm = true;
         e.leave_known_within_ms = Some(500);
+    })
+}
+
+/// What a process sent last arrives again after its end, and after its successor has begun.
+pub(super) fn echoes(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let mut at = settled(draws);
+    for _ in 0..4 {
+        let node = one_of(draws, nodes);
+        let seeds = vec![(node + 1) % nodes];
+        let back = at + ms(200 + draws.below(2_000));
+        scenario = scenario.at(at, Act::Crash(node)).at(at + ms(100), Act::Echo(node));
+        scenario = scenario.at(back, Act::Start { node, seeds }).at(back + ms(draws.below(50)), Act::Echo(node));
+        at = back + ms(5_000 + draws.below(5_000));
+    }
+    scenario.then_quiet(secs(30)).expecting(|e| {
+        e.no_failures = true;
+        e.met_within_ms = Some(5_000);
+    })
+}
+
+/// What is on the disk is the former state, half of one, or nothing that can be read: whoever can joins through its seeds all the same.
+pub(super) fn torn_disks(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let mut at = settled(draws) + secs(2);
+    for _ in 0..4 {
+        let node = one_of(draws, nodes);
+        let fault = [DiskFault::LostSync, DiskFault::TornWrite, DiskFault::ReadError][draws.below(3) as usize];
+        let seeds = vec![(node + 1) % nodes];
+        // What another one does meanwhile is written down, or seems to be.
+        let (other, change) = ((node + 2) % nodes, at + ms(500));
+        scenario = scenario.at(at, Act::DiskFault { node, fault: Some(fault) });
+        scenario =
+            scenario.at(change, Act::Crash(other)).at(change + ms(300), Act::Start { node: other, seeds: vec![node] });
+        scenario = scenario.at(at + secs(4), Act::Crash(node)).at(at + secs(5), Act::Start { node, seeds });
+        scenario = scenario.at(at + secs(5), Act::DiskFault { node, fault: None });
+        at += ms(12_000 + draws.below(5_000));
+    }
+    scenario.then_quiet(secs(30)).expecting(|e| {
+        e.no_failures = true;
+        e.met_within_ms = Some(5_000);
     })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cluster_types::seed::Draws;
 
-use super::super::{Act, Scenario};
+use super::super::{Act, PathFault, Scenario};
 use super::{few, ms, one_of, others, secs, settled, some_of};
 use crate::net::{Bandwidth, Burst, Latency, LinkModel};
 
@@ -180,4 +180,69 @@ pub(super) fn wide(draws: &mut Draws) -> Scenario {
         .at(settled(draws), crash)
         .then_quiet(secs(30))
         .expecting(|e| e.crash_known_within_ms = Some(7_500))
+}
+
+/// Nobody is declared failed for it: all others hear both.
+pub(super) fn pair_cut(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let pair = some_of(draws, nodes, 2);
+    let at = settled(draws);
+    let act = Act::Split(vec![pair[0]], vec![pair[1]]);
+    let scenario = Scenario::new("").cluster(nodes).at(at, act).at(at + secs(60), Act::Heal).then_quiet(REUNITED);
+    scenario.expecting(|e| e.no_failures = true)
+}
+
+pub(super) fn ring(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let at = settled(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    for node in 0..nodes {
+        let far = others(nodes, &[node, (node + 1) % nodes, (node + nodes - 1) % nodes]);
+        scenario = scenario.at(at, Act::Cut { from: vec![node], to: far });
+    }
+    scenario.at(at + ms(2_000 + draws.below(28_000)), Act::Heal).then_quiet(REUNITED)
+}
+
+pub(super) fn zone_away(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws).max(6);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    for node in 0..nodes {
+        let zone = ["a", "b", "c"][node % 3].to_owned();
+        scenario = scenario.at(secs(3), Act::Metadata { node, zone, version: 1 });
+    }
+    let (inside, outside): (Vec<usize>, Vec<usize>) = (0..nodes).partition(|node| node % 3 == 0);
+    let at = settled(draws) + secs(5);
+    let back = at + ms(1_000 + draws.below(40_000));
+    scenario.at(at, Act::Split(inside, outside)).at(back, Act::Heal).then_quiet(REUNITED)
+}
+
+pub(super) fn clogged(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let mut at = settled(draws);
+    for id in 0..5 {
+        let (one, rest) = one_against_all(draws, nodes);
+        let (from, to) = if draws.below(2) == 0 { (rest, one) } else { (one, rest) };
+        let span = ms(500 + draws.below(2_500));
+        let clog = Act::Fault { id, from, to, fault: PathFault::Hold };
+        scenario = scenario.at(at, clog).at(at + span, Act::Mend(id));
+        at += span + ms(3_000 + draws.below(5_000));
+    }
+    scenario.then_quiet(REUNITED).expecting(|e| e.no_failures = true)
+}
+
+/// Links that were found to carry more find out that they carry less; what is shorter passes all the while.
+pub(super) fn narrow(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let at = settled(draws);
+    let (one, rest) = one_against_all(draws, nodes);
+    let model = LinkModel { mtu: 1_200 + draws.below(80) as usize, ..LinkModel::lan() };
+    let mut scenario = Scenario::new("").cluster(nodes);
+    for (id, (from, to)) in [(one.clone(), rest.clone()), (rest.clone(), one.clone())].into_iter().enumerate() {
+        let fault = PathFault::Like(model.clone());
+        scenario = scenario.at(at, Act::Fault { id: id as u32, from, to, fault });
+    }
+    let to = rest[draws.below(rest.len() as u64) as usize];
+    let transfer = Act::Transfer { from: one[0], to, bytes: 200_000 };
+    scenario.at(at + secs(2), transfer).at(at + secs(60), Act::Heal).then_quiet(REUNITED).expecting(|e| e.calm = true)
 }

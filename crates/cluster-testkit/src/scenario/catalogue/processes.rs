@@ -2,6 +2,8 @@
 
 use cluster_types::seed::Draws;
 
+use cluster_types::Seed;
+
 use super::super::{Act, Scenario, swarm};
 use super::{few, ms, one_of, secs, settled, some_of};
 use crate::net::LinkModel;
@@ -108,7 +110,7 @@ pub(super) fn everything(draws: &mut Draws) -> Scenario {
     let begin = settled(draws);
     let end = begin + secs(45);
     // The network's faults overlap with all of the others.
-    let scenario = swarm::faults(scenario, draws, nodes, begin..end);
+    let scenario = swarm::faults(scenario, Seed::new(draws.below(u64::MAX)), begin..end);
     scenario.at(end, Act::Links(LinkModel::lan())).then_quiet(secs(60))
 }
 
@@ -118,4 +120,65 @@ pub(super) fn quiet_week(draws: &mut Draws) -> Scenario {
         e.calm = true;
         e.bytes_per_s_max = Some(600.0);
     })
+}
+
+/// Whatever was said last is what all know in the end.
+pub(super) fn metadata(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let mut at = settled(draws);
+    for version in 1..=30 {
+        let node = one_of(draws, nodes);
+        let zone = ["", "a", "b", "c"][draws.below(4) as usize].to_owned();
+        scenario = scenario.at(at, Act::Metadata { node, zone, version });
+        at += ms(draws.below(1_500));
+    }
+    scenario.then_quiet(secs(40)).expecting(|e| e.calm = true)
+}
+
+pub(super) fn broadcasts(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let mut at = settled(draws);
+    let gone = one_of(draws, nodes);
+    scenario = scenario.at(at + secs(2), Act::Pause(gone)).at(at + secs(6), Act::Resume(gone));
+    for _ in 0..30 {
+        let node = one_of(draws, nodes);
+        scenario = scenario.at(at, Act::Broadcast { node, bytes: 1 + draws.below(200) as usize });
+        at += ms(draws.below(800));
+    }
+    scenario.then_quiet(secs(30)).expecting(|e| e.no_failures = true)
+}
+
+/// What arrives is acknowledged, and nobody is there.
+pub(super) fn half_dead(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let (at, node) = (settled(draws), one_of(draws, nodes));
+    let span = ms(1_000 + draws.below(40_000));
+    Scenario::new("").cluster(nodes).at(at, Act::HalfStop(node)).at(at + span, Act::Resume(node)).then_quiet(secs(45))
+}
+
+pub(super) fn rotation(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let mut at = settled(draws);
+    for _ in 0..2 * nodes {
+        let node = one_of(draws, nodes);
+        let to = (node + 1) % nodes;
+        scenario = scenario.at(at, Act::Rotate { node, valid_s: 3_600 });
+        // New links are made with it.
+        scenario = scenario.at(at + ms(draws.below(500)), Act::CloseLinks { node, to });
+        at += ms(500 + draws.below(2_000));
+    }
+    scenario.then_quiet(secs(30)).expecting(|e| e.no_failures = true)
+}
+
+pub(super) fn drifting(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    for node in 0..nodes {
+        let ppm = draws.below(100_001) as i64 - 50_000;
+        scenario = scenario.at(secs(1), Act::Drift { node, ppm });
+    }
+    scenario.then_quiet(secs(120)).expecting(|e| e.calm = true)
 }

@@ -26,9 +26,14 @@ impl World for EngineWorld {
             Act::Metadata { node, zone, version } => self.set_metadata(*node, metadata(zone, *version)),
             Act::Broadcast { node, bytes } => self.broadcast(*node, &vec![7; *bytes]),
             // The engine has no disk, and draws a new life anyway.
-            Act::Wipe(_) | Act::Disk { .. } => {}
+            Act::Wipe(_) | Act::Disk { .. } | Act::DiskFault { .. } => {}
+            // It has no transport beside the loop.
+            Act::HalfStop(node) => self.pause(*node),
             Act::BlockApplication(_)
             | Act::StepWallClock { .. }
+            | Act::Drift { .. }
+            | Act::Echo(_)
+            | Act::Rotate { .. }
             | Act::CloseLinks { .. }
             | Act::Transfer { .. }
             | Act::PingPong { .. } => {

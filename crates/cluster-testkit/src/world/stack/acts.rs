@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_manager::Metadata;
+use cluster_manager::{Metadata, WallClock};
 use cluster_pool::identity::authority::Validity;
 
 use super::game::{Game, give_back};
@@ -11,7 +11,8 @@ use super::{SHUTDOWN_PATIENCE, StackWorld};
 use crate::host::gate::Gate;
 use crate::net::{Effect, Group, LinkModel};
 use crate::panics::Troubles;
-use crate::scenario::PathFault;
+use crate::scenario::{DiskFault, PathFault};
+use crate::sometimes;
 use crate::world::ORIGIN_UNIX_MS;
 
 impl StackWorld {
@@ -19,6 +20,7 @@ impl StackWorld {
     pub fn crash(&mut self, i: usize) {
         self.note(&format!("crash {i}"));
         self.net.unbind(self.hosts[i].addr);
+        self.hosts[i].disk.go_down();
         if let Some(process) = self.hosts[i].process.take() {
             process.kill();
             self.hosts[i].ended = Some(self.origin_elapsed());
@@ -41,6 +43,41 @@ impl StackWorld {
     pub fn set_disk(&mut self, i: usize, slow_by: Duration, full: bool) {
         self.note(&format!("disk of {i}: {slow_by:?}, full: {full}"));
         self.hosts[i].disk.set(slow_by, full);
+    }
+
+    /// A node's disk has a fault from now on, or none.
+    pub fn set_disk_fault(&mut self, i: usize, fault: Option<DiskFault>) {
+        self.note(&format!("disk of {i}: {fault:?}"));
+        self.hosts[i].disk.set_fault(fault);
+    }
+
+    /// What a node sent last arrives once more, be it of a process that has ended since.
+    pub fn echo(&mut self, i: usize) {
+        self.note(&format!("echo of {i}"));
+        self.net.echo(i);
+    }
+
+    /// A node gets a new certificate, valid for so many seconds from now, and shows it from now on.
+    ///
+    /// # Panics
+    /// The system has no randomness for keys.
+    pub fn rotate(&mut self, i: usize, valid_s: u64) {
+        self.note(&format!("rotate the certificate of {i}, valid for {valid_s} s"));
+        let now = self.hosts[i].wall_clock.unix_ms() / 1_000;
+        let validity = Validity { from_unix_s: now.saturating_sub(86_400), until_unix_s: now + valid_s };
+        let credentials = self.authority.issue(&self.hosts[i].name, validity);
+        let credentials = credentials.unwrap_or_else(|e| panic!("the world needs certificates: {e}"));
+        let taken = self.hosts[i].running().map(|process| process.cluster.reload(&credentials));
+        if let Some(Err(error)) = taken {
+            self.troubles.add(format!("node {i} does not take its new certificate: {error}"));
+        }
+        self.hosts[i].credentials = credentials;
+    }
+
+    /// Lets a node's wall clock run fast, or slow, by so many parts in a million.
+    pub fn drift(&mut self, i: usize, ppm: i64) {
+        self.note(&format!("drift of {i}: {ppm} ppm"));
+        self.hosts[i].wall_clock.drift(ppm);
     }
 
     /// Tells a node to leave and to stop, as SIGTERM does. When it has, what its users still run on it ends.
@@ -94,6 +131,15 @@ impl StackWorld {
         self.note(&format!("pause {i}"));
         if let Some(process) = &self.hosts[i].process {
             [&process.node, &process.application, &process.workload].into_iter().for_each(Gate::stop);
+        }
+    }
+
+    /// Stops a node's loop and its users' tasks, while its transport goes on and acknowledges what arrives.
+    pub fn half_stop(&mut self, i: usize) {
+        self.note(&format!("half stop {i}"));
+        if let Some(process) = &self.hosts[i].process {
+            process.node.half_stop();
+            [&process.application, &process.workload].into_iter().for_each(Gate::stop);
         }
     }
 
@@ -166,6 +212,11 @@ impl StackWorld {
     pub fn stop_all(&mut self) -> Vec<String> {
         self.heal();
         self.set_link(LinkModel::lan());
+        let running: Vec<u64> = self.hosts.iter().map(|host| if host.is_running() { host.boots } else { 0 }).collect();
+        for what in self.ledger.balance(|(node, boots)| running[node] != boots) {
+            self.troubles.add(format!("the ledger does not balance: {what}"));
+        }
+        sometimes!(self.ledger.counts().1 > 100, "a hundred things of the traffic are known to have arrived");
         self.end_workloads();
         for Game { from, to, rounds } in self.games.unfinished() {
             self.troubles.add(format!("the game of {rounds} rounds between {from} and {to} was not played to its end"));

@@ -10,6 +10,7 @@ use cluster_types::Seed;
 
 use super::StackWorld;
 use super::names::seed_of;
+use super::traffic::{self, Talker};
 use super::transfer::CountingSink;
 use crate::host::disk::{STATE_FILE, SimDisk};
 use crate::host::gate::Gate;
@@ -57,10 +58,21 @@ impl StackWorld {
         let mut seeds = seeds;
         seeds.extend(process.cluster.remembered());
         let (work, errors, workload) = (self.workload.clone(), self.workload_errors.clone(), process.workload.clone());
+        let talker = self.config.traffic.map(|until| Talker {
+            cluster: process.cluster.clone(),
+            ledger: self.ledger.clone(),
+            run: (i, self.hosts[i].boots),
+            draws: self.seed.derive("traffic", i as u64).derive("boot", self.hosts[i].boots).stream(),
+            tasks: process.workload.clone(),
+            until: self.origin + until,
+        });
         process.application.spawn_here(async move {
             if !seeds.is_empty() {
                 // Its events tell of each failed round; an error means that the node has stopped.
                 let _ = node.cluster().join_patiently(seeds).await;
+            }
+            if let Some(talker) = talker {
+                workload.spawn_here(talker.talk());
             }
             let Some(work) = work else { return };
             workload.spawn_here(async move {
@@ -113,6 +125,7 @@ impl StackWorld {
         let host = self.hosts.get_mut(i).unwrap_or_else(|| panic!("nodes are numbered from 0 without gaps"));
         assert!(host.process.is_none(), "node {i} runs already");
         host.boots += 1;
+        let boots = host.boots;
         host.stopping = false;
         let seed = self.seed.derive("node", i as u64).derive("boot", host.boots);
         let mut config = ClusterConfig::new(self.config.profile);
@@ -123,7 +136,10 @@ impl StackWorld {
         let builder = Cluster::builder(host.credentials.clone(), self.config.profile);
         let builder = match &self.config.serve {
             Some(serve) => builder.streams(serve(i)),
-            None => builder.router(CountingSink::router()),
+            None => {
+                let router = traffic::serve(CountingSink::serve(), &self.ledger, (i, boots)).build();
+                builder.router(router.unwrap_or_else(|e| panic!("one handler a channel: {e}")))
+            }
         };
         let builder = builder.config(config).state(STATE_FILE);
         let socket = Arc::new(self.net.bind(i, host.addr));
