@@ -3,6 +3,7 @@
 //! A stopped process is one none of whose tasks is polled: not its timers, not its sockets, not its user's code. What wakes a
 //! task meanwhile is remembered, and happens when the process goes on. This is what SIGSTOP does, and not packet loss.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -32,11 +33,20 @@ struct Inner {
     /// Tasks that were to run while stopped, in the order in which they were woken.
     parked: Mutex<Vec<Waker>>,
     /// In the order in which they were spawned; those that have ended are dropped when the list has doubled.
-    tasks: Mutex<Vec<AbortHandle>>,
+    tasks: Mutex<Vec<Tracked>>,
     live: AtomicUsize,
+    /// Of these, the transport's own.
+    live_transport: AtomicUsize,
     troubles: Troubles,
     /// Whose tasks, in words.
     whose: String,
+}
+
+#[derive(Debug)]
+struct Tracked {
+    handle: AbortHandle,
+    /// Where it was spawned, where backtraces are asked for (`RUST_BACKTRACE=1`).
+    origin: Backtrace,
 }
 
 /// Lets the tasks of one process run, or not. Clones are the same gate.
@@ -51,6 +61,7 @@ impl Gate {
             parked: Mutex::default(),
             tasks: Mutex::default(),
             live: AtomicUsize::new(0),
+            live_transport: AtomicUsize::new(0),
             troubles,
             whose,
         }))
@@ -87,12 +98,24 @@ impl Gate {
     pub(crate) fn kill(&self) {
         self.0.mode.store(DEAD, Ordering::Release);
         let tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        tasks.iter().for_each(AbortHandle::abort);
+        tasks.iter().for_each(|task| task.handle.abort());
+    }
+
+    /// Where the tasks were spawned that have not ended, a line each; nothing where backtraces are not asked for.
+    pub(crate) fn origins(&self) -> Vec<String> {
+        let tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = tasks.iter().filter(|task| !task.handle.is_finished());
+        live.filter(|task| task.origin.status() == BacktraceStatus::Captured).map(|task| places(&task.origin)).collect()
     }
 
     /// How many tasks have not ended.
     pub(crate) fn live(&self) -> usize {
         self.0.live.load(Ordering::Acquire)
+    }
+
+    /// How many tasks have not ended, but for the transport's own: a connection that was closed drains for a while.
+    pub(crate) fn live_but_transport(&self) -> usize {
+        self.live() - self.0.live_transport.load(Ordering::Acquire)
     }
 }
 
@@ -102,12 +125,13 @@ impl Gate {
             return;
         }
         self.0.live.fetch_add(1, Ordering::AcqRel);
+        self.0.live_transport.fetch_add(usize::from(transport), Ordering::AcqRel);
         let handle = self.0.runtime.spawn(Gated { task, transport, gate: self.clone() }).abort_handle();
         let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if tasks.len() == tasks.capacity() {
-            tasks.retain(|task| !task.is_finished());
+            tasks.retain(|task| !task.handle.is_finished());
         }
-        tasks.push(handle);
+        tasks.push(Tracked { handle, origin: Backtrace::capture() });
     }
 }
 
@@ -115,6 +139,14 @@ impl Spawner for Gate {
     fn spawn(&self, task: Task) {
         self.spawn_as(task, false);
     }
+}
+
+/// The places of a backtrace that are ours, the nearest first.
+fn places(origin: &Backtrace) -> String {
+    let text = origin.to_string();
+    let ours = |line: &&str| line.contains("cluster-") && !line.contains("host/gate.rs");
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(ours).take(4).collect();
+    lines.join(" < ")
 }
 
 /// A task behind a gate.
@@ -155,6 +187,7 @@ impl Future for Gated {
 impl Drop for Gated {
     fn drop(&mut self) {
         self.gate.0.live.fetch_sub(1, Ordering::AcqRel);
+        self.gate.0.live_transport.fetch_sub(usize::from(self.transport), Ordering::AcqRel);
     }
 }
 

@@ -113,24 +113,33 @@ impl<'a> Reach<'a> {
         arrivals
     }
 
-    /// Whether each could hear the other in a stretch, be it over others.
-    fn are_together(&self, stretch: usize, a: usize, b: usize) -> bool {
-        self.reached(stretch, a)[b] && self.reached(stretch, b)[a]
+    /// Whether two had a path both ways in a stretch.
+    fn hear_each_other(&self, stretch: usize, a: usize, b: usize) -> bool {
+        self.is_open(stretch, a, b) && self.is_open(stretch, b, a)
     }
 
-    /// Since when two could hear each other without a break, be it over others, if they can at this time.
+    /// Whether one could ask the other in a stretch and be answered: itself, or through one helper. That is what a probe does (SWIM-2); news may
+    /// go over more, and need not.
+    fn are_together(&self, stretch: usize, a: usize, b: usize) -> bool {
+        let helps =
+            |helper: usize| self.hear_each_other(stretch, a, helper) && self.hear_each_other(stretch, helper, b);
+        self.hear_each_other(stretch, a, b)
+            || (0..self.truth.nodes()).any(|helper| ![a, b].contains(&helper) && helps(helper))
+    }
+
+    /// Since when two could ask each other without a break, be it through a helper, if they can at this time.
     pub(super) fn together_since(&self, a: usize, b: usize, at: u64) -> Option<u64> {
         let last = self.stretch_at(at);
         let first = (0..=last).rev().take_while(|&stretch| self.are_together(stretch, a, b)).last()?;
         Some(self.begins(first))
     }
 
-    /// Whether two could hear each other all the time, be it over others.
+    /// Whether two could ask each other all the time, be it through a helper.
     pub(super) fn are_together_between(&self, a: usize, b: usize, from: u64, to: u64) -> bool {
         (self.stretch_at(from)..=self.stretch_at(to)).all(|stretch| self.are_together(stretch, a, b))
     }
 
-    /// The spans in which two could hear each other, be it over others, in order.
+    /// The spans in which two could ask each other, be it through a helper, in order.
     pub(super) fn together(&self, a: usize, b: usize) -> Vec<Span> {
         self.spans(|stretch| self.are_together(stretch, a, b))
     }
@@ -142,11 +151,8 @@ impl<'a> Reach<'a> {
         if let Some(known) = self.contacts.borrow().get(&key) {
             return Rc::clone(known);
         }
-        let hear = |stretch: usize| {
-            process.contains(self.begins(stretch))
-                && self.is_open(stretch, observer, subject)
-                && self.is_open(stretch, subject, observer)
-        };
+        let hear =
+            |stretch: usize| process.contains(self.begins(stretch)) && self.hear_each_other(stretch, observer, subject);
         let mut spans = self.spans(hear);
         spans.retain(|span| span.length_until(u64::MAX) >= CONTACT_MS);
         let spans: Spans = spans.into();

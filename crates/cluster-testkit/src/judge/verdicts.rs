@@ -1,6 +1,6 @@
 //! No verdict that the truth does not allow.
 //!
-//! Two promises. Nobody is declared failed who could have answered: who can hear the accusation, be it over others, and be heard, is not
+//! Two promises. Nobody is declared failed who could have answered: who can be asked, be it through a helper, and be heard, is not
 //! declared anew two seconds after that became so. And beyond that the rule of the votes alone excuses a verdict, fed with what the voters
 //! could hear and the judge could know of them; or the verdict of another, which was allowed, and of which one could hear.
 

@@ -264,7 +264,7 @@ impl Family {
             }
             // It shows when the machine goes down meanwhile.
             Self::DiskFault => {
-                let fault = [DiskFault::LostSync, DiskFault::TornWrite, DiskFault::ReadError][draws.below(3) as usize];
+                let fault = [DiskFault::LostSync, DiskFault::TornWrite][draws.below(2) as usize];
                 let Some(node) = cluster.take(draws, at, span) else { return Steps::new() };
                 let seeds = vec![(node + 1) % cluster.nodes];
                 vec![

@@ -8,12 +8,16 @@ use cluster_pool::identity::authority::Validity;
 use super::game::{Game, give_back};
 use super::transfer::Transfer;
 use super::{SHUTDOWN_PATIENCE, StackWorld};
+use crate::host::Process;
 use crate::host::gate::Gate;
 use crate::net::{Effect, Group, LinkModel};
 use crate::panics::Troubles;
 use crate::scenario::{DiskFault, PathFault};
 use crate::sometimes;
 use crate::world::ORIGIN_UNIX_MS;
+
+/// A connection that was closed drains for three of its probe timeouts (RFC 9000, 10.2), which may have doubled several times before.
+const DRAINED_WITHIN: Duration = Duration::from_secs(120);
 
 impl StackWorld {
     /// Kills a node: nothing of it runs any more, nothing it sent last is waited for, no goodbye.
@@ -107,6 +111,11 @@ impl StackWorld {
         }
     }
 
+    /// What the tasks of a node are that are left, where backtraces are asked for.
+    fn note_origins(&self, i: usize, node: &Gate) {
+        node.origins().into_iter().for_each(|origin| self.troubles.add(format!("a task that node {i} left: {origin}")));
+    }
+
     /// Lets go of a node that has stopped, and ends what its users still run on it; says how many tasks of the node itself are
     /// left, of which there should be none.
     ///
@@ -114,16 +123,26 @@ impl StackWorld {
     /// It was not told to stop.
     #[must_use = "tasks that are left are a leak"]
     pub fn reap(&mut self, i: usize) -> usize {
-        assert!(self.hosts[i].stopping, "node {i} was not told to stop");
-        let Some(process) = self.hosts[i].process.take() else { return 0 };
-        process.application.kill();
-        process.workload.kill();
-        drop(process.cluster);
-        self.run_for(Duration::from_millis(10));
-        let left = process.node.live();
-        self.net.unbind(self.hosts[i].addr);
-        [process.node, process.observer].iter().for_each(Gate::kill);
+        let Some((node, left)) = self.let_go(i) else { return 0 };
+        node.kill();
         left
+    }
+
+    /// Lets go of a node that has stopped: what is left of its tasks, and how many of these are not the transport's own.
+    fn let_go(&mut self, i: usize) -> Option<(Gate, usize)> {
+        assert!(self.hosts[i].stopping, "node {i} was not told to stop");
+        let Process { cluster, node, application, workload, observer, .. } = self.hosts[i].process.take()?;
+        application.kill();
+        workload.kill();
+        drop(cluster);
+        self.run_for(Duration::from_millis(10));
+        let left = node.live_but_transport();
+        if left > 0 {
+            self.note_origins(i, &node);
+        }
+        self.net.unbind(self.hosts[i].addr);
+        observer.kill();
+        Some((node, left))
     }
 
     /// Stops a node's process, as SIGSTOP does: none of its tasks and timers runs, what arrives waits in its socket.
@@ -236,9 +255,18 @@ impl StackWorld {
             }
         }
         self.run_for(SHUTDOWN_PATIENCE + Duration::from_secs(1));
+        let mut draining = Vec::new();
         for i in there {
-            let left = self.reap(i);
-            self.note_leak(i, left);
+            if let Some((node, left)) = self.let_go(i) {
+                self.note_leak(i, left);
+                draining.push((i, node));
+            }
+        }
+        self.run_until(DRAINED_WITHIN, |_| draining.iter().all(|(_, node)| node.live() == 0));
+        for (i, node) in draining.iter().filter(|(_, node)| node.live() > 0) {
+            self.note_leak(*i, node.live());
+            self.note_origins(*i, node);
+            node.kill();
         }
         self.run_for(Duration::from_millis(1));
         // The network's own task is the one that stays.
