@@ -6,6 +6,7 @@ use std::time::Duration;
 use cluster_types::{Accusation, EventKind, Incarnation, Life, State};
 
 use super::finding::{Finding, Findings};
+use super::links::Links;
 use super::reach::Reach;
 use super::story::{Story, ms, short, subject};
 use super::truth::Truth;
@@ -24,7 +25,9 @@ pub(crate) fn check_all(scenario: &Scenario, stage: &impl World, pause_budget: D
         scenario.expect.clone();
     let mut findings = Findings::default();
     let (reach, story) = (Reach::of(&truth), Story::of(&truth, stage, &reports));
-    let verdicts = Verdicts::new(&truth, &reach, &story, u64::try_from(pause_budget.as_millis()).unwrap_or(u64::MAX));
+    let links = Links::of(&truth, &reports);
+    let pause_budget = u64::try_from(pause_budget.as_millis()).unwrap_or(u64::MAX);
+    let verdicts = Verdicts::new(&truth, &reach, (&story, &links), pause_budget);
     verdicts.check(&reports, &mut findings);
     verdicts.deaths_are_known(&mut findings);
     reunions::check(&truth, &reach, &story, &reports, &mut findings);

@@ -127,10 +127,14 @@ impl<'a> Reach<'a> {
             || (0..self.truth.nodes()).any(|helper| ![a, b].contains(&helper) && helps(helper))
     }
 
-    /// Since when two could ask each other without a break, be it through a helper, if they can at this time.
-    pub(super) fn together_since(&self, a: usize, b: usize, at: u64) -> Option<u64> {
+    pub(super) fn nodes(&self) -> usize {
+        self.truth.nodes()
+    }
+
+    /// Since when two have had a path both ways without a break, if they have one at this time.
+    pub(super) fn hear_each_other_since(&self, a: usize, b: usize, at: u64) -> Option<u64> {
         let last = self.stretch_at(at);
-        let first = (0..=last).rev().take_while(|&stretch| self.are_together(stretch, a, b)).last()?;
+        let first = (0..=last).rev().take_while(|&stretch| self.hear_each_other(stretch, a, b)).last()?;
         Some(self.begins(first))
     }
 
@@ -203,9 +207,9 @@ mod tests {
         assert_eq!(reach.arrival(0, 12_000, 1), Some(12_000), "over 2");
         assert_eq!(reach.arrival(0, 22_000, 1), Some(30_000), "2 is stopped: at the heal");
         assert_eq!(reach.arrival(0, 22_000, 2), Some(40_000), "when it goes on");
-        assert_eq!(reach.together_since(0, 1, 15_000), Some(0));
-        assert_eq!(reach.together_since(0, 1, 25_000), None);
-        assert_eq!(reach.together_since(0, 1, 55_000), Some(30_000));
+        assert_eq!(reach.hear_each_other_since(0, 1, 9_000), Some(0));
+        assert_eq!(reach.hear_each_other_since(0, 1, 25_000), None);
+        assert_eq!(reach.hear_each_other_since(0, 1, 55_000), Some(30_000));
         let spans: Vec<(u64, u64)> = reach.together(0, 1).iter().map(|span| (span.from, span.to)).collect();
         assert_eq!(spans, [(0, 20_000), (30_000, u64::MAX)]);
     }
@@ -227,7 +231,7 @@ mod tests {
         let reach = Reach::of(&truth);
         assert_eq!(reach.arrival(1, 12_000, 0), Some(12_000));
         assert_eq!(reach.arrival(0, 12_000, 1), None);
-        assert_eq!(reach.together_since(0, 1, 12_000), None);
+        assert_eq!(reach.hear_each_other_since(0, 1, 12_000), None);
         assert_eq!(reach.contacts(0, 1, truth.processes(1)[0].ran).len(), 1);
     }
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use cluster_types::EventKind;
 
 use super::finding::{Finding, Findings};
+use super::links::Links;
 use super::reach::Reach;
 use super::story::{Story, ms, short, subject};
 use super::truth::{Process, Span, Truth};
@@ -31,6 +32,7 @@ pub(super) struct Verdicts<'a> {
     pub(super) truth: &'a Truth,
     pub(super) reach: &'a Reach<'a>,
     pub(super) story: &'a Story,
+    pub(super) links: &'a Links,
     /// P in milliseconds.
     pub(super) pause_budget: u64,
     up: RefCell<HashMap<usize, std::rc::Rc<[Span]>>>,
@@ -43,8 +45,13 @@ type Silence = u64;
 type Allowed = BTreeMap<(usize, u64), Vec<(usize, u64)>>;
 
 impl<'a> Verdicts<'a> {
-    pub(super) fn new(truth: &'a Truth, reach: &'a Reach<'a>, story: &'a Story, pause_budget: u64) -> Self {
-        Self { truth, reach, story, pause_budget, up: RefCell::default() }
+    pub(super) fn new(
+        truth: &'a Truth,
+        reach: &'a Reach<'a>,
+        (story, links): (&'a Story, &'a Links),
+        pause_budget: u64,
+    ) -> Self {
+        Self { truth, reach, story, links, pause_budget, up: RefCell::default() }
     }
 
     pub(super) fn check(&self, reports: &[Reported], findings: &mut Findings) {
@@ -75,11 +82,11 @@ impl<'a> Verdicts<'a> {
         at: u64,
         allowed: &Allowed,
     ) -> Result<(), (&'static str, String)> {
-        let together = self.reach.together_since(by, about, at).filter(|_| process.ran.contains(at));
+        let together = self.links.in_contact_since(self.reach, by, about, at).filter(|_| process.ran.contains(at));
         let together = together.map(|since| since.max(process.ran.from));
         let fresh = FRESH_MS + self.truth.allowance(at.saturating_sub(FRESH_MS), at);
         if let Some(since) = together.filter(|since| at - since > fresh) {
-            let why = format!("they could hear each other for {} ms", at - since);
+            let why = format!("it could have been asked for {} ms", at - since);
             return Err(("nobody is declared failed who could have answered", why));
         }
         // What was so before they came together may still be acted on.

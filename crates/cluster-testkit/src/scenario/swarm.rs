@@ -51,7 +51,7 @@ pub(super) fn faults(mut scenario: Scenario, seed: Seed, during: Range<Duration>
         let mut draws = seed.derive("family", family as u64).stream();
         let mut at = during.start + ms(draws.below(GAP_MS));
         loop {
-            let span = ms(200 + draws.below(SPAN_MAX_MS));
+            let span = family.lasts(ms(200 + draws.below(SPAN_MAX_MS)));
             if at + span >= during.end {
                 break;
             }

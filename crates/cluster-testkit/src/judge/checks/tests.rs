@@ -66,6 +66,11 @@ fn member(i: usize, state: State, incarnation: u64) -> Arc<Member> {
     Arc::new(Member { claim, metadata: Metadata::default(), since: Instant::ORIGIN })
 }
 
+fn link(to: usize) -> EventKind {
+    let Claim { node, incarnation, addr, .. } = member(to, State::Alive, 1).claim.clone();
+    EventKind::LinkUp { node, incarnation, addr }
+}
+
 fn failed(i: usize) -> EventKind {
     EventKind::Failed(member(i, State::Failed, 1), Evidence::bare(Accusation::ProbeUnanswered))
 }
@@ -78,7 +83,8 @@ impl Told {
             for j in 0..3 {
                 told.states.insert((i, j), State::Alive);
                 if i != j {
-                    told.say(Duration::from_millis(10), i, EventKind::Joined(member(j, State::Alive, 1)));
+                    told.say(Duration::from_millis(40), i, EventKind::Joined(member(j, State::Alive, 1)));
+                    told.say(Duration::from_millis(40), i, link(j));
                 }
             }
         }
@@ -196,7 +202,8 @@ impl Told {
         for (i, j) in (0..nodes).flat_map(|i| (0..nodes).map(move |j| (i, j))) {
             told.states.insert((i, j), State::Alive);
             if i != j {
-                told.say(Duration::from_millis(10), i, EventKind::Joined(member(j, State::Alive, 1)));
+                told.say(Duration::from_millis(40), i, EventKind::Joined(member(j, State::Alive, 1)));
+                told.say(Duration::from_millis(40), i, link(j));
             }
         }
         told

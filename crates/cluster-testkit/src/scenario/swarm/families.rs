@@ -141,6 +141,11 @@ impl Cluster {
 }
 
 impl Family {
+    /// How long a fault lasts, given what was drawn: a process that is told to leave has eight seconds to stop.
+    pub(super) fn lasts(self, drawn: Duration) -> Duration {
+        if self == Self::Leave { drawn + ms(9_000) } else { drawn }
+    }
+
     /// A fault of this family, from its beginning to its end.
     pub(super) fn fault(self, cluster: &mut Cluster, draws: &mut Draws, at: Duration, span: Duration) -> Steps {
         match self {
@@ -162,8 +167,6 @@ impl Family {
     }
 
     fn of_a_process(self, cluster: &mut Cluster, draws: &mut Draws, at: Duration, span: Duration) -> Steps {
-        // A process that is told to leave has eight seconds to stop.
-        let span = if self == Self::Leave { span + ms(9_000) } else { span };
         let Some(node) = cluster.take(draws, at, span) else { return Steps::new() };
         let seeds = vec![(node + 1) % cluster.nodes];
         let back = (at + span, Act::Start { node, seeds });

@@ -75,7 +75,7 @@ impl EngineWorld {
             Happening::Again { exchange, leg, repeats, .. } => self.try_leg(exchange, leg, repeats),
             Happening::Through { exchange, leg, .. } => self.take_leg(exchange, leg),
             Happening::Expire { exchange, .. } => self.expire(exchange),
-            Happening::Reset { peer, .. } => self.nodes[i].drop_link(now, &peer),
+            Happening::Reset { peer, .. } => self.drop_link(i, &peer),
             Happening::Idle { peer, .. } => self.end_if_idle(i, peer),
         }
         if now >= self.nodes[i].engine.next_work() {
@@ -104,8 +104,21 @@ impl EngineWorld {
     /// A link comes up at one end. It ends when nothing is heard for the idle time.
     pub(super) fn raise_link(&mut self, i: usize, peer: PeerInfo, at: usize) {
         let now = self.now;
-        self.nodes[i].raise_link(now, peer.clone(), at);
+        let fresh = self.nodes[i].raise_link(now, peer.clone(), at);
+        // Where nobody reads events, nobody reads this one.
+        if fresh && self.nodes[i].registry.is_some() {
+            let PeerInfo { node, incarnation, addr, .. } = peer.clone();
+            self.report(i, [EventKind::LinkUp { node, incarnation, addr }]);
+        }
         self.push(now + IDLE_TIMEOUT, Happening::Idle { node: i, peer });
+    }
+
+    fn drop_link(&mut self, i: usize, peer: &PeerInfo) {
+        let dropped = self.nodes[i].drop_link(self.now, peer);
+        if dropped && self.nodes[i].registry.is_some() {
+            let (node, incarnation) = (peer.node.clone(), peer.incarnation);
+            self.report(i, [EventKind::LinkDown { node, incarnation, reason: "it ended".to_owned() }]);
+        }
     }
 
     /// Something authenticated came from another node. The transport acknowledges it, so that the other one hears of this one, too.
@@ -124,7 +137,7 @@ impl EngineWorld {
         let Some(end) = self.nodes[i].links.get(&peer.node).filter(|end| end.peer.life == peer.life) else { return };
         let due = end.heard + IDLE_TIMEOUT;
         if due <= self.now {
-            self.nodes[i].drop_link(self.now, &peer);
+            self.drop_link(i, &peer);
         } else if self.nodes[i].idle_checked(&peer.node, due) {
             self.push(due, Happening::Idle { node: i, peer });
         }

@@ -103,9 +103,12 @@ impl Node {
         }
     }
 
-    pub(super) fn raise_link(&mut self, now: Instant, peer: PeerInfo, at: usize) {
-        self.links.insert(peer.node.clone(), LinkEnd { peer: peer.clone(), at, heard: now, looked_at: now });
+    /// A link comes up; says whether there was none.
+    pub(super) fn raise_link(&mut self, now: Instant, peer: PeerInfo, at: usize) -> bool {
+        let end = LinkEnd { peer: peer.clone(), at, heard: now, looked_at: now };
+        let fresh = self.links.insert(peer.node.clone(), end).is_none_or(|former| former.peer.life != peer.life);
         self.engine.handle_link_up(now, peer);
+        fresh
     }
 
     /// Something came on a link.
@@ -120,10 +123,13 @@ impl Node {
         self.links.get_mut(peer).is_some_and(|end| std::mem::replace(&mut end.looked_at, due) < due)
     }
 
-    pub(super) fn drop_link(&mut self, now: Instant, peer: &PeerInfo) {
-        if self.links.get(&peer.node).is_some_and(|current| current.peer.life == peer.life) {
+    /// A link is gone; says whether it was the one there is.
+    pub(super) fn drop_link(&mut self, now: Instant, peer: &PeerInfo) -> bool {
+        let current = self.links.get(&peer.node).is_some_and(|current| current.peer.life == peer.life);
+        if current {
             self.links.remove(&peer.node);
             self.engine.handle_link_down(now, &peer.node, peer.life);
         }
+        current
     }
 }
