@@ -137,15 +137,8 @@ fn jobs(options: &Options, chosen: &[&Entry]) -> Vec<Job> {
             Level::L1 => true,
             Level::L2 => !entry.large && LoopbackWorld::can_play(&entry.scenario(seed)),
         };
-        fits.then_some(Job {
-            scenario,
-            seed,
-            level,
-            lines_from: 0,
-            lines_to: 0,
-            disturb: options.disturb,
-            plant: options.plant.clone(),
-        })
+        let (disturb, plant) = (options.disturb, options.plant.clone());
+        fits.then(|| Job { disturb, plant, ..Job::new(scenario, seed, level) })
     };
     if let Some(seed) = options.seed {
         return chosen.iter().filter_map(|entry| job(entry, seed, 0)).collect();

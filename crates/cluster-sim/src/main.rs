@@ -7,13 +7,14 @@ mod campaign;
 mod coverage;
 mod measure;
 mod measurements;
+mod shrink;
 mod speed;
 mod verify;
 mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use cluster_testkit::Level;
@@ -38,6 +39,17 @@ enum What {
     Replay {
         /// The file.
         file: PathBuf,
+    },
+    /// Makes the schedule of a bundle, or a saved one, smaller until nothing can go, and keeps the result beside it.
+    Shrink {
+        /// The bundle's directory, or the file.
+        bundle: PathBuf,
+        /// Plants a mistake into every node (built with feature `planted`).
+        #[arg(long, value_name = "MISTAKE")]
+        plant: Option<String>,
+        /// Seconds it may take.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
     },
     /// How fast the worlds are, against real time.
     Speed,
@@ -88,6 +100,9 @@ fn main() -> ExitCode {
         What::Scenarios(options) => campaign::run(options, cli.jobs),
         What::Speed => speed::speed(),
         What::Replay { file } => bundle::replay(file),
+        What::Shrink { bundle, plant, seconds } => {
+            shrink::command(bundle, plant.as_ref(), Duration::from_secs(*seconds))
+        }
         What::Membership { nodes_max, html, seed } => {
             measurements::membership(cli.jobs, *seed, *nodes_max, html.as_ref())
         }

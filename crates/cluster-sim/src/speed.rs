@@ -60,9 +60,7 @@ fn seeds() {
     let mut span = 0;
     for seed in 0..SEEDS {
         let scenario = "cold-start-3".to_owned();
-        span +=
-            run_one(&Job { scenario, seed, level: Level::L1, lines_from: 0, lines_to: 0, disturb: false, plant: None })
-                .span_ms;
+        span += run_one(&Job::new(scenario, seed, Level::L1)).span_ms;
     }
     let took = began.elapsed().as_secs_f64();
     println!(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use clap::Args;
 use cluster_manager::ClusterConfig;
 use cluster_testkit::assertions::{Seen, catalogue};
 use cluster_testkit::play::{Outcome, run_configured, run_traced};
-use cluster_testkit::scenario::entry;
+use cluster_testkit::scenario::{Saved, entry};
 use cluster_testkit::world::stack::Configure;
 use cluster_testkit::{Act, Level, Scenario, Trace};
 use serde::{Deserialize, Serialize};
@@ -38,18 +39,39 @@ pub(crate) struct Job {
     /// Plants a mistake into every node.
     #[arg(long, hide = true)]
     pub(crate) plant: Option<String>,
+    /// Plays this schedule, and not the one of the scenario's name.
+    #[arg(long, hide = true)]
+    pub(crate) schedule: Option<PathBuf>,
 }
 
 impl Job {
+    /// A seed of a scenario, played without keeping lines.
+    pub(crate) const fn new(scenario: String, seed: u64, level: Level) -> Self {
+        Self { scenario, seed, level, lines_from: 0, lines_to: 0, disturb: false, plant: None, schedule: None }
+    }
+
     /// The job on the command line of a worker.
     pub(crate) fn args(&self) -> Vec<String> {
-        let Self { scenario, seed, level, lines_from, lines_to, disturb, plant } = self;
+        let Self { scenario, seed, level, lines_from, lines_to, disturb, plant, schedule } = self;
         let pairs = [("--seed", seed.to_string()), ("--level", level.to_string())];
         let window = [("--lines-from", lines_from.to_string()), ("--lines-to", lines_to.to_string())];
         let rest = pairs.into_iter().chain(window).flat_map(|(flag, value)| [flag.to_owned(), value]);
         let disturb = disturb.then(|| "--disturb".to_owned());
         let plant = plant.iter().flat_map(|name| ["--plant".to_owned(), name.clone()]);
-        ["one".to_owned(), scenario.clone()].into_iter().chain(rest).chain(disturb).chain(plant).collect()
+        let schedule = schedule.iter().flat_map(|file| ["--schedule".to_owned(), file.display().to_string()]);
+        let args = ["one".to_owned(), scenario.clone()].into_iter().chain(rest).chain(disturb);
+        args.chain(plant).chain(schedule).collect()
+    }
+
+    /// What is to be played.
+    fn scenario(&self) -> Result<Scenario, String> {
+        if let Some(file) = &self.schedule {
+            return Saved::load(file).map(|saved| saved.scenario);
+        }
+        let entry = entry(&self.scenario);
+        let entry = entry
+            .ok_or_else(|| format!("there is no scenario {:?}; `cargo xtask sim list` names them", self.scenario))?;
+        Ok(entry.scenario(self.seed))
     }
 
     pub(crate) fn window(mut self, window: Range<u64>) -> Self {
@@ -75,9 +97,12 @@ pub(crate) struct Told {
 
 /// Plays the job and prints what came of it.
 pub(crate) fn work(job: &Job) -> ExitCode {
-    let Some(entry) = entry(&job.scenario) else {
-        eprintln!("error: there is no scenario {:?}; `cluster-sim list` names them", job.scenario);
-        return ExitCode::from(2);
+    let mut scenario = match job.scenario() {
+        Ok(scenario) => scenario,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            return ExitCode::from(2);
+        }
     };
     if std::env::var_os("RUST_LOG").is_some_and(|level| level == "trace") {
         // The only one of this process.
@@ -85,7 +110,6 @@ pub(crate) fn work(job: &Job) -> ExitCode {
     }
     let trace = Trace::with_lines(job.lines_from..job.lines_to);
     watch(trace.clone());
-    let mut scenario = entry.scenario(job.seed);
     if job.disturb {
         let by_ms = i64::from(std::process::id());
         scenario = scenario.at(Duration::from_secs(5), Act::StepWallClock { node: 0, by_ms });
