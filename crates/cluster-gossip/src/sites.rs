@@ -21,6 +21,7 @@ cluster_sites::sites! {
     JOIN_EXCHANGE_FAILED: Reachable "a join gets no list of the members";
     PUSHED_BACK: Reachable "a comparison finds that the other side knows less";
     // swim/merging.rs
+    VERDICT_WAITS: Reachable "a verdict that is due waits for what its subject answers";
     VERDICT_DOUBTED: Reachable "a verdict of others is taken for a suspicion";
     OLD_NEWS: Sometimes "news that is not newer changes nothing";
     REFUTATION_BELIEVED: Sometimes "a suspicion ends because its subject refutes it";

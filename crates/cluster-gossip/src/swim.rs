@@ -28,6 +28,7 @@ mod output;
 mod own;
 mod probing;
 mod spreading;
+mod suspicion;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -13,88 +13,22 @@ use cluster_types::{Accusation, Claim, Evidence, Instant, NodeId, State};
 
 use super::Swim;
 use super::spreading::Urgency;
+use super::suspicion::{Charge, Helpers, RENEWED};
 use super::view::Known;
 use crate::broadcast::{News, Rank};
 use crate::planted::Bug;
 use crate::sites;
-use crate::wire::Vote;
-
-/// One accuser's word, on this node's clock.
-#[derive(Debug, Clone, Copy)]
-struct Charge {
-    silent_since: Instant,
-    unanswered_since: Instant,
-    /// For this node's own charge: whom it asked for help, and who said no.
-    helpers: Helpers,
-}
+use crate::wire::{DatagramKind, Vote};
 
 /// How long new evidence waits for more before the suspects are looked at.
 const JUDGE_SOON: Duration = Duration::from_millis(10);
 
+/// So long before a verdict its judge asks the suspect itself once more. What it knows of the suspect may be old: it may have been deaf, or the
+/// suspect's refutation was lost.
+const ASK_BEFORE: Duration = Duration::from_secs(1);
+
 /// How often each suspect is looked at anyway. Finding its observers takes microseconds, and there may be thousands.
 const JUDGE_AGAIN: Duration = Duration::from_millis(250);
-
-/// An accuser that has heard the subject by so much later than was known is news. Less may be the time a copy lost on its way.
-const RENEWED: Duration = Duration::from_millis(250);
-
-/// Observers asked to probe, and how many said that they got no answer either.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Helpers {
-    pub(super) asked: usize,
-    pub(super) agreed: usize,
-    /// The round was begun because the subject was overdue, not because it was its turn.
-    pub(super) overdue: bool,
-}
-
-/// All accusations of one member at its present incarnation.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Suspicion {
-    charges: BTreeMap<NodeId, Charge>,
-    /// When the case is worth another look, if the evidence stays as it is.
-    look_at: Instant,
-}
-
-impl Suspicion {
-    pub(super) fn clear(&mut self) {
-        self.charges.clear();
-    }
-
-    pub(super) fn withdraw(&mut self, accuser: &NodeId) {
-        self.charges.remove(accuser);
-    }
-
-    /// The accuser has heard the subject after all: its silence counts from now. Says whether the others should know.
-    pub(super) fn renew(&mut self, accuser: &NodeId, now: Instant) -> bool {
-        let Some(charge) = self.charges.get_mut(accuser) else { return false };
-        let news = now.since(charge.silent_since) > RENEWED;
-        charge.silent_since = now;
-        charge.unanswered_since = now;
-        self.look_at = Instant::ORIGIN;
-        news
-    }
-
-    pub(super) fn accuses(&self, accuser: &NodeId) -> bool {
-        self.charges.contains_key(accuser)
-    }
-
-    /// Every accuser's word.
-    pub(super) fn votes(&self, now: Instant) -> Vec<Vote> {
-        self.charges.keys().filter_map(|accuser| self.vote_of(accuser, now)).collect()
-    }
-
-    /// Enters a charge; says whether the accuser is new.
-    fn enter(&mut self, accuser: NodeId, charge: Charge) -> bool {
-        let former = self.charges.insert(accuser, charge);
-        self.look_at = Instant::ORIGIN;
-        former.is_none()
-    }
-
-    fn vote_of(&self, accuser: &NodeId, now: Instant) -> Option<Vote> {
-        let charge = self.charges.get(accuser)?;
-        let (silence, unanswered) = (now.since(charge.silent_since), now.since(charge.unanswered_since));
-        Some(Vote { accuser: accuser.clone(), silence, unanswered })
-    }
-}
 
 impl Swim {
     /// This node probed `target` in vain since `unanswered_since`.
@@ -219,7 +153,7 @@ impl Swim {
     /// When a suspect is declared failed, if nothing more is heard.
     pub(super) fn verdict_at(&self, subject: &NodeId, known: &Known) -> Option<Instant> {
         let case = self.case(subject, known)?;
-        Some((self.config.budget.deadline(&case) + self.doubt()).max(self.judge_after))
+        Some((self.config.budget.deadline(&case) + self.doubt(subject, known)).max(self.judge_after))
     }
 
     /// Evidence changed: look at the suspects soon.
@@ -227,9 +161,35 @@ impl Swim {
         self.next_judgement = self.next_judgement.min(now + JUDGE_SOON);
     }
 
-    /// A period for each point of the local health score: time for the others to speak first.
-    fn doubt(&self) -> Duration {
-        self.config.budget.period() * u32::from(self.health.score())
+    /// A period for each point of the local health score: time for the others to speak first. Where enough of them have spoken, this node's own
+    /// health does not matter.
+    fn doubt(&self, subject: &NodeId, known: &Known) -> Duration {
+        let charges = known.watch().map(|watch| &watch.suspicion.charges);
+        let observers = self.plan.observers_of(subject);
+        let others = observers.iter().filter(|o| **o != self.own.node && charges.is_some_and(|c| c.contains_key(*o)));
+        let needed = self.config.budget.votes().needed(observers.len().min(self.config.observers)).short;
+        let score = if others.count() >= needed { 0 } else { self.health.score() };
+        self.config.budget.period() * u32::from(score)
+    }
+
+    /// Asks a suspect whose verdict is near whether it lives, if there is a link to it and it was not asked a moment ago. Says how long to wait
+    /// for its answer from now on; nothing when it was asked in time.
+    fn ask_before_verdict(&mut self, now: Instant, suspect: &NodeId) -> Option<Duration> {
+        if !self.links.contains_key(suspect) || self.config.has(Bug::VerdictBeforeP) {
+            return None;
+        }
+        let answers_within = self.config.probe_timeout;
+        let suspicion = &mut self.view.get_mut(suspect)?.watched().suspicion;
+        if let Some(asked_at) = suspicion.asked_at.filter(|asked| now.since(*asked) < ASK_BEFORE * 2) {
+            let waited = now.since(asked_at);
+            return (waited < answers_within).then(|| answers_within - waited);
+        }
+        suspicion.asked_at = Some(now);
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        // No round of its own: whatever comes from it is a sign of life, and what does not come adds nothing to the silence.
+        self.send(now, suspect, DatagramKind::Ping, seq, None);
+        Some(answers_within)
     }
 
     /// For the planted mistake alone.
@@ -247,7 +207,6 @@ impl Swim {
             self.next_judgement = self.judge_after;
             return;
         }
-        let early = Duration::from_secs(if self.config.has(Bug::VerdictBeforeP) { 2 } else { 0 });
         let suspects: Vec<NodeId> = self.suspects.iter().cloned().collect();
         for suspect in suspects {
             let Some(known) = self.view.get(&suspect) else {
@@ -261,20 +220,34 @@ impl Swim {
             let Some(case) = self.case(&suspect, known) else {
                 continue;
             };
-            match self.config.budget.judge(&case, now + early - self.doubt()) {
-                Verdict::Failed => {
-                    sometimes!(sites::VERDICT_DELAYED, !self.doubt().is_zero());
-                    self.declare_failed(now, &suspect);
-                }
-                // What else counts, the observers and this node's own health, may change without a word.
-                Verdict::Wait { until } => {
-                    let again = (until + self.doubt()).min(now + JUDGE_AGAIN);
-                    self.next_judgement = self.next_judgement.min(again);
-                    if let Some(known) = self.view.get_mut(&suspect) {
-                        known.watched().suspicion.look_at = again;
-                    }
-                }
+            let doubt = self.doubt(&suspect, known);
+            self.judge_suspect(now, &suspect, &case, doubt);
+        }
+    }
+
+    fn judge_suspect(&mut self, now: Instant, suspect: &NodeId, case: &Case, doubt: Duration) {
+        let early = Duration::from_secs(if self.config.has(Bug::VerdictBeforeP) { 2 } else { 0 });
+        let verdict = self.config.budget.judge(case, now + early - doubt);
+        let due = match verdict {
+            Verdict::Failed => now,
+            Verdict::Wait { until } => until + doubt,
+        };
+        let waits = if due <= now + ASK_BEFORE { self.ask_before_verdict(now, suspect) } else { None };
+        let again = match (verdict, waits) {
+            (Verdict::Failed, None) => {
+                sometimes!(sites::VERDICT_DELAYED, !doubt.is_zero());
+                return self.declare_failed(now, suspect);
             }
+            (Verdict::Failed, Some(wait)) => {
+                reachable!(sites::VERDICT_WAITS);
+                now + wait
+            }
+            // What else counts, the observers and this node's own health, may change without a word.
+            (Verdict::Wait { .. }, _) => due.min(now + JUDGE_AGAIN),
+        };
+        self.next_judgement = self.next_judgement.min(again);
+        if let Some(known) = self.view.get_mut(suspect) {
+            known.watched().suspicion.look_at = again;
         }
     }
 
@@ -314,42 +287,5 @@ impl Swim {
             local_health: self.health.score(),
             send_refused: known.watch().is_some_and(|watch| watch.send_refused),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(ms: u64) -> Instant {
-        Instant::after_origin(Duration::from_millis(ms))
-    }
-
-    fn charge(silent: u64, unanswered: u64) -> Charge {
-        Charge { silent_since: at(silent), unanswered_since: at(unanswered), helpers: Helpers::default() }
-    }
-
-    #[test]
-    fn charges_are_entered_once_renewed_withdrawn_and_cleared() {
-        let (a, b): (NodeId, NodeId) = ("a".parse().unwrap(), "b".parse().unwrap());
-        let mut suspicion = Suspicion::default();
-        assert!(!suspicion.accuses(&a));
-        assert!(suspicion.enter(a.clone(), charge(1_000, 2_000)));
-        assert!(!suspicion.enter(a.clone(), charge(1_000, 2_000)), "the same accuser again");
-        assert!(suspicion.enter(b.clone(), charge(1_500, 2_500)));
-        assert!(suspicion.accuses(&a) && suspicion.accuses(&b));
-        let vote = suspicion.vote_of(&b, at(4_000)).unwrap();
-        assert_eq!((vote.silence, vote.unanswered), (Duration::from_millis(2_500), Duration::from_millis(1_500)));
-
-        assert!(!suspicion.renew(&a, at(1_250)), "a quarter of a second is no news");
-        assert!(suspicion.renew(&b, at(4_000)));
-        let renewed = suspicion.vote_of(&b, at(4_100)).unwrap();
-        assert_eq!((renewed.silence, renewed.unanswered), (Duration::from_millis(100), Duration::from_millis(100)));
-        assert!(!suspicion.renew(&"c".parse().unwrap(), at(9_000)), "who accuses nobody has nothing to renew");
-
-        suspicion.withdraw(&a);
-        assert!(!suspicion.accuses(&a) && suspicion.accuses(&b));
-        suspicion.clear();
-        assert!(!suspicion.accuses(&b) && suspicion.vote_of(&b, at(5_000)).is_none());
     }
 }

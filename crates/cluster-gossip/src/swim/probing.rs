@@ -8,8 +8,8 @@ use std::time::Duration;
 use cluster_sites::{buggify, reachable, sometimes};
 use cluster_types::{EventKind, HealthFault, Instant, NodeId};
 
-use super::accusing::Helpers;
 use super::explaining::Probing;
+use super::suspicion::Helpers;
 use super::view::Known;
 use super::{Output, Swim};
 use crate::health::Pulse;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cluster_failure::RttEstimator;
 use cluster_types::{Claim, Instant, Member, NodeId, Seed, State};
 
-use super::accusing::Suspicion;
+use super::suspicion::Suspicion;
 use crate::digest::Digest;
 use crate::health::Pulse;
 use crate::slots::{Named, Slots};

@@ -263,3 +263,66 @@ proptest! {
         }
     }
 }
+
+/// What the votes say may be old: a judge that was deaf asks the suspect itself before it convicts. It is asked a second before, and an answer
+/// ends it.
+#[test]
+fn a_judge_asks_the_suspect_before_it_convicts() {
+    let mut hand = Hand::with(&["a", "b", "c", "x"]);
+    hand.pass(ms(10_000), &["a", "b", "c", "x"]);
+    for voter in ["a", "b", "c"] {
+        hand.hear_vote(voter, alive("x"), voter, ms(5_800));
+    }
+    hand.read();
+    // It answers nothing, and is asked in time.
+    let mut asked = 0;
+    let last_sign = hand.now;
+    while !hand.swim.lost_members().iter().any(|(lost, _)| lost.as_str() == "x") {
+        assert!(hand.now.since(last_sign) < ms(8_000), "no verdict");
+        hand.pass(ms(50), &["a", "b", "c"]);
+        let to_x = hand.sent().into_iter().filter(|(to, datagram)| to == "x" && datagram.kind == DatagramKind::Ping);
+        asked = asked.max(to_x.map(|_| hand.now.since(last_sign).as_millis()).max().unwrap_or(asked));
+    }
+    let before = hand.now.since(last_sign).as_millis() - asked;
+    assert!((450..=2_050).contains(&before), "asked {before} ms before the verdict");
+
+    let mut hand = Hand::with(&["a", "b", "c", "x"]);
+    hand.pass(ms(10_000), &["a", "b", "c", "x"]);
+    hand.receive("x", DatagramKind::Gossip, 0, None, &[]);
+    for voter in ["a", "b", "c"] {
+        hand.hear_vote(voter, alive("x"), voter, ms(60_000));
+    }
+    // It answers nothing for five seconds, and then what it is asked before the verdict.
+    hand.pass(ms(5_250), &["a", "b", "c"]);
+    hand.pass(ms(3_000), &["a", "b", "c", "x"]);
+    assert_eq!(published_state(&mut hand, "x"), Some(State::Suspect), "it lives, whatever the votes say");
+}
+
+/// A judge that doubts itself waits for the others to speak. When they have, its own health does not matter.
+#[test]
+fn local_health_delays_no_verdict_that_has_its_votes() {
+    let declared_after = |voters: &[&str]| {
+        let mut hand = Hand::with(&["a", "b", "c", "d", "x"]);
+        hand.pass(ms(10_000), &["a", "b", "c", "d", "x"]);
+        hand.receive("x", DatagramKind::Gossip, 0, None, &[]);
+        let last_sign = hand.now;
+        for voter in voters {
+            hand.hear_vote(voter, alive("x"), voter, ms(60_000));
+        }
+        hand.pass(ms(5_000), &["a", "b", "c", "d"]);
+        // Having to refute what is said of oneself is a point of local health.
+        for n in 0..8 {
+            hand.hear("a", &[raised(state(alive("m"), State::Suspect), n)]);
+        }
+        while !hand.swim.lost_members().iter().any(|(lost, _)| lost.as_str() == "x") {
+            assert!(hand.now.since(last_sign) < ms(60_000), "no verdict");
+            hand.pass(ms(50), &["a", "b", "c", "d"]);
+        }
+        hand.now.since(last_sign)
+    };
+    // Five observers: four make the short deadline.
+    let enough = declared_after(&["a", "b", "c", "d"]);
+    assert!(enough < ms(6_300) + ms(2_500), "{enough:?}");
+    let few = declared_after(&["a", "b", "c"]);
+    assert!(few > enough + ms(1_500), "with this node's own it is enough, and it doubts: {few:?} beside {enough:?}");
+}

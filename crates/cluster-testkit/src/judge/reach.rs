@@ -143,9 +143,9 @@ impl<'a> Reach<'a> {
         (self.stretch_at(from)..=self.stretch_at(to)).all(|stretch| self.are_together(stretch, a, b))
     }
 
-    /// The spans in which two could ask each other, be it through a helper, in order.
-    pub(super) fn together(&self, a: usize, b: usize) -> Vec<Span> {
-        self.spans(|stretch| self.are_together(stretch, a, b))
+    /// The spans in which two had a path of their own both ways, in order.
+    pub(super) fn paths(&self, a: usize, b: usize) -> Vec<Span> {
+        self.spans(|stretch| self.hear_each_other(stretch, a, b))
     }
 
     /// The spans in which two had a path of their own both ways, in order, while one process of the second ran: those that are long enough
@@ -210,8 +210,10 @@ mod tests {
         assert_eq!(reach.hear_each_other_since(0, 1, 9_000), Some(0));
         assert_eq!(reach.hear_each_other_since(0, 1, 25_000), None);
         assert_eq!(reach.hear_each_other_since(0, 1, 55_000), Some(30_000));
-        let spans: Vec<(u64, u64)> = reach.together(0, 1).iter().map(|span| (span.from, span.to)).collect();
-        assert_eq!(spans, [(0, 20_000), (30_000, u64::MAX)]);
+        let spans: Vec<(u64, u64)> = reach.paths(0, 1).iter().map(|span| (span.from, span.to)).collect();
+        assert_eq!(spans, [(0, 10_000), (30_000, u64::MAX)]);
+        assert!(reach.are_together_between(0, 1, 12_000, 19_000), "2 helps");
+        assert!(!reach.are_together_between(0, 1, 12_000, 21_000), "2 is stopped");
     }
 
     #[test]

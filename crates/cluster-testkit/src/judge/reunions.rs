@@ -1,10 +1,10 @@
-//! What was apart is one again in time, and says so.
+//! Who was apart and has a path of their own again is one again in time, and says so.
 
 use cluster_types::{EventKind, State};
 
 use super::finding::{Finding, Findings};
 use super::reach::Reach;
-use super::story::{Story, ms};
+use super::story::{Held, Story, ms};
 use super::truth::Truth;
 use crate::world::Reported;
 
@@ -20,7 +20,7 @@ const MERGED_MS: u64 = 6_000;
 pub(super) fn check(truth: &Truth, reach: &Reach<'_>, story: &Story, reports: &[Reported], findings: &mut Findings) {
     for a in 0..truth.nodes() {
         for b in (0..truth.nodes()).filter(|b| *b != a) {
-            let spans = reach.together(a, b);
+            let spans = reach.paths(a, b);
             for pair in spans.windows(2) {
                 check_pair(truth, story, reports, (a, b), pair[0].to, (pair[1].from, pair[1].to), findings);
             }
@@ -52,9 +52,11 @@ fn check_pair(
         );
         findings.add(Finding::new("who comes back is seen alive in time", what).at(by).by(a).about(b));
     }
-    let failed = story.held(a, b, since) == Some(State::Failed);
+    let failed = story.last(a, b, since).filter(|held| held.state == Some(State::Failed));
     let back = story.changes(a, b, since, by).iter().find(|held| held.state == Some(State::Alive));
-    if let Some(back) = back.filter(|back| failed && back.at + MERGED_MS < truth.until.min(until)) {
+    // Another life of it is a restart, and no merge.
+    let same_life = |back: &&Held| failed.is_some_and(|failed| failed.life == back.life);
+    if let Some(back) = back.filter(same_life).filter(|back| back.at + MERGED_MS < truth.until.min(until)) {
         let told = reports.iter().any(|r| {
             r.by == a && matches!(r.kind, EventKind::Merged { .. }) && (since..=back.at + MERGED_MS).contains(&ms(r))
         });

@@ -76,8 +76,13 @@ impl Story {
 
     /// What a node held another to be at a time.
     pub(super) fn held(&self, by: usize, about: usize, at: u64) -> Option<State> {
+        self.last(by, about, at)?.state
+    }
+
+    /// The same, with since when, and of which life.
+    pub(super) fn last(&self, by: usize, about: usize, at: u64) -> Option<Held> {
         let held = self.held.get(&(by, about))?;
-        held[..held.partition_point(|held| held.at <= at)].last()?.state
+        held[..held.partition_point(|held| held.at <= at)].last().copied()
     }
 
     /// What a node came to hold of another within a span, in order.

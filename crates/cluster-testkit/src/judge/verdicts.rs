@@ -20,7 +20,7 @@ use crate::world::Reported;
 /// So long after they can hear each other again a verdict may still fall: for the first probe, and the word of it.
 const FRESH_MS: u64 = 2_000;
 
-/// An observer's turn comes at least this often: it has as many slots as there are observers, a second apart.
+/// A member has so many observers at most.
 const TURNS_MAX: u64 = 10;
 
 /// Nobody accuses sooner after it heard its subject last.
@@ -118,29 +118,33 @@ impl<'a> Verdicts<'a> {
         Known { silences, suspected: silent, members }
     }
 
-    /// Since when a voter has heard nothing of a process, if it could say so to the judge by then.
+    /// Since when a voter has heard nothing of a process, as far as the judge could know by then: the word of it must have reached the judge,
+    /// and what the voter heard since need not have.
     fn vote(&self, voter: usize, judge: usize, about: usize, process: Process, at: u64) -> Option<Silence> {
         let contacts = self.reach.contacts(voter, about, process.ran);
-        let met = contacts.partition_point(|contact| contact.from <= at);
-        let heard_until = match contacts[..met].last() {
-            None => process.ran.from,
-            Some(contact) if contact.to <= at => contact.to,
-            // It hears its subject again, and need not have had its turn.
-            Some(contact) => {
-                let turn = FRESH_MS + 1_000 * TURNS_MAX;
-                let former = contacts[..met - 1].last().map_or(process.ran.from, |former| former.to);
-                (at - contact.from <= turn && former < contact.from).then_some(former)?
-            }
-        };
-        // What was its time to ask in vain.
+        let met = &contacts[..contacts.partition_point(|contact| contact.from <= at)];
+        // Each silence begins with the end of a contact, and ends with the next one.
+        let begins = std::iter::once(process.ran.from).chain(met.iter().map(|contact| contact.to));
+        let ends = met.iter().map(|contact| Some(contact.from)).chain([None]);
+        begins.zip(ends).filter(|(from, to)| *from < to.unwrap_or(at)).find_map(|(from, to)| {
+            let since = self.asks_in_vain(voter, from, to.unwrap_or(at))?;
+            let told = self.reach.arrival(voter, since + ACCUSES_AFTER_MS, judge)?;
+            let taken_back = to.and_then(|heard| self.reach.arrival(voter, heard, judge));
+            let stands = taken_back.is_none_or(|taken_back| taken_back + FRESH_MS + self.turn_ms() > at);
+            (told <= at && stands).then_some(since)
+        })
+    }
+
+    /// From when on a voter asked in vain within a silence, if it was up for long enough.
+    fn asks_in_vain(&self, voter: usize, from: u64, to: u64) -> Option<Silence> {
         let spans = self.up_spans(voter);
-        let awake = spans.iter().find(|span| {
-            let from = span.from.max(heard_until);
-            span.to > from && span.to.min(at).saturating_sub(from) >= ACCUSES_AFTER_MS
-        })?;
-        let since = awake.from.max(heard_until);
-        let heard = self.reach.arrival(voter, since + ACCUSES_AFTER_MS, judge)?;
-        (heard <= at).then_some(since)
+        let mut awake = spans.iter().map(|span| Span { from: span.from.max(from), to: span.to.min(to) });
+        awake.find(|span| span.length_until(u64::MAX) >= ACCUSES_AFTER_MS).map(|span| span.from)
+    }
+
+    /// Within this an observer has its turn again: it has as many slots as there are observers, a second apart.
+    fn turn_ms(&self) -> u64 {
+        1_000 * (self.truth.nodes() as u64 - 1).min(TURNS_MAX)
     }
 
     fn up_spans(&self, node: usize) -> std::rc::Rc<[Span]> {

@@ -61,7 +61,7 @@ fn every_mistake_in_the_pool_is_found_within_three_seeds() {
 fn every_mistake_in_the_loop_is_found_within_three_seeds() {
     for bug in LoopBug::ALL {
         let check = match bug {
-            LoopBug::ForgetLinkDown => "a verdict has a cause that is old enough",
+            LoopBug::ForgetLinkDown => "a verdict has the votes that it needs",
             LoopBug::SkipFarewell => "a farewell is known to all",
             LoopBug::NeverReconnect => "all agree at the end",
             LoopBug::LoseAnswers | LoopBug::RememberNobody => "all meet in time",
@@ -79,7 +79,7 @@ fn mistakes_in_the_core_show_in_the_whole_stack() {
         (Bug::SkipRefutation, "all agree at the end"),
         (Bug::AcceptEqualIncarnation, "all agree at the end"),
         (Bug::StarvedLeave, "a farewell is known to all"),
-        (Bug::VerdictBeforeP, "a verdict has a cause that is old enough"),
+        (Bug::VerdictBeforeP, "a verdict has the votes that it needs"),
         (Bug::WakingAccuses, "who wakes accuses nobody"),
     ];
     for (bug, check) in bugs {

@@ -8,7 +8,7 @@ use cluster_types::{Accusation, Claim, Evidence, Instant, Life, Member, Metadata
 
 use super::*;
 use crate::judge::finding::FINDINGS_A_CHECK_MAX;
-use crate::scenario::Act;
+use crate::scenario::{Act, PathFault};
 use crate::world::{View, name_of};
 
 /// A world that is over, as told.
@@ -265,7 +265,23 @@ fn a_verdict_on_one_that_is_stopped_again_and_again_counts_from_its_last_contact
     for n in 0..5 {
         scenario = scenario.at(s(20 + 4 * n), Act::Pause(2)).at(s(23 + 4 * n), Act::Resume(2));
     }
-    assert_eq!(checks(&scenario, &Told::three().wrong(s(38), 0, 2)), [VOTES], "it was heard a second ago");
+    assert_eq!(checks(&scenario, &Told::three().wrong(Duration::from_millis(40_500), 0, 2)), [VOTES], "stopped for three seconds");
+}
+
+/// 1 does not hear that 2 has heard 0 again: what 2 said before still stands for it.
+#[test]
+fn a_word_that_was_taken_back_stands_where_nobody_can_hear_of_it() {
+    let scenario = |deaf_until| {
+        cluster(3)
+            .at(s(20), Act::Fault { id: 1, from: vec![0], to: vec![1, 2], fault: PathFault::Cut })
+            .at(s(23), Act::Fault { id: 2, from: vec![0, 2], to: vec![1], fault: PathFault::Cut })
+            .at(s(24), Act::Mend(1))
+            .at(s(deaf_until), Act::Mend(2))
+    };
+    let told = Told::three().wrong(s(27), 1, 0);
+    assert!(checks(&scenario(28), &told).is_empty());
+    let late = Told::three().wrong(Duration::from_millis(28_500), 1, 0);
+    assert_eq!(checks(&scenario(25), &late), [ANSWERED], "2 could say so for four seconds");
 }
 
 #[test]
