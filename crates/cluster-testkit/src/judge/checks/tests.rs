@@ -265,7 +265,11 @@ fn a_verdict_on_one_that_is_stopped_again_and_again_counts_from_its_last_contact
     for n in 0..5 {
         scenario = scenario.at(s(20 + 4 * n), Act::Pause(2)).at(s(23 + 4 * n), Act::Resume(2));
     }
-    assert_eq!(checks(&scenario, &Told::three().wrong(Duration::from_millis(40_500), 0, 2)), [VOTES], "stopped for three seconds");
+    assert_eq!(
+        checks(&scenario, &Told::three().wrong(Duration::from_millis(40_500), 0, 2)),
+        [VOTES],
+        "stopped for three seconds"
+    );
 }
 
 /// 1 does not hear that 2 has heard 0 again: what 2 said before still stands for it.

@@ -24,7 +24,6 @@ pub(super) enum Family {
     Halves,
     MinorityThird,
     Bridge,
-    Ring,
     Zone,
     Loss,
     Disorder,
@@ -43,8 +42,8 @@ pub(super) enum Family {
     Broadcast,
 }
 
-/// All of them.
-pub(super) const ALL: [Family; 30] = [
+/// All that are drawn.
+pub(super) const ALL: [Family; 29] = [
     Family::Crash,
     Family::Wipe,
     Family::Leave,
@@ -58,7 +57,6 @@ pub(super) const ALL: [Family; 30] = [
     Family::Halves,
     Family::MinorityThird,
     Family::Bridge,
-    Family::Ring,
     Family::Zone,
     Family::Loss,
     Family::Disorder,
@@ -152,10 +150,13 @@ impl Family {
             Self::Crash | Self::Wipe | Self::Leave | Self::Pause | Self::HalfDead | Self::Starved | Self::Blocked => {
                 self.of_a_process(cluster, draws, at, span)
             }
-            Self::Deaf | Self::Mute | Self::PairCut | Self::Halves | Self::MinorityThird | Self::Bridge => {
-                self.of_groups(cluster, draws, at, span)
-            }
-            Self::Ring | Self::Zone => self.of_groups(cluster, draws, at, span),
+            Self::Deaf
+            | Self::Mute
+            | Self::PairCut
+            | Self::Halves
+            | Self::MinorityThird
+            | Self::Bridge
+            | Self::Zone => self.of_groups(cluster, draws, at, span),
             Self::Loss | Self::Disorder | Self::ThinLink | Self::SlowPath | Self::NarrowPath | Self::Clog => {
                 self.of_paths(cluster, draws, at, span)
             }
@@ -206,13 +207,6 @@ impl Family {
                 let rest = cluster.others(&[bridge]);
                 let (left, right) = rest.split_at(rest.len() / 2);
                 cluster.both_ways(left, right, &cut, at, span)
-            }
-            // Each hears its two neighbours in the ring, and nobody else.
-            Self::Ring => {
-                let far = |node: usize| [node, (node + 1) % n, (node + n - 1) % n];
-                let of = |node: usize| (vec![node], cluster.others(&far(node)));
-                let cuts: Vec<(Vec<usize>, Vec<usize>)> = (0..n).map(of).filter(|(_, to)| !to.is_empty()).collect();
-                cuts.into_iter().flat_map(|(from, to)| cluster.path(from, to, cut.clone(), at, span)).collect()
             }
             // Every third node is in one zone, which is away from the others.
             _ => {
