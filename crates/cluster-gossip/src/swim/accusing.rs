@@ -157,15 +157,16 @@ impl Swim {
         self.next_judgement = self.next_judgement.min(now + JUDGE_SOON);
     }
 
-    /// A period for each point of the local health score: time for the others to speak first. Where enough of them have spoken, this node's own
-    /// health does not matter.
+    /// A period for each point of the local health score: time for the others to speak first. Where enough have spoken, and not this node alone,
+    /// its own health does not matter.
     fn doubt(&self, subject: &NodeId, known: &Known) -> Duration {
         let charges = known.watch().map(|watch| &watch.suspicion.charges);
         let observers = self.plan.observers_of(subject);
-        let others = observers.iter().filter(|o| **o != self.own.node && charges.is_some_and(|c| c.contains_key(*o)));
+        let voters = observers.iter().filter(|o| charges.is_some_and(|charges| charges.contains_key(*o)));
+        let (own, others): (Vec<&NodeId>, Vec<&NodeId>) = voters.partition(|voter| **voter == self.own.node);
         let needed = self.config.budget.votes().needed(observers.len().min(self.config.observers)).short;
-        let score = if others.count() >= needed { 0 } else { self.health.score() };
-        self.config.budget.period() * u32::from(score)
+        let enough = !others.is_empty() && own.len() + others.len() >= needed;
+        self.config.budget.period() * if enough { 0 } else { u32::from(self.health.score()) }
     }
 
     /// Asks a suspect that there is a link to whether it lives, once a period: what this node knows of it may be old, for it may have been deaf,

@@ -129,8 +129,9 @@ impl<'a> Verdicts<'a> {
         begins.zip(ends).filter(|(from, to)| *from < to.unwrap_or(at)).find_map(|(from, to)| {
             let since = self.asks_in_vain(voter, from, to.unwrap_or(at))?;
             let told = self.reach.arrival(voter, since + ACCUSES_AFTER_MS, judge)?;
-            let taken_back = to.and_then(|heard| self.reach.arrival(voter, heard, judge));
-            let stands = taken_back.is_none_or(|taken_back| taken_back + FRESH_MS + self.turn_ms() > at);
+            // It hears its subject again when it asks it again.
+            let taken_back = to.and_then(|heard| self.reach.arrival(voter, heard + self.turn_ms(), judge));
+            let stands = taken_back.is_none_or(|taken_back| taken_back + FRESH_MS > at);
             (told <= at && stands).then_some(since)
         })
     }
