@@ -238,7 +238,9 @@ fn transitions(before: Option<&Member>, after: &Arc<Member>, evidence: Option<Ev
     let new_life = before.claim.life != after.claim.life;
     match (before.state(), after.state()) {
         (Alive, Alive) if new_life => vec![alive()],
-        (Alive, Alive) if moved(before, after) => vec![EventKind::Updated(Arc::clone(after))],
+        (Alive, Alive) | (Suspect, Suspect) if !new_life && moved(before, after) => {
+            vec![EventKind::Updated(Arc::clone(after))]
+        }
         (Alive, Alive) | (Failed, Failed) | (Left, Left) => Vec::new(),
         (Suspect | Failed | Left, Alive) => vec![alive()],
         (Suspect, Suspect) if !new_life => Vec::new(),

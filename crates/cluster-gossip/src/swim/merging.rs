@@ -13,7 +13,7 @@ use crate::broadcast::{News, Rank};
 use crate::planted::Bug;
 use crate::registry::Statement;
 use crate::sites;
-use crate::wire::{Entry, Update};
+use crate::wire::{Entry, Update, Vote};
 
 /// The metadata key that names a failure domain.
 pub const ZONE_KEY: &str = "zone";
@@ -80,6 +80,9 @@ impl Swim {
             (current.life, current.incarnation, current.meta_version, current.state);
         if said.state == State::Suspect && state == State::Suspect && said.incarnation == incarnation {
             if let Some(vote) = vote {
+                if known.is_none() {
+                    self.take_sign_of(now, &node, &vote);
+                }
                 self.hear_vote(now, &node, vote, from);
             }
             self.second(now, &node);
@@ -92,6 +95,14 @@ impl Swim {
         let held = metadata.is_some_and(|metadata| of_this_version && self.hold_metadata(now, &node, metadata));
         if wins || held {
             self.publish_with(now, &node, evidence);
+        }
+    }
+
+    /// Somebody is learnt of as suspect: this node has never heard it, so that its last sign of life is the one that the accuser knows of. Taking
+    /// the moment of the news for one would put the verdict off, here and by this node's vote everywhere.
+    fn take_sign_of(&mut self, now: Instant, node: &NodeId, vote: &Vote) {
+        if let Some(known) = self.view.get_mut(node) {
+            known.watched().last_sign = now - vote.silence;
         }
     }
 

@@ -126,7 +126,11 @@ pub const CATALOGUE: &[Entry] = &[
         processes::blocked_application,
     ),
     stack_only("everything", "everything at once, over paths that lose and double, then quiet", processes::everything),
-    small("swarm", "some of thirty families of faults, several at once, on a cluster that works", swarms::few_nodes),
+    filed(small(
+        "swarm",
+        "some of twenty-nine families of faults, several at once, on a cluster that works",
+        swarms::few_nodes,
+    )),
     filed(large("swarm-25", "the same on twenty-five nodes", swarms::many_nodes)),
     small("pair-cut", "one path between two nodes is dead for a minute", network::pair_cut),
     filed(small("ring", "each hears its two neighbours only", network::ring)),

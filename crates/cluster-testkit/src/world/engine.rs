@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_gossip::swim::Acquainted;
-use cluster_gossip::{PeerInfo, SharedNodeRegistry, Swim, SwimConfig};
+use cluster_gossip::{BroadcastError, PeerInfo, SharedNodeRegistry, Swim, SwimConfig};
 use cluster_manager::{Engine, JoinSeed};
 use cluster_types::{Claim, Incarnation, Instant, Life, Member, Metadata, NodeId, Seed, State};
 
@@ -283,9 +283,13 @@ impl EngineWorld {
     /// # Panics
     /// The message is not taken.
     pub fn broadcast(&mut self, i: usize, payload: &[u8]) {
+        assert_eq!(self.try_broadcast(i, payload), Ok(()), "node {i}");
+    }
+
+    fn try_broadcast(&mut self, i: usize, payload: &[u8]) -> Result<(), BroadcastError> {
         let outcome = self.nodes[i].engine.broadcast(self.now, payload);
-        assert_eq!(outcome, Ok(()), "node {i}");
         self.dispatch(i);
+        outcome
     }
 
     /// Changes what a node says about itself.

@@ -77,10 +77,11 @@ impl Subscriber {
     }
 }
 
-/// What events tell of a member. A refutation raises the incarnation of a member also where nobody had suspected it: that is no transition.
-fn told(member: &Member) -> (State, Life, SocketAddr, u32, &Metadata) {
-    let Claim { state, life, addr, meta_version, .. } = member.claim;
-    (state, life, addr, meta_version, &member.metadata)
+/// What events tell of a member. A refutation raises the incarnation of a member also where nobody had suspected it: that is no transition. Nor
+/// is another number of the same metadata.
+fn told(member: &Member) -> (State, Life, SocketAddr, &Metadata) {
+    let Claim { state, life, addr, .. } = member.claim;
+    (state, life, addr, &member.metadata)
 }
 
 #[cfg(test)]

@@ -461,3 +461,22 @@ fn a_refutation_that_was_lost_in_a_cut_is_heard_after_it() {
         assert_eq!(held, vec![Some(State::Alive); 8], "seed {seed}");
     }
 }
+
+/// Who joins while a dead member is suspected has never heard it: that is no sign of life, and puts no verdict off.
+#[test]
+fn a_newcomer_does_not_put_off_the_verdict_on_the_dead() {
+    for seed in 1..=5 {
+        let mut world = met(4, seed, WorldConfig::default());
+        world.crash(3);
+        // It is suspected by then.
+        world.run_for(secs(3));
+        for newcomer in 4..7 {
+            world.start(newcomer, &[0]);
+            world.run_for(secs(1));
+        }
+        world.run_for(Duration::from_millis(1_300));
+        // P and a second after its end.
+        let held: Vec<Option<State>> = [0, 1, 2, 4, 5, 6].iter().map(|&i| world.state(i, 3)).collect();
+        assert_eq!(held, vec![Some(State::Failed); 6], "seed {seed}");
+    }
+}

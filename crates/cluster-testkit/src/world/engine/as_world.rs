@@ -24,7 +24,8 @@ impl World for EngineWorld {
             Act::Fault { id, from, to, fault } => self.fault(*id, from, to, fault),
             Act::Mend(id) => self.mend(*id),
             Act::Metadata { node, zone, version } => self.set_metadata(*node, metadata(zone, *version)),
-            Act::Broadcast { node, bytes } => self.broadcast(*node, &vec![7; *bytes]),
+            // One that is leaving takes none.
+            Act::Broadcast { node, bytes } => drop(self.try_broadcast(*node, &vec![7; *bytes])),
             // The engine has no disk, and draws a new life anyway.
             Act::Wipe(_) | Act::Disk { .. } | Act::DiskFault { .. } => {}
             // It has no transport beside the loop.
