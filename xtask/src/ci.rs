@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::cli::{ClusterTask, IntegrationArgs};
 use crate::shell::{self, has_cargo_command};
-use crate::{Outcome, crates, integration, interrupt, play, tests, tidy};
+use crate::{Outcome, crates, integration, interrupt, play, sim, tests, tidy};
 
 /// A named step.
 type Step = (&'static str, fn(&Path) -> Outcome);
@@ -37,7 +37,7 @@ const STEPS: [Step; 12] = [
     }),
     ("crates", |root| crates::run_all(root, false)),
     ("examples", tests::examples),
-    ("scenarios", |root| tests::sim(root, &["--seeds".into(), SCENARIO_SEEDS.into()])),
+    ("scenarios", |root| sim::run(root, &["--seeds".into(), SCENARIO_SEEDS.into()])),
     ("demo", |root| {
         shell::run(root, "cargo", &["run", "--release", "--quiet", "--", "demo", "--nodes", "16", "--json"])
     }),

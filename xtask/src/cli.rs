@@ -23,7 +23,8 @@ pub(crate) enum Task {
     Integration(IntegrationArgs),
     /// Benchmarks, each against a baseline in the same run
     Bench {
-        /// layer1 (if nothing is said), links, manager (and its part), membership, sim, or peers: other people's crates
+        /// layer1 (if nothing is said), links, manager, membership, sim, or peers: other people's crates; then one part of it, if
+        /// no more is wanted
         what: Vec<String>,
     },
     /// Scenarios in the simulated world: `sim list` names them, `sim --help` has all there is

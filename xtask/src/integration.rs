@@ -16,6 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::IntegrationArgs;
 use crate::{Outcome, interrupt, target};
 use child::Running;
+pub(crate) use plan::stage_of;
 use plan::{Stage, Test};
 use report::Finished;
 

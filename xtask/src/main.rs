@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 #![expect(clippy::disallowed_methods, reason = "a program for people may look at the clock")]
 
+mod bench;
 mod ci;
 mod cli;
 mod coverage;
@@ -12,6 +13,7 @@ mod interrupt;
 mod mutants;
 mod play;
 mod shell;
+mod sim;
 mod tests;
 mod tidy;
 
@@ -30,8 +32,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Test { args } => tests::test(&root, &args),
         Task::Integration(args) => integration::run(&root, &args),
-        Task::Bench { what } => tests::bench(&root, &what),
-        Task::Sim { args } => tests::sim(&root, &args),
+        Task::Bench { what } => bench::run(&root, &what),
+        Task::Sim { args } => sim::run(&root, &args),
         Task::Examples => tests::examples(&root),
         Task::Cluster(task) => play::run(&root, &task),
         Task::FlakeHunt(args) => flake_hunt::run(&root, &args),

@@ -76,6 +76,12 @@ impl Stage {
     }
 }
 
+/// The stage that runs a test of a package's target, if one does.
+pub(crate) fn stage_of(package: &str, target: &str, test: &str) -> Option<&'static str> {
+    let has = |place: &&Place| place.package == package && place.target == target && place.has(test);
+    PLACES.iter().find(has).map(|place| place.stage)
+}
+
 /// Builds what is needed, and finds the tests that are wanted.
 pub(super) fn build(root: &Path, args: &IntegrationArgs) -> Result<Vec<Stage>, String> {
     let mut stages = Vec::new();
@@ -160,6 +166,15 @@ mod tests {
             wanted("processes", "life::meet", &ignored, &all)
                 && wanted("processes", "measured::sixteen", &ignored, &all)
         );
+    }
+
+    #[test]
+    fn a_test_belongs_to_one_stage_or_to_none() {
+        assert_eq!(stage_of("cluster-agent", "it", "network::cut"), Some("network"));
+        assert_eq!(stage_of("cluster-agent", "it", "life::meet"), Some("processes"));
+        assert_eq!(stage_of("cluster-agent", "it", "commands::help"), None);
+        assert_eq!(stage_of("cluster-testkit", "loopback", "many::meet"), Some("links"));
+        assert_eq!(stage_of("cluster-testkit", "it", "many::meet"), None);
     }
 
     #[test]

@@ -1,11 +1,8 @@
 //! The dependency rule. A new edge is a design change: it is made here and in ARCHITECTURE.md, or not at all.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::Value;
-
-use crate::shell::output;
 
 /// Which crates of the workspace each crate may use.
 const EDGES: [(&str, &[&str]); 10] = [
@@ -33,21 +30,18 @@ const PURE: [(&str, &[&str]); 4] = [
     ("cluster-gossip", &["thiserror", "serde", "postcard", "mockall", "hashbrown"]),
 ];
 
-/// Findings against the manifests below `root`.
-pub(super) fn check(root: &Path) -> Result<Vec<String>, String> {
-    let metadata = output(root, "cargo", &["metadata", "--format-version", "1", "--no-deps", "--offline"])?;
-    let metadata: Value = serde_json::from_str(&metadata).map_err(|e| format!("cargo metadata: {e}"))?;
-    let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
+/// Findings against the manifests of these packages.
+pub(super) fn check(packages: &[Value]) -> Vec<String> {
     let edges: BTreeMap<&str, &[&str]> = EDGES.into_iter().collect();
     let mut findings = Vec::new();
-    for package in &packages {
+    for package in packages {
         let name = package["name"].as_str().unwrap_or_default();
         match edges.get(name) {
             Some(allowed) => findings.extend(check_package(name, allowed, package)),
             None => findings.push(format!("{name} is not in the dependency rule: add it to xtask/src/tidy/deps.rs")),
         }
     }
-    Ok(findings)
+    findings
 }
 
 fn check_package(name: &str, allowed: &[&str], package: &Value) -> Vec<String> {
