@@ -1,4 +1,4 @@
-//! What belongs to a failure, on disk: the schedule as data, the trace a line an event, and what each checker saw.
+//! What belongs to a failure, on disk: the schedule as data, a picture of the run, the trace a line an event, and what each checker saw.
 
 use std::fs;
 use std::io;
@@ -17,8 +17,8 @@ pub(crate) fn write(bundles: &Path, job: &Job) -> io::Result<PathBuf> {
     fs::create_dir_all(&dir)?;
     Saved::new(job.level, job.seed, scenario).save(&dir.join("schedule.json"))?;
     // In a process of its own: it may end badly.
-    let Told { findings, lines, reported, peers, hash, .. } =
-        super::campaign::run_one(&job.clone().window(0..u64::MAX));
+    let everything = Job { picture: Some(dir.join("picture.html")), ..job.clone() };
+    let Told { findings, lines, reported, peers, hash, .. } = super::campaign::run_one(&everything);
     fs::write(dir.join("trace.txt"), lines.join("\n") + "\n")?;
     let counts: String = reported.iter().map(|(event, count)| format!("{event}: {count}\n")).collect();
     let (findings, peers) = (findings.join("\n"), peers.join("\n"));

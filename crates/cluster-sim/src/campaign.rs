@@ -85,10 +85,9 @@ pub(crate) fn run(options: &Options, workers: usize) -> bool {
     for (job, told) in &failed {
         println!("\n{} seed {} at {} broke a promise:", job.scenario, job.seed, job.level);
         told.findings.iter().for_each(|finding| println!("  {finding}"));
-        let plant = job.plant.as_ref().map_or_else(String::new, |name| format!(" --plant {name}"));
-        println!("  again: cargo xtask sim {} --seed {} --level {}{plant}", job.scenario, job.seed, job.level);
+        println!("  again: {}", job.again());
         match bundle::write(&options.bundles, job) {
-            Ok(path) => println!("  schedule, trace and report: {}", path.display()),
+            Ok(path) => println!("  picture, schedule, trace and report: {}", path.display()),
             Err(error) => println!("  the bundle cannot be written to {}: {error}", options.bundles.display()),
         }
     }

@@ -13,7 +13,7 @@ use cluster_testkit::assertions::{Seen, catalogue};
 use cluster_testkit::play::{Outcome, run_configured, run_traced};
 use cluster_testkit::scenario::{Saved, entry};
 use cluster_testkit::world::stack::Configure;
-use cluster_testkit::{Act, Level, Scenario, Trace};
+use cluster_testkit::{Act, Level, Scenario, Trace, picture};
 use serde::{Deserialize, Serialize};
 
 /// What one process does.
@@ -42,17 +42,30 @@ pub(crate) struct Job {
     /// Plays this schedule, and not the one of the scenario's name.
     #[arg(long, hide = true)]
     pub(crate) schedule: Option<PathBuf>,
+    /// Keeps every line, and draws a picture of the run into this file.
+    #[arg(long, hide = true)]
+    pub(crate) picture: Option<PathBuf>,
 }
 
 impl Job {
     /// A seed of a scenario, played without keeping lines.
     pub(crate) const fn new(scenario: String, seed: u64, level: Level) -> Self {
-        Self { scenario, seed, level, lines_from: 0, lines_to: 0, disturb: false, plant: None, schedule: None }
+        Self {
+            scenario,
+            seed,
+            level,
+            lines_from: 0,
+            lines_to: 0,
+            disturb: false,
+            plant: None,
+            schedule: None,
+            picture: None,
+        }
     }
 
     /// The job on the command line of a worker.
     pub(crate) fn args(&self) -> Vec<String> {
-        let Self { scenario, seed, level, lines_from, lines_to, disturb, plant, schedule } = self;
+        let Self { scenario, seed, level, lines_from, lines_to, disturb, plant, schedule, picture } = self;
         let pairs = [("--seed", seed.to_string()), ("--level", level.to_string())];
         let window = [("--lines-from", lines_from.to_string()), ("--lines-to", lines_to.to_string())];
         let rest = pairs.into_iter().chain(window).flat_map(|(flag, value)| [flag.to_owned(), value]);
@@ -60,7 +73,14 @@ impl Job {
         let plant = plant.iter().flat_map(|name| ["--plant".to_owned(), name.clone()]);
         let schedule = schedule.iter().flat_map(|file| ["--schedule".to_owned(), file.display().to_string()]);
         let args = ["one".to_owned(), scenario.clone()].into_iter().chain(rest).chain(disturb);
-        args.chain(plant).chain(schedule).collect()
+        let picture = picture.iter().flat_map(|file| ["--picture".to_owned(), file.display().to_string()]);
+        args.chain(plant).chain(schedule).chain(picture).collect()
+    }
+
+    /// The command that runs it again.
+    pub(crate) fn again(&self) -> String {
+        let plant = self.plant.as_ref().map_or_else(String::new, |name| format!(" --plant {name}"));
+        format!("cargo xtask sim {} --seed {} --level {}{plant}", self.scenario, self.seed, self.level)
     }
 
     /// What is to be played.
@@ -108,20 +128,26 @@ pub(crate) fn work(job: &Job) -> ExitCode {
         // The only one of this process.
         let _ = tracing::subscriber::set_global_default(FormatsAndForgets);
     }
-    let trace = Trace::with_lines(job.lines_from..job.lines_to);
+    let trace = match job.picture {
+        Some(_) => Trace::with_everything(),
+        None => Trace::with_lines(job.lines_from..job.lines_to),
+    };
     watch(trace.clone());
     if job.disturb {
         let by_ms = i64::from(std::process::id());
         scenario = scenario.at(Duration::from_secs(5), Act::StepWallClock { node: 0, by_ms });
     }
-    let told = match (&job.plant, job.level) {
-        (None, _) => play(&scenario, job.level, job.seed, &trace),
-        (Some(name), level) => {
-            let mistake = name.clone();
-            let plant: Configure = Arc::new(move |config| plant(&mistake, config));
-            tell(run_configured(&scenario, level, job.seed, trace.clone(), Some(plant)), &trace)
+    let plant: Option<Configure> =
+        job.plant.clone().map(|name| Arc::new(move |config: &mut _| plant(&name, config)) as _);
+    let outcome = run_configured(&scenario, job.level, job.seed, trace.clone(), plant);
+    if let Some(file) = &job.picture {
+        let title = format!("{} seed {} at {}", job.scenario, job.seed, job.level);
+        let page = picture::page(&scenario, &outcome, &trace, &title, &job.again());
+        if let Err(error) = std::fs::write(file, page) {
+            eprintln!("error: the picture cannot be written to {}: {error}", file.display());
         }
-    };
+    }
+    let told = tell(outcome, &trace);
     match serde_json::to_string(&told) {
         Ok(line) => println!("{line}"),
         Err(error) => {

@@ -12,6 +12,7 @@ pub mod mocks;
 pub mod net;
 mod panics;
 pub mod paths;
+pub mod picture;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod play;

@@ -4,6 +4,7 @@
 //! Two runs of a seed are equal when their hashes are. Where they differ, the checkpoints say within which thousand events,
 //! and the lines of that thousand say where.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,7 +47,27 @@ struct Inner {
     window: Range<u64>,
     lines: Vec<String>,
     last_at: Duration,
+    /// Packets by pair, time and fate, where a picture is to be drawn.
+    flows: Option<BTreeMap<FlowKey, Flow>>,
 }
+
+/// Sender, receiver, which tenth of a second, whether it was lost.
+type FlowKey = (usize, usize, u64, bool);
+
+/// What went from one node to another within a tenth of a second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Flow {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    /// When the first of them was sent.
+    pub(crate) sent: Duration,
+    /// When it arrived; `None` when they were lost.
+    pub(crate) arrived: Option<Duration>,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
+const FLOW_MS: u128 = 100;
 
 /// The trace of one world. Cheap to clone; clones are the same trace.
 #[derive(Debug, Clone)]
@@ -62,6 +83,16 @@ impl Trace {
     /// A trace that keeps the lines of these events, counted from 0. `0..u64::MAX` keeps all: a hundred bytes an event.
     #[must_use]
     pub fn with_lines(window: Range<u64>) -> Self {
+        Self::new(window, None)
+    }
+
+    /// A trace that keeps every line, and what a picture of the packets needs.
+    #[must_use]
+    pub fn with_everything() -> Self {
+        Self::new(0..u64::MAX, Some(BTreeMap::new()))
+    }
+
+    fn new(window: Range<u64>, flows: Option<BTreeMap<FlowKey, Flow>>) -> Self {
         let inner = Inner {
             hash: Rolling::BASIS,
             events: 0,
@@ -69,6 +100,7 @@ impl Trace {
             window,
             lines: Vec::new(),
             last_at: Duration::ZERO,
+            flows,
         };
         Self(Arc::new(Mutex::new(inner)))
     }
@@ -85,6 +117,13 @@ impl Trace {
         inner.hash.add(((from as u64) << 32) ^ to as u64);
         inner.hash.add(len as u64);
         inner.hash.add(arrival.map_or(u64::MAX, nanos));
+        if let Some(flows) = &mut inner.flows {
+            let tenth = u64::try_from(at.as_millis() / FLOW_MS).unwrap_or(u64::MAX);
+            let fresh = Flow { from, to, sent: at, arrived: arrival, packets: 0, bytes: 0 };
+            let flow = flows.entry((from, to, tenth, arrival.is_none())).or_insert(fresh);
+            flow.packets += 1;
+            flow.bytes += len as u64;
+        }
         inner.end_event(|| match arrival {
             Some(arrival) => format!("{at:?} packet {from} -> {to}, {len} B, there at {arrival:?}"),
             None => format!("{at:?} packet {from} -> {to}, {len} B, lost"),
@@ -127,6 +166,13 @@ impl Trace {
     #[must_use]
     pub fn checkpoints(&self) -> Vec<u128> {
         self.lock().checkpoints.clone()
+    }
+
+    /// What went from whom to whom and when, in order of time.
+    pub(crate) fn flows(&self) -> Vec<Flow> {
+        let mut flows: Vec<Flow> = self.lock().flows.iter().flatten().map(|(_, flow)| *flow).collect();
+        flows.sort_by_key(|flow| (flow.sent, flow.from, flow.to));
+        flows
     }
 
     /// The lines that were kept.
