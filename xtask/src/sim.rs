@@ -6,11 +6,16 @@ use crate::Outcome;
 use crate::shell::run as run_visibly;
 
 /// What the runner does beside scenarios.
-const RUNNER_WORDS: [&str; 10] =
-    ["speed", "membership", "decide", "memory", "quiet", "list", "replay", "scenarios", "help", "--help"];
+const RUNNER_WORDS: [&str; 11] =
+    ["speed", "membership", "decide", "memory", "quiet", "list", "replay", "shrink", "scenarios", "help", "--help"];
 
 /// Its options, and whether a value comes after them.
-const RUNNER_OPTIONS: [(&str, bool); 12] = [
+const RUNNER_OPTIONS: [(&str, bool); 17] = [
+    ("--base", true),
+    ("--fresh", false),
+    ("--for", true),
+    ("--no-shrink", false),
+    ("--seconds", true),
     ("--help", false),
     ("--verify", false),
     ("--disturb", false),
@@ -54,7 +59,7 @@ pub(crate) fn check(args: &[String], is_scenario: impl Fn(&str) -> bool) -> Outc
         }
     }
     match plain[..] {
-        [] | ["replay", _] => Ok(()),
+        [] | ["replay" | "shrink", _] => Ok(()),
         [word] if RUNNER_WORDS.contains(&word) || is_scenario(word) => Ok(()),
         ["scenarios", name] if is_scenario(name) => Ok(()),
         ["scenarios", unknown, ..] | [unknown] => Err(format!("there is no scenario {unknown:?}")),

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use cluster_testkit::scenario::{CATALOGUE, Entry, entry};
+use cluster_testkit::scenario::{CATALOGUE, Entry, Saved, entry};
 use cluster_testkit::{Level, LoopbackWorld};
 
-use super::coverage::Coverage;
+use super::coverage::{Coverage, PRODUCT_FROM, WORLDS_FROM};
 use super::worker::{Job, Told};
-use super::{bundle, verify};
+use super::{bundle, shrink, verify};
 
 /// What to run.
 #[derive(Debug, Args)]
@@ -25,8 +25,20 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 100)]
     seeds: u64,
     /// Exactly this seed.
-    #[arg(long, conflicts_with = "seeds")]
+    #[arg(long, conflicts_with_all = ["seeds", "base", "fresh", "time"])]
     seed: Option<u64>,
+    /// The seeds are those after this one.
+    #[arg(long, default_value_t = 0, conflicts_with = "fresh")]
+    base: u64,
+    /// Draws the base, so that each run sees seeds that none has seen.
+    #[arg(long)]
+    fresh: bool,
+    /// Goes on with further seeds until this is over: 90s, 30m, 2h.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
+    time: Option<Duration>,
+    /// Leaves failures as they are; otherwise the first ones are made smaller, a minute each.
+    #[arg(long)]
+    no_shrink: bool,
     /// All at this level: L0, the pure engine, or L1, the whole stack.
     #[arg(long, value_parser = super::parse_level)]
     level: Option<Level>,
@@ -44,8 +56,21 @@ pub(crate) struct Options {
     bundles: PathBuf,
 }
 
-/// A run over at least so many seeds of all scenarios fails when a site was never hit.
-const COVERAGE_FROM: usize = 100;
+/// So many failures are made smaller; the others usually have the same causes.
+const SHRUNK_MAX: usize = 2;
+
+/// A failure is made smaller for so long.
+const SHRINKS_FOR: Duration = Duration::from_secs(60);
+
+/// Makes the schedule of a bundle smaller, and says how it plays again.
+fn shrink_in(bundle: &std::path::Path, job: &Job) {
+    let file = bundle.join("schedule.json");
+    let shrunk = Saved::load(&file).and_then(|saved| shrink::at(&file, &saved, job.plant.as_ref(), SHRINKS_FOR));
+    match shrunk {
+        Ok(path) => println!("  the smallest one: cargo xtask sim replay {}", path.display()),
+        Err(reason) => println!("  it could not be made smaller: {reason}"),
+    }
+}
 
 /// The names, and what they are about.
 pub(crate) fn list() {
@@ -55,8 +80,43 @@ pub(crate) fn list() {
     }
 }
 
+/// A span as on the command line.
+fn parse_span(text: &str) -> Result<Duration, String> {
+    let unit = text.chars().last().unwrap_or(' ');
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        _ => return Err(format!("{text:?} is no time: give one like 90s, 30m or 2h")),
+    };
+    let number = &text[..text.len() - 1];
+    let number: u64 = number.parse().map_err(|e| format!("{number:?} is no number of {unit}: {e}"))?;
+    Ok(Duration::from_secs(number.saturating_mul(seconds)))
+}
+
 /// Runs them; says whether all was well.
 pub(crate) fn run(options: &Options, workers: usize) -> bool {
+    let base = if options.fresh { fresh_base() } else { options.base };
+    if options.fresh {
+        println!("base seed {base}: --base {base} runs the same seeds again");
+    }
+    let Some(time) = options.time else { return run_from(options, base, workers) };
+    let (began, mut base, mut good) = (Instant::now(), base, true);
+    while began.elapsed() < time {
+        good &= run_from(options, base, workers);
+        // More than the seeds of any scenario in one round.
+        base += options.seeds;
+    }
+    good
+}
+
+/// Milliseconds since the beginning of 1970, cut to what is easily typed.
+fn fresh_base() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis() % 1_000_000_000).unwrap_or(0))
+}
+
+fn run_from(options: &Options, base: u64, workers: usize) -> bool {
     let chosen: Vec<&Entry> = match &options.name {
         None => CATALOGUE.iter().filter(|entry| !entry.filed).collect(),
         Some(name) => match entry(name) {
@@ -72,7 +132,7 @@ pub(crate) fn run(options: &Options, workers: usize) -> bool {
         eprintln!("error: {why}");
         return false;
     }
-    let jobs = jobs(options, &chosen);
+    let jobs = jobs(options, &chosen, base);
     if jobs.is_empty() {
         eprintln!("error: nothing to run: {:?} has nothing to show at that level", options.name);
         return false;
@@ -82,12 +142,17 @@ pub(crate) fn run(options: &Options, workers: usize) -> bool {
     let results: Vec<(&Job, &Told)> = jobs.iter().zip(&told).collect();
     summary(&results, began.elapsed());
     let failed: Vec<&(&Job, &Told)> = results.iter().filter(|(_, told)| !told.findings.is_empty()).collect();
-    for (job, told) in &failed {
+    for (n, (job, told)) in failed.iter().enumerate() {
         println!("\n{} seed {} at {} broke a promise:", job.scenario, job.seed, job.level);
         told.findings.iter().for_each(|finding| println!("  {finding}"));
         println!("  again: {}", job.again());
         match bundle::write(&options.bundles, job) {
-            Ok(path) => println!("  picture, schedule, trace and report: {}", path.display()),
+            Ok(path) => {
+                println!("  picture, schedule, trace and report: {}", path.display());
+                if n < SHRUNK_MAX && !options.no_shrink {
+                    shrink_in(&path, job);
+                }
+            }
             Err(error) => println!("  the bundle cannot be written to {}: {error}", options.bundles.display()),
         }
     }
@@ -120,15 +185,14 @@ fn covered(results: &[(&Job, &Told)]) -> bool {
         coverage.add(job, &told.sites);
     }
     println!("\n{coverage}");
-    let many = results.len() >= COVERAGE_FROM;
-    if !many {
-        println!("missed sites fail a run of {COVERAGE_FROM} seeds and more");
-    }
-    !many || coverage.missed() == 0
+    println!(
+        "missed sites of the worlds fail a run of {WORLDS_FROM} seeds and more, those of the product one of {PRODUCT_FROM}"
+    );
+    coverage.missing() == 0
 }
 
 /// The seeds of each scenario, in turn, until there are enough.
-fn jobs(options: &Options, chosen: &[&Entry]) -> Vec<Job> {
+fn jobs(options: &Options, chosen: &[&Entry], base: u64) -> Vec<Job> {
     let job = |entry: &Entry, seed: u64, n: u64| {
         let level = options.level.unwrap_or_else(|| entry.level(n));
         let scenario = entry.name.to_owned();
@@ -149,7 +213,7 @@ fn jobs(options: &Options, chosen: &[&Entry]) -> Vec<Job> {
         let before = jobs.len();
         for entry in chosen.iter().filter(|entry| n < entry.runs_max) {
             if (jobs.len() as u64) < options.seeds {
-                jobs.extend(job(entry, n + 1, n));
+                jobs.extend(job(entry, base + n + 1, n));
             }
         }
         if jobs.len() == before {

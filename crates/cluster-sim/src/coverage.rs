@@ -10,6 +10,8 @@ use super::worker::Job;
 #[derive(Debug)]
 struct Row {
     kind: Kind,
+    /// It stands in the worlds, and not in what they run.
+    of_worlds: bool,
     place: String,
     seeds_hit: u64,
     hits: u64,
@@ -25,13 +27,26 @@ pub(crate) struct Coverage {
 
 const CONFIDENCE: f64 = 0.95;
 
+/// A run over at least so many seeds fails when a site of the worlds was never hit: they are few, and common.
+pub(crate) const WORLDS_FROM: u64 = 100;
+
+/// And with so many, when one of the product was not.
+pub(crate) const PRODUCT_FROM: u64 = 1_000;
+
 impl Coverage {
     pub(crate) fn add(&mut self, job: &Job, sites: &[Seen]) {
         self.seeds += 1;
         let mut hit_by_name: BTreeMap<&str, u64> = BTreeMap::new();
         for seen in sites {
             *hit_by_name.entry(&seen.name).or_default() += seen.hits;
-            let fresh = || Row { kind: seen.kind, place: seen.place.clone(), seeds_hit: 0, hits: 0, first: None };
+            let fresh = || Row {
+                kind: seen.kind,
+                of_worlds: seen.is_of_worlds(),
+                place: seen.place.clone(),
+                seeds_hit: 0,
+                hits: 0,
+                first: None,
+            };
             self.rows.entry(seen.name.clone()).or_insert_with(fresh);
         }
         for (name, hits) in hit_by_name.into_iter().filter(|(_, hits)| *hits > 0) {
@@ -44,8 +59,14 @@ impl Coverage {
     }
 
     /// How many sites no seed has hit.
-    pub(crate) fn missed(&self) -> usize {
+    fn missed(&self) -> usize {
         self.rows.values().filter(|row| row.seeds_hit == 0).count()
+    }
+
+    /// How many sites should have been hit by so many seeds, and were not.
+    pub(crate) fn missing(&self) -> usize {
+        let due = |row: &&Row| self.seeds >= if row.of_worlds { WORLDS_FROM } else { PRODUCT_FROM };
+        self.rows.values().filter(due).filter(|row| row.seeds_hit == 0).count()
     }
 }
 

@@ -76,6 +76,12 @@ impl Seen {
         self.module.split("::").next().is_some_and(|root| ours.contains(&root))
     }
 
+    /// Whether it stands in the worlds, and not in what they run.
+    #[must_use]
+    pub fn is_of_worlds(&self) -> bool {
+        self.module.split("::").next() == Some("cluster_testkit")
+    }
+
     /// Whether a run of this process breaks the claim. Only `always!` can be broken by one run.
     #[must_use]
     pub const fn is_broken(&self) -> bool {

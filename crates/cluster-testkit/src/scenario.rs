@@ -196,6 +196,15 @@ pub enum Act {
         /// How much.
         bytes: u64,
     },
+    /// A node sends another so many messages at once, of all priorities: more than its queue holds, if they are many. Each has a known end.
+    Burst {
+        /// Who sends.
+        from: usize,
+        /// To whom.
+        to: usize,
+        /// How many.
+        messages: u64,
+    },
     /// Two nodes play ping-pong over their peers.
     PingPong {
         /// Who serves.

@@ -120,6 +120,9 @@ impl Renumber {
             Act::Transfer { from, to, bytes } => {
                 Act::Transfer { from: self.one(*from)?, to: self.one(*to)?, bytes: *bytes }
             }
+            Act::Burst { from, to, messages } => {
+                Act::Burst { from: self.one(*from)?, to: self.one(*to)?, messages: *messages }
+            }
             Act::PingPong { from, to, rounds } => {
                 Act::PingPong { from: self.one(*from)?, to: self.one(*to)?, rounds: *rounds }
             }

@@ -141,6 +141,7 @@ impl Truth {
             | Act::Metadata { .. }
             | Act::Broadcast { .. }
             | Act::Transfer { .. }
+            | Act::Burst { .. }
             | Act::PingPong { .. } => {}
         }
     }

@@ -118,6 +118,7 @@ pub(super) fn marks_of(scenario: &Scenario) -> Vec<Mark> {
             Act::Echo(node) => (Some(*node), "what it sent last arrives again".to_owned()),
             Act::Metadata { node, zone, version } => (Some(*node), format!("sets metadata {version}, zone {zone:?}")),
             Act::Broadcast { node, bytes } => (Some(*node), format!("broadcasts {bytes} B")),
+            Act::Burst { from, to, messages } => (Some(*from), format!("sends {messages} messages to {to} at once")),
             Act::Transfer { from, to, bytes } => (Some(*from), format!("sends {bytes} B to {to}")),
             Act::PingPong { from, to, rounds } => (Some(*from), format!("plays {rounds} rounds with {to}")),
             _ => return None,

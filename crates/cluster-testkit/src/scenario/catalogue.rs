@@ -139,6 +139,7 @@ pub const CATALOGUE: &[Entry] = &[
     stack_only("narrow", "long packets vanish on some paths", network::narrow),
     small("metadata", "everybody changes its metadata and its zone, again and again", processes::metadata),
     small("broadcasts", "everybody broadcasts, while some come and go", processes::broadcasts),
+    stack_only("bursts-of-messages", "more messages at once than a queue holds, while links end", processes::bursts),
     stack_only("half-dead", "the loop of a node stops, and its transport goes on", processes::half_dead),
     stack_only("rotation", "certificates are exchanged while everything runs", processes::rotation),
     stack_only("drifting", "wall clocks run fast and slow", processes::drifting),

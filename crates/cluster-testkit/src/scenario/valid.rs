@@ -103,7 +103,9 @@ impl Act {
             | Self::Broadcast { node, .. }
             | Self::StepWallClock { node, .. } => vec![*node],
             Self::CloseLinks { node, to } => vec![*node, *to],
-            Self::Transfer { from, to, .. } | Self::PingPong { from, to, .. } => vec![*from, *to],
+            Self::Transfer { from, to, .. } | Self::PingPong { from, to, .. } | Self::Burst { from, to, .. } => {
+                vec![*from, *to]
+            }
             Self::Cut { .. } | Self::Split(..) | Self::Fault { .. } | Self::Mend(_) | Self::Heal | Self::Links(_) => {
                 Vec::new()
             }

@@ -182,3 +182,20 @@ pub(super) fn drifting(draws: &mut Draws) -> Scenario {
     }
     scenario.then_quiet(secs(120)).expecting(|e| e.calm = true)
 }
+
+/// Queues overflow, lanes are full, links end in the middle: each message has one end, and it is known.
+pub(super) fn bursts(draws: &mut Draws) -> Scenario {
+    let nodes = 3 + draws.below(3) as usize;
+    let mut scenario = Scenario::new("").cluster(nodes);
+    let mut at = settled(draws);
+    for _ in 0..12 {
+        let from = one_of(draws, nodes);
+        let to = (from + 1 + draws.below(nodes as u64 - 1) as usize) % nodes;
+        scenario = scenario.at(at, Act::Burst { from, to, messages: 100 + draws.below(400) });
+        if draws.below(2) == 0 {
+            scenario = scenario.at(at + ms(draws.below(30)), Act::CloseLinks { node: from, to });
+        }
+        at += ms(500 + draws.below(4_000));
+    }
+    scenario.then_quiet(secs(40)).expecting(|e| e.no_failures = true)
+}

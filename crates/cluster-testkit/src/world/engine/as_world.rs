@@ -37,6 +37,7 @@ impl World for EngineWorld {
             | Act::Rotate { .. }
             | Act::CloseLinks { .. }
             | Act::Transfer { .. }
+            | Act::Burst { .. }
             | Act::PingPong { .. } => {
                 return false;
             }

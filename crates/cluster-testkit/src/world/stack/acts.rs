@@ -6,6 +6,7 @@ use cluster_manager::{Metadata, WallClock};
 use cluster_pool::identity::authority::Validity;
 
 use super::game::{Game, give_back};
+use super::traffic;
 use super::transfer::Transfer;
 use super::{SHUTDOWN_PATIENCE, StackWorld};
 use crate::host::Process;
@@ -193,6 +194,16 @@ impl StackWorld {
             let transfer = Transfer { from, to, begun: self.origin_elapsed() };
             let (cluster, to) = (process.cluster.clone(), self.hosts[to].name.clone());
             process.application.spawn_here(self.transfers.clone().run(transfer, cluster, to, bytes));
+        }
+    }
+
+    /// Lets a node send another so many messages at once; the ledger keeps their ends.
+    pub fn burst(&mut self, from: usize, to: usize, messages: u64) {
+        self.note(&format!("burst of {messages} {from} -> {to}"));
+        if let Some(process) = self.hosts[from].running() {
+            let (to, run) = (self.hosts[to].name.clone(), (from, self.hosts[from].boots));
+            let burst = traffic::burst(process.cluster.clone(), to, self.ledger.clone(), run, messages);
+            process.workload.spawn_here(burst);
         }
     }
 

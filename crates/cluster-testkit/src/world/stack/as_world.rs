@@ -36,6 +36,7 @@ impl World for StackWorld {
             Act::Metadata { node, zone, version } => self.set_metadata(*node, metadata(zone, *version)),
             Act::Broadcast { node, bytes } => self.broadcast(*node, vec![7; *bytes]),
             Act::Transfer { from, to, bytes } => self.transfer(*from, *to, *bytes),
+            Act::Burst { from, to, messages } => self.burst(*from, *to, *messages),
             Act::PingPong { from, to, rounds } => self.ping_pong(*from, *to, *rounds),
         }
         true

@@ -157,6 +157,28 @@ impl Talker {
     }
 }
 
+/// Sends so many messages at once, and waits for their ends.
+pub(super) async fn burst(cluster: Cluster, to: NodeId, ledger: Ledger, run: Run, messages: u64) {
+    let Ok(peer) = cluster.peer(&to) else { return };
+    let mut waiting = Vec::new();
+    for n in 0..messages {
+        let priority = [Priority::Low, Priority::Normal, Priority::High][(n % 3) as usize];
+        let number = ledger.begin(Kind::Message(priority), run);
+        let mut body = number.to_le_bytes().to_vec();
+        body.resize(BURST_LEN, 7);
+        match peer.try_send(Message::new(TALK, body).with_priority(priority).with_time_to_live(TIME_TO_LIVE)) {
+            Ok(ticket) => waiting.push((number, ticket)),
+            Err(_rejected) => ledger.end(number, End::NotSent),
+        }
+    }
+    for (number, ticket) in waiting {
+        ledger.end(number, End::from(&ticket.await));
+    }
+}
+
+/// So many that a lane is full after a few dozen.
+const BURST_LEN: usize = 2_000;
+
 const fn of(fate: Fate) -> End {
     match fate {
         Fate::NotSent => End::NotSent,
