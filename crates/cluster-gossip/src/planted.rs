@@ -20,11 +20,40 @@ pub enum Bug {
     WakingAccuses,
     /// Equal views have different roots.
     RootsNeverMatch,
+    /// One accuser is enough for a verdict after P.
+    OneVoteConvicts,
+    /// A change of metadata is told to nobody.
+    MetadataNotTold,
+    /// Some are remembered at another address than theirs.
+    WrongAddress,
+    /// What is known changes, and no event says so.
+    EventsLost,
+    /// A refutation is said once, whoever heard it.
+    RefutesOnce,
+    /// Who learns of a suspect counts its silence from then.
+    NewcomerPutsOff,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 13] = [
+        Self::SkipRefutation,
+        Self::AcceptEqualIncarnation,
+        Self::RingMissesMember,
+        Self::StarvedLeave,
+        Self::VerdictBeforeP,
+        Self::WakingAccuses,
+        Self::RootsNeverMatch,
+        Self::OneVoteConvicts,
+        Self::MetadataNotTold,
+        Self::WrongAddress,
+        Self::EventsLost,
+        Self::RefutesOnce,
+        Self::NewcomerPutsOff,
+    ];
+
+    /// Those that the engine of a small quiet cluster shows; the others need the whole stack, or a day of their own.
+    pub const IN_THE_ENGINE: [Self; 7] = [
         Self::SkipRefutation,
         Self::AcceptEqualIncarnation,
         Self::RingMissesMember,

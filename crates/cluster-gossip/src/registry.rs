@@ -82,6 +82,8 @@ pub struct SharedNodeRegistry {
     verdicts: Arc<Mutex<BTreeMap<NodeId, Event>>>,
     /// Events published since the start, by word. Held to add or to read.
     counts: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    #[cfg(feature = "planted")]
+    bug: Option<crate::planted::Bug>,
 }
 
 impl SharedNodeRegistry {
@@ -93,7 +95,27 @@ impl SharedNodeRegistry {
             bus: EventBus::new(MemberTable::default(), EVENT_RING_LEN),
             verdicts: Arc::default(),
             counts: Arc::default(),
+            #[cfg(feature = "planted")]
+            bug: None,
         }
+    }
+
+    /// The same with a mistake, for tests of tests.
+    #[cfg(feature = "planted")]
+    #[must_use]
+    pub const fn with_bug(mut self, bug: Option<crate::planted::Bug>) -> Self {
+        self.bug = bug;
+        self
+    }
+
+    #[cfg(feature = "planted")]
+    fn loses_events(&self) -> bool {
+        self.bug == Some(crate::planted::Bug::EventsLost)
+    }
+
+    #[cfg(not(feature = "planted"))]
+    const fn loses_events(&self) -> bool {
+        false
     }
 
     /// Merges one statement and publishes what it changes. Returns the events.
@@ -101,6 +123,9 @@ impl SharedNodeRegistry {
         let mut published = Vec::new();
         self.bus.publish(|table| {
             published = merge(&self.own, table, now, statement);
+            if self.loses_events() {
+                published.retain(|kind| !matches!(kind, EventKind::Updated(_) | EventKind::Left(_)));
+            }
             published.iter().map(|kind| Event { at: now, kind: kind.clone() }).collect::<Vec<_>>()
         });
         self.count(&published);

@@ -444,6 +444,9 @@ impl Swim {
     pub fn set_metadata(&mut self, now: Instant, metadata: Metadata) {
         self.plan.insert(now, &self.own.node, metadata.value(ZONE_KEY).unwrap_or_default());
         self.own_metadata = metadata;
+        if self.config.has(Bug::MetadataNotTold) {
+            return self.publish_own();
+        }
         self.own.meta_version += 1;
         self.publish_own();
         self.queue.push(Rank::Membership, News::Claim(self.own.node.clone()));

@@ -6,33 +6,39 @@ use cluster_types::Instant;
 
 use crate::host::WallClock;
 
-/// A process's monotonic clock with its origin, and the wall clock at that origin.
+/// A process's monotonic clock, which stands at [`Instant::START`] when the process starts, and the wall clock at that moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
-    origin: tokio::time::Instant,
-    origin_unix_ms: u64,
+    start: tokio::time::Instant,
+    start_unix_ms: u64,
 }
 
 impl Clock {
-    /// A clock whose origin is now.
+    /// A clock that starts now.
     pub(crate) fn start(wall: &dyn WallClock) -> Self {
-        Self { origin: tokio::time::Instant::now(), origin_unix_ms: wall.unix_ms() }
+        Self { start: tokio::time::Instant::now(), start_unix_ms: wall.unix_ms() }
     }
 
     pub(crate) fn now(&self) -> Instant {
-        Instant::after_origin(self.origin.elapsed())
+        Instant::START + self.start.elapsed()
     }
 
-    /// The wall clock at the origin, in milliseconds since 1970.
-    pub(crate) const fn origin_unix_ms(&self) -> u64 {
-        self.origin_unix_ms
+    /// The wall clock at the start, in milliseconds since 1970.
+    pub(crate) const fn start_unix_ms(&self) -> u64 {
+        self.start_unix_ms
+    }
+
+    /// The wall clock at [`Instant::ORIGIN`], where no process was yet.
+    pub(crate) fn origin_unix_ms(&self) -> u64 {
+        let before = Instant::START.since_origin().as_millis();
+        self.start_unix_ms.saturating_sub(u64::try_from(before).unwrap_or(u64::MAX))
     }
 
     /// The moment to sleep until.
     pub(crate) fn at(&self, instant: Instant) -> tokio::time::Instant {
         // A century from now stands for never: beyond it, the runtime's own arithmetic would overflow.
-        let since = instant.since_origin().min(Duration::from_secs(3_155_760_000));
-        self.origin + since
+        let since = instant.since_start().min(Duration::from_secs(3_155_760_000));
+        self.start + since
     }
 }
 

@@ -138,10 +138,12 @@ pub(crate) fn assemble(
         return Err(StartError::NotDialable { addr });
     }
     let clock = Clock::start(&*wall_clock);
-    let boot = clock.origin_unix_ms();
+    let boot = clock.start_unix_ms();
     let life = Life::new(boot, random as u32);
     let own = Claim::alive(node.clone(), life, Incarnation::from_unix_ms(boot), addr);
     let registry = SharedNodeRegistry::new(node.clone());
+    #[cfg(feature = "planted")]
+    let registry = registry.with_bug(config.swim.bug);
     let names = (identity.cluster.clone(), node.clone());
     let state = state.filter(|_| config.planted() != Some(Bug::RememberNobody));
     let memory = match Memory::start(state, storage, names, registry.clone(), &*spawner) {
@@ -179,7 +181,15 @@ pub(crate) fn assemble(
 
     let cluster = identity.cluster.clone();
     let bug = config.planted();
-    let engine = Engine::new(config.swim, &cluster, own.clone(), config.metadata, boot, Seed::new(random), clock.now());
+    let engine = Engine::new(
+        config.swim,
+        &cluster,
+        own.clone(),
+        config.metadata,
+        clock.origin_unix_ms(),
+        Seed::new(random),
+        clock.now(),
+    );
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
     let (name_lost_sender, name_lost) = watch::channel(None);
     let mut driver = Driver::new(

@@ -15,6 +15,11 @@ impl Instant {
     /// The driver's origin.
     pub const ORIGIN: Self = Self(0);
 
+    /// Where the clock of a process starts: eight days after the origin, for longer than that nobody remembers anything. What others say of the
+    /// past, "silent for seven seconds", "gone for two days", has its place on the clock of a process that began a moment ago; before the origin
+    /// it would have none.
+    pub const START: Self = Self(8 * 24 * 3_600 * 1_000_000_000);
+
     /// Later than anything that happens: the deadline of nothing.
     pub const END: Self = Self(u64::MAX);
 
@@ -28,6 +33,12 @@ impl Instant {
     #[must_use]
     pub const fn since_origin(self) -> Duration {
         Duration::from_nanos(self.0)
+    }
+
+    /// The span from the start of the process to this point, zero before it.
+    #[must_use]
+    pub const fn since_start(self) -> Duration {
+        self.since(Self::START)
     }
 
     /// The span from `earlier` to this point, zero when `earlier` is later.

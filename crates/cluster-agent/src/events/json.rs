@@ -94,7 +94,7 @@ fn ready_line(ready: &Ready) -> String {
 
 fn event_line(seq: Option<u64>, event: &Event) -> Line<'_> {
     Line {
-        at_ms: Some(millis(event.at.since_origin())),
+        at_ms: Some(millis(event.at.since_start())),
         seq,
         event: event.kind.as_str(),
         node: event.kind.node().map(NodeId::as_str),

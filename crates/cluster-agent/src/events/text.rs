@@ -25,7 +25,7 @@ pub(super) fn line(say: &Say<'_>) -> String {
 }
 
 fn event_line(event: &Event) -> String {
-    let seconds = event.at.since_origin().as_secs_f64();
+    let seconds = event.at.since_start().as_secs_f64();
     let node = event.kind.node().map(ToString::to_string).unwrap_or_default();
     let what = match &event.kind {
         EventKind::Joined(m) => format!("joined from {}", m.claim.addr),

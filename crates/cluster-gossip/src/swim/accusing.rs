@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_failure::{Case, Verdict};
+use cluster_failure::{Case, Verdict, VoteRule};
 use cluster_sites::{reachable, sometimes};
 use cluster_types::{Accusation, Claim, Evidence, Instant, NodeId, State};
 
@@ -227,7 +227,9 @@ impl Swim {
 
     fn judge_suspect(&mut self, now: Instant, suspect: &NodeId, case: &Case, doubt: Duration) {
         let early = Duration::from_secs(if self.config.has(Bug::VerdictBeforeP) { 2 } else { 0 });
-        let verdict = self.config.budget.judge(case, now + early - doubt);
+        let one = self.config.has(Bug::OneVoteConvicts);
+        let budget = if one { self.config.budget.with_votes(VoteRule::One) } else { self.config.budget };
+        let verdict = budget.judge(case, now + early - doubt);
         let due = match verdict {
             Verdict::Failed => now,
             Verdict::Wait { until } => until + doubt,

@@ -27,6 +27,14 @@ fn is_old_news(said: &Claim, held: &Claim) -> bool {
 }
 
 /// For the planted mistake alone.
+fn moved(mut claim: Claim) -> Claim {
+    if claim.node.as_str().ends_with('1') {
+        claim.addr.set_port(claim.addr.port() + 1);
+    }
+    claim
+}
+
+/// For the planted mistake alone.
 fn is_equally_recent(said: &Claim, held: Option<&Member>) -> bool {
     held.is_some_and(|held| held.claim.incarnation == said.incarnation && held.state() != said.state)
 }
@@ -48,6 +56,7 @@ impl Swim {
             return self.blame(from);
         }
         let known = self.view.get(&claim.node).map(|known| Arc::clone(&known.member));
+        let claim = if known.is_none() && self.config.has(Bug::WrongAddress) { moved(claim) } else { claim };
         if known.is_none() && (gone_for >= self.config.reap_after || !self.may_enter(&claim, from)) {
             return;
         }
@@ -80,7 +89,7 @@ impl Swim {
             (current.life, current.incarnation, current.meta_version, current.state);
         if said.state == State::Suspect && state == State::Suspect && said.incarnation == incarnation {
             if let Some(vote) = vote {
-                if known.is_none() {
+                if known.is_none() && !self.config.has(Bug::NewcomerPutsOff) {
                     self.take_sign_of(now, &node, &vote);
                 }
                 self.hear_vote(now, &node, vote, from);

@@ -55,7 +55,7 @@ impl Swim {
         }
         if heard.incarnation < self.own.incarnation {
             // It was refuted, and whoever says so has not heard it: the refutation may have been lost on a path that was cut.
-            if heard.state != State::Alive {
+            if heard.state != State::Alive && !self.config.has(Bug::RefutesOnce) {
                 self.corrections.insert((from.clone(), self.own.node.clone()));
             }
             return;

@@ -132,6 +132,8 @@ impl<'a> Verdicts<'a> {
             // It hears its subject again when it asks it again.
             let taken_back = to.and_then(|heard| self.reach.arrival(voter, heard + self.turn_ms(), judge));
             let stands = taken_back.is_none_or(|taken_back| taken_back + FRESH_MS > at);
+            // Who has never heard it has asked in vain all the same: its word counts, and it knows of no sign that would put the verdict off.
+            let since = if from == process.ran.from { from } else { since };
             (told <= at && stands).then_some(since)
         })
     }

@@ -172,7 +172,10 @@ impl EngineWorld {
         let life = own.life;
         let (config, now) = (self.config.swim.clone(), self.now);
         let swim = Swim::new(config, &cluster_name(), own, Metadata::default(), ORIGIN_UNIX_MS, seed, now);
-        let registry = Some(SharedNodeRegistry::new(name.clone()));
+        let registry = SharedNodeRegistry::new(name.clone());
+        #[cfg(feature = "planted")]
+        let registry = registry.with_bug(self.config.swim.bug);
+        let registry = Some(registry);
         let began = self.trace.len();
         let mut node = Node::new(name, Engine::over(swim, seed, now), registry, now);
         node.began = began;

@@ -202,3 +202,18 @@ pub(super) fn torn_disks(draws: &mut Draws) -> Scenario {
         e.met_within_ms = Some(5_000);
     })
 }
+
+/// They have never heard it, and put no verdict off.
+pub(super) fn newcomers(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let (at, gone) = (settled(draws), one_of(draws, nodes));
+    let seed = (gone + 1) % nodes;
+    let mut scenario = Scenario::new("").cluster(nodes).at(at, Act::Crash(gone));
+    // It is suspected by then.
+    let mut joins = at + ms(2_800);
+    for node in nodes..nodes + 3 {
+        joins += ms(draws.below(700));
+        scenario = scenario.at(joins, Act::Start { node, seeds: vec![seed] });
+    }
+    scenario.then_quiet(secs(30)).expecting(|e| e.met_within_ms = Some(5_000))
+}

@@ -64,6 +64,12 @@ pub(super) fn mute(draws: &mut Draws) -> Scenario {
     one_apart(draws, (1_000, 20_000), |one, rest| Act::Cut { from: one, to: rest })
 }
 
+/// It hears that it is suspected, and what it says against it is lost.
+pub(super) fn mute_short(draws: &mut Draws) -> Scenario {
+    let scenario = one_apart(draws, (1_500, 3_000), |one, rest| Act::Cut { from: one, to: rest });
+    scenario.expecting(|e| e.no_failures = true)
+}
+
 pub(super) fn flip_flop(draws: &mut Draws) -> Scenario {
     let nodes = few(draws);
     let mut at = settled(draws);
