@@ -8,7 +8,8 @@ use crate::Outcome;
 use crate::shell::{output, run};
 
 /// What is built by itself: a crate, and arguments.
-const ALONE: [(&str, &[&str]); 12] = [
+const ALONE: [(&str, &[&str]); 13] = [
+    ("cluster-sites", &["--all-features"]),
     ("cluster-types", &[]),
     ("cluster-failure", &[]),
     ("cluster-failure", &["--all-features"]),

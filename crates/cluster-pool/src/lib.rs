@@ -6,6 +6,7 @@ mod complaints;
 pub mod frame;
 pub mod hello;
 pub mod identity;
+mod latest;
 pub mod link;
 pub mod peer;
 #[cfg_attr(not(feature = "planted"), doc(hidden))]

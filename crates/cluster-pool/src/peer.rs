@@ -33,7 +33,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use cluster_types::{Life, NodeId};
-use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::time::Instant as Moment;
 
 pub use config::{MESSAGE_LEN_MAX, PeerConfig, PeerConfigError};
@@ -48,6 +48,7 @@ pub use message::{Channel, Message, NotSent, Outcome, Priority, Ticket, Unknown}
 pub use metrics::{Latencies, PeerMetrics};
 pub use queue::Overflow;
 
+use crate::latest::Latest;
 use crate::link::Link;
 use crate::pool::ConnectionPool;
 use crate::router::Router;
@@ -113,7 +114,7 @@ impl Peer {
             wake: Notify::new(),
             room: Notify::new(),
             ended: Notify::new(),
-            status: watch::Sender::new(PeerState::Idle),
+            status: Latest::new(PeerState::Idle),
             events: broadcast::Sender::new(EVENTS_BEHIND_MAX),
             requests: Semaphore::new(config.requests_max),
             router: router.clone(),

@@ -24,7 +24,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use cluster_types::NodeId;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +40,7 @@ pub use stats::{PeerStats, PoolStats};
 use crate::complaints::Complaints;
 use crate::hello::{Admission, AdmitAll, Hello, hear_hello};
 use crate::identity::{Credentials, Revocations};
+use crate::latest::Latest;
 use crate::link::Link;
 use crate::spawn::{RuntimeSpawner, Spawner};
 use crate::transport::{CloseCode, LinkClass, ReloadError, Transport};
@@ -139,7 +140,7 @@ impl ConnectionPool {
             draining: AtomicBool::new(false),
             complaints: Complaints::default(),
             winding_down: CancellationToken::new(),
-            revoked: watch::Sender::default(),
+            revoked: Latest::new(Arc::default()),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             spawner,
@@ -284,7 +285,7 @@ impl ConnectionPool {
         let hit: Vec<Link> = self.0.open.all().into_iter().filter(is_hit).collect();
         hit.iter().for_each(|link| link.close(CloseCode::REVOKED));
         // Those that are about to become links look for themselves.
-        self.0.revoked.send_replace(revoked);
+        self.0.revoked.replace(revoked);
         hit.len()
     }
 

@@ -77,7 +77,7 @@ fn what_cannot_be_run_is_said_in_words() {
 #[test]
 fn a_planted_mistake_gives_a_schedule_and_a_command_that_show_it_again() {
     let dir = tempfile::tempdir().unwrap();
-    let args = ["scenarios", "simultaneous", "--seeds", "3", "--plant", "KeepLoser"];
+    let args = ["scenarios", "simultaneous", "--seeds", "3", "--plant", "KeepLoser", "--no-shrink"];
     let output = run(&args, dir.path());
     assert!(!output.status.success());
     let said = text(&output);
@@ -98,4 +98,65 @@ fn a_planted_mistake_gives_a_schedule_and_a_command_that_show_it_again() {
     assert!(output.status.success(), "{}", text(&output));
     let output = run(&["scenarios", "--plant", "Nothing"], dir.path());
     assert!(text(&output).contains("there is no mistake \"Nothing\" to plant: SkipRefutation"), "{}", text(&output));
+}
+
+/// A failure is made smaller, and what is left breaks the same promise again.
+#[cfg(feature = "planted")]
+#[test]
+fn a_planted_failure_is_made_smaller_and_what_is_left_fails_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let plant = ["--plant", "SkipRefutation"];
+    let output = run(&[&["scenarios", "pauses", "--seed", "1", "--no-shrink"], &plant[..]].concat(), dir.path());
+    assert!(!output.status.success(), "{}", text(&output));
+    let bundle = dir.path().join("target/sim/pauses-1-L1");
+    let output = run(&[&["shrink", bundle.to_str().unwrap()], &plant[..]].concat(), dir.path());
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    let (acts, rest) = said.split_once("shrunk to ").expect(&said).1.split_once(" acts on ").expect(&said);
+    let nodes = rest.split_once(" nodes").expect(&said).0;
+    let (acts, nodes): (usize, usize) = (acts.parse().unwrap(), nodes.parse().unwrap());
+    assert!((1..=4).contains(&acts) && nodes <= 5, "{said}");
+    let kept = said.lines().find_map(|line| line.strip_prefix("kept as ")).expect(&said);
+    let saved = cluster_testkit::scenario::Saved::load(Path::new(kept)).unwrap();
+    assert_eq!((saved.seed, saved.scenario.check()), (1, Ok(())));
+    // Without the mistake it breaks nothing: there is nothing to shrink.
+    let output = run(&["shrink", kept], dir.path());
+    assert!(text(&output).contains("it breaks no promise"), "{}", text(&output));
+}
+
+/// The page is opened in a real browser, where there is one, and shows the cause.
+#[cfg(feature = "planted")]
+#[test]
+fn the_picture_of_a_planted_failure_shows_its_cause_in_a_browser() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["scenarios", "halves", "--seed", "1", "--plant", "VerdictBeforeP", "--no-shrink"];
+    assert!(!run(&args, dir.path()).status.success());
+    let page = dir.path().join("target/sim/halves-1-L1/picture.html");
+    assert!(page.is_file());
+    let profile = dir.path().join("profile");
+    let flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
+    let quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--dump-dom"];
+    let drawn = Command::new("chromium")
+        .args(flags)
+        .args(quiet)
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("file://{}#finding=0", page.display()))
+        .output();
+    let Ok(drawn) = drawn else {
+        eprintln!("skipped: chromium is not installed, so nobody can look at {}", page.display());
+        return;
+    };
+    let dom = text(&drawn);
+    // What the page says of itself is on its body; its script names the same words.
+    let body = dom.split_once("<body").expect("a body").1.split_once('>').unwrap().0.to_owned();
+    let number = |name: &str| -> usize {
+        let (_, rest) = body.split_once(&format!("data-{name}=\"")).unwrap_or_else(|| panic!("no {name} in {body}"));
+        rest.split_once('"').unwrap().0.parse().unwrap()
+    };
+    assert!(body.contains("data-ready=\"true\"") && !body.contains("data-error"), "{body}");
+    assert!(number("lanes") >= 5 && number("events") > 50 && number("arrows") > 100);
+    // The cut is a cause, and so is the suspicion that led to the verdict.
+    assert!(number("causes") >= 2);
+    let cause = |id: &str| dom.split('<').any(|tag| tag.contains(id) && tag.contains("cause"));
+    assert!(cause("id=\"fault-0\""), "the cut is marked");
 }

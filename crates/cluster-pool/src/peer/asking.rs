@@ -90,12 +90,12 @@ impl Peer {
             return Ok(lease);
         }
         let _caller = Caller::new(shared);
-        let mut status = shared.status.subscribe();
+        let mut status = shared.status.reader();
         loop {
             if let Some(lease) = there() {
                 return Ok(lease);
             }
-            match *status.borrow_and_update() {
+            match status.latest() {
                 PeerState::Closed => return Err(PeerError::Closed { node: shared.node.clone() }),
                 PeerState::BreakerOpen => return Err(self.breaker_open()),
                 _ => {}
@@ -112,7 +112,7 @@ impl Peer {
                     let state = shared.state();
                     return not_connected(state.course.last_error().unwrap_or("the first attempt has not ended"));
                 }
-                // The sender is in what this handle holds.
+                // What changes it is in what this handle holds.
                 _ = status.changed() => {}
                 _ = shared.pool.link_to(LinkClass::Data, &shared.node) => {}
             }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cluster_types::{Instant, NodeId};
-use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::time::Instant as Moment;
 
 use super::config::PeerConfig;
@@ -14,6 +14,7 @@ use super::inbox::Inbox;
 use super::message::{NotSent, Outcome};
 use super::metrics::PeerMetrics;
 use super::queue::{SendQueue, Waiting};
+use crate::latest::Latest;
 use crate::pool::ConnectionPool;
 use crate::router::Router;
 
@@ -32,7 +33,7 @@ pub(super) struct Shared {
     pub(super) room: Notify,
     /// A message has ended.
     pub(super) ended: Notify,
-    pub(super) status: watch::Sender<PeerState>,
+    pub(super) status: Latest<PeerState>,
     pub(super) events: broadcast::Sender<PeerEvent>,
     pub(super) requests: Semaphore,
     pub(super) router: Router,
@@ -80,7 +81,7 @@ impl Shared {
         events.iter().for_each(|event| state.metrics.note_event(event));
         let status = state.course.state();
         // Told before the next change can be: neither waits for anybody.
-        self.status.send_if_modified(|told| std::mem::replace(told, status) != status);
+        self.status.change(|told| std::mem::replace(told, status) != status);
         for event in events {
             tracing::debug!(peer = %self.node, ?event, "peer");
             // Nobody need listen.

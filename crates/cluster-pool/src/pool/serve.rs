@@ -259,12 +259,12 @@ async fn read_datagrams(shared: &Shared, link: &Link, pulse: &Pulse) -> Connecti
 
 /// Closes the link when its peer is not accepted any more; whether it is, is looked at first of all.
 async fn heed_revocations(shared: &Shared, link: &Link) -> std::convert::Infallible {
-    let mut revoked = shared.revoked.subscribe();
+    let mut revoked = shared.revoked.reader();
     loop {
-        if revoked.borrow_and_update().covers(link.remote_identity(), link.remote_fingerprint()) {
+        if revoked.latest().covers(link.remote_identity(), link.remote_fingerprint()) {
             link.close(CloseCode::REVOKED);
         }
-        if revoked.changed().await.is_err() {
+        if !revoked.changed().await {
             // The pool is gone, and with it whoever could revoke.
             std::future::pending::<()>().await;
         }

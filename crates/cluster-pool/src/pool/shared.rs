@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use cluster_sites::{reachable, sometimes};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +20,7 @@ use super::stats::{Counters, Happened};
 use crate::complaints::Complaints;
 use crate::hello::Hello;
 use crate::identity::Revocations;
+use crate::latest::Latest;
 use crate::link::{Link, LinkId};
 use crate::sites;
 use crate::spawn::Spawner;
@@ -56,7 +57,7 @@ pub(super) struct Shared {
     pub(super) complaints: Complaints,
     /// Cancelled when nothing new is to begin; each link has a child of it.
     pub(super) winding_down: CancellationToken,
-    pub(super) revoked: watch::Sender<Arc<Revocations>>,
+    pub(super) revoked: Latest<Arc<Revocations>>,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
     pub(super) spawner: Arc<dyn Spawner>,

@@ -59,6 +59,8 @@ impl StackWorld {
     /// What a node sent last arrives once more, be it of a process that has ended since.
     pub fn echo(&mut self, i: usize) {
         self.note(&format!("echo of {i}"));
+        // What is sent is sent in the world's time.
+        let _entered = self.runtime.enter();
         self.net.echo(i);
     }
 
@@ -316,6 +318,7 @@ impl StackWorld {
     /// Mends one fault.
     pub fn mend(&mut self, id: u32) {
         self.note(&format!("mend {id}"));
+        let _entered = self.runtime.enter();
         self.faults.remove(&id);
     }
 
@@ -344,6 +347,7 @@ impl StackWorld {
     /// Mends every path.
     pub fn heal(&mut self) {
         self.note("heal");
+        let _entered = self.runtime.enter();
         self.faults.clear();
         self.net.heal();
     }
