@@ -1,7 +1,7 @@
 //! The judge: what really was the case, and what must hold of it.
 //!
-//! The schedule says who ran, who was stopped and which paths were open ([`truth`]); from that follows who could hear whom and when
-//! ([`reach`]). What the nodes reported ([`story`], [`links`]) is held against it, each promise a check of its own.
+//! The schedule says who ran, who was stopped and which paths were open (`truth`); from that follows who could hear whom and when
+//! (`reach`). What the nodes reported (`story`, `links`) is held against it, each promise a check of its own.
 
 mod checks;
 mod finding;
