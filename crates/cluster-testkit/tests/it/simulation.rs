@@ -95,7 +95,7 @@ fn a_swarm_draws_faults_for_each_seed_and_heals_at_its_end() {
     let drawn: Vec<BTreeSet<String>> = (0..8).map(kinds).collect();
     assert_eq!(drawn[3], kinds(3), "the same seed, the same faults");
     let all: BTreeSet<String> = drawn.iter().flatten().cloned().collect();
-    for kind in ["Crash", "Pause", "Fault", "Mend", "CloseLinks"] {
+    for kind in ["Crash", "Pause", "Fault", "Mend", "Rotate"] {
         assert!(all.contains(kind), "{all:?}");
     }
     assert!(drawn.iter().all(|kinds| kinds.len() < all.len()), "no seed has them all: {drawn:?}");
