@@ -26,10 +26,6 @@ const JUDGE_SOON: Duration = Duration::from_millis(10);
 /// How often each suspect is looked at anyway. Finding its observers takes microseconds, and there may be thousands.
 const JUDGE_AGAIN: Duration = Duration::from_millis(250);
 
-/// What an accuser that has never heard the accused says for "since when": longer ago than any sign of life that could matter, and no longer
-/// than the clock of a process that began a moment ago reaches back ([`Instant::START`]).
-const NEVER_HEARD: Duration = Duration::from_secs(4 * 24 * 3_600);
-
 impl Swim {
     /// This node probed `target` in vain since `unanswered_since`.
     pub(super) fn accuse(&mut self, now: Instant, target: &NodeId, unanswered_since: Instant, helpers: Helpers) {
@@ -37,9 +33,7 @@ impl Swim {
             return;
         };
         let before = Arc::clone(&known.member);
-        // One that was never heard here has given no sign that could put its verdict off: when it was learnt of says nothing.
-        let puts_off = self.config.has(Bug::NewcomerPutsOff);
-        let silent_since = if puts_off { known.last_sign() } else { known.own_sign().unwrap_or(now - NEVER_HEARD) };
+        let silent_since = known.last_sign();
         sometimes!(sites::HEARD_MEANWHILE, before.state().is_live() && silent_since > unanswered_since);
         if !before.state().is_live() || silent_since > unanswered_since {
             return;
@@ -136,7 +130,7 @@ impl Swim {
     fn case(&self, subject: &NodeId, known: &Known) -> Option<Case> {
         let charges = &known.watch()?.suspicion.charges;
         let last_voter = charges.values().map(|c| c.silent_since).max()?;
-        let last_sign = last_voter.max(known.own_sign().unwrap_or(Instant::ORIGIN));
+        let last_sign = last_voter.max(known.last_sign());
         // A probe that stayed unanswered before the last sign of life is no part of this silence.
         let unanswered = charges.values().map(|c| c.unanswered_since).filter(|since| *since >= last_sign);
         let first_unanswered = unanswered.min().unwrap_or(last_sign);
@@ -276,9 +270,7 @@ impl Swim {
         let none = BTreeMap::new();
         let charges = known.watch().map_or(&none, |watch| &watch.suspicion.charges);
         let own = charges.get(&self.own.node);
-        let signs = charges.values().map(|charge| charge.silent_since).chain(known.own_sign());
-        // Where nobody who speaks has ever heard it, it is silent since it was learnt of.
-        let last_sign = signs.filter(|sign| now.since(*sign) < NEVER_HEARD).max().unwrap_or(known.last_sign());
+        let last_voter = charges.values().map(|c| c.silent_since).max().unwrap_or(known.last_sign());
         let votes = self.config.budget.votes().needed(self.plan.observers_of(subject).len().min(self.config.observers));
         let helpers = own.map(|charge| charge.helpers).unwrap_or_default();
         Evidence {
@@ -289,7 +281,7 @@ impl Swim {
             },
             accusers: charges.keys().cloned().collect(),
             votes_needed: u8::try_from(votes.short).unwrap_or(u8::MAX),
-            silence: now.since(last_sign),
+            silence: now.since(last_voter.max(known.last_sign())),
             unanswered_for: own.map(|charge| now.since(charge.unanswered_since)),
             helpers_asked: helpers.asked,
             helpers_agreed: helpers.agreed,

@@ -13,7 +13,7 @@ use crate::broadcast::{News, Rank};
 use crate::planted::Bug;
 use crate::registry::Statement;
 use crate::sites;
-use crate::wire::{Entry, Update};
+use crate::wire::{Entry, Update, Vote};
 
 /// The metadata key that names a failure domain.
 pub const ZONE_KEY: &str = "zone";
@@ -89,6 +89,9 @@ impl Swim {
             (current.life, current.incarnation, current.meta_version, current.state);
         if said.state == State::Suspect && state == State::Suspect && said.incarnation == incarnation {
             if let Some(vote) = vote {
+                if known.is_none() && !self.config.has(Bug::NewcomerPutsOff) {
+                    self.take_sign_of(now, &node, &vote);
+                }
                 self.hear_vote(now, &node, vote, from);
             }
             self.second(now, &node);
@@ -101,6 +104,14 @@ impl Swim {
         let held = metadata.is_some_and(|metadata| of_this_version && self.hold_metadata(now, &node, metadata));
         if wins || held {
             self.publish_with(now, &node, evidence);
+        }
+    }
+
+    /// Somebody is learnt of as suspect: this node has never heard it, so that its last sign of life is the one that the accuser knows of. Taking
+    /// the moment of the news for one would put the verdict off, here and by this node's vote everywhere.
+    fn take_sign_of(&mut self, now: Instant, node: &NodeId, vote: &Vote) {
+        if let Some(known) = self.view.get_mut(node) {
+            known.watched().last_sign = now - vote.silence;
         }
     }
 
@@ -178,7 +189,8 @@ impl Swim {
         if let Some(watch) = self.view.get_mut(&node).and_then(|known| known.watch_mut()) {
             if new_incarnation && state == State::Alive {
                 // Only the node itself raises its incarnation: it lived a moment ago.
-                watch.note_sign(now);
+                watch.last_sign = now;
+                watch.missed_since = None;
             }
             if new_incarnation || state != State::Suspect {
                 watch.suspicion.clear();
@@ -269,7 +281,8 @@ impl Swim {
     pub(super) fn note_sign(&mut self, now: Instant, node: &NodeId) {
         if let Some(known) = self.view.get_mut(node) {
             let watch = known.watched();
-            watch.note_sign(now);
+            watch.last_sign = watch.last_sign.max(now);
+            watch.missed_since = None;
             watch.send_refused = false;
             let news = watch.suspicion.renew(&self.own.node, now);
             if let Some(pulse) = &mut watch.pulse {

@@ -183,7 +183,8 @@ impl Swim {
     fn note_life_through_others(&mut self, now: Instant, target: &NodeId) {
         if let Some(known) = self.view.get_mut(target) {
             let watch = known.watched();
-            watch.note_sign(now);
+            watch.last_sign = watch.last_sign.max(now);
+            watch.missed_since = None;
         }
     }
 

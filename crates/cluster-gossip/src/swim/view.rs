@@ -27,8 +27,6 @@ pub(super) struct Known {
 pub(super) struct Watch {
     /// Last authenticated packet from it, or the last time it spoke up through others.
     pub(super) last_sign: Instant,
-    /// Whether it was ever heard here. Until then `last_sign` is when it was learnt of, which is no sign of life.
-    pub(super) heard: bool,
     pub(super) rtt: RttEstimator,
     pub(super) suspicion: Suspicion,
     /// Since when a probe for somebody else stayed unanswered. No accusation by itself: the asker may have heard more.
@@ -70,7 +68,6 @@ impl Known {
         self.watch.get_or_insert_with(|| {
             Box::new(Watch {
                 last_sign: since,
-                heard: false,
                 rtt: RttEstimator::default(),
                 suspicion: Suspicion::default(),
                 missed_since: None,
@@ -85,24 +82,12 @@ impl Known {
         self.watch.as_ref().map_or(self.member.since, |watch| watch.last_sign)
     }
 
-    /// The last sign of life that this node itself has of it, if it has any.
-    pub(super) fn own_sign(&self) -> Option<Instant> {
-        self.watch.as_ref().filter(|watch| watch.heard).map(|watch| watch.last_sign)
-    }
-
     pub(super) fn lacks_metadata(&self) -> bool {
         self.state().is_live() && !self.complete
     }
 }
 
 impl Watch {
-    /// It lived at this moment.
-    pub(super) fn note_sign(&mut self, at: Instant) {
-        self.last_sign = self.last_sign.max(at);
-        self.heard = true;
-        self.missed_since = None;
-    }
-
     /// Moves what this node itself counts as silence, up to `now`. What others said of theirs stays their word.
     pub(super) fn shift(&mut self, now: Instant, gap: Duration, own: &NodeId) {
         self.last_sign = (self.last_sign + gap).min(now);
