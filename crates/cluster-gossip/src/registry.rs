@@ -333,6 +333,16 @@ mod tests {
         story(&[(2, Alive, 1, "joined"), (1, Left, 1, ""), (2, Suspect, 1, "suspected"), (3, Suspect, 1, "")]);
     }
 
+    /// Also of one that is suspected meanwhile: the next event about it may be long in coming.
+    #[test]
+    fn a_change_of_a_suspect_is_an_update() {
+        let registry = registry();
+        apply(&registry, claim(1, State::Suspect, 1));
+        let moved = Claim { addr: "10.0.0.2:1".parse().unwrap(), ..claim(2, State::Suspect, 1) };
+        assert_eq!(apply(&registry, moved.clone()), "updated");
+        assert_eq!(apply(&registry, moved), "");
+    }
+
     #[test]
     fn a_change_of_address_or_metadata_is_an_update() {
         let registry = registry();
