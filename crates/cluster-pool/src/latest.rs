@@ -110,9 +110,8 @@ impl<T: Clone> Reader<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn whoever_waits_is_woken_in_the_order_in_which_he_came() {
         let latest = Latest::new(0);
         let order: Arc<Mutex<Vec<usize>>> = Arc::default();
@@ -125,7 +124,8 @@ mod tests {
                 order.lock().unwrap().push(n);
             });
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        // One turn of the runtime, in which each begins to wait.
+        tokio::task::yield_now().await;
         latest.replace(7);
         while waiting.join_next().await.is_some() {}
         assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<_>>());

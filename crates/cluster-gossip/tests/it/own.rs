@@ -10,6 +10,12 @@ fn refuted_with(hand: &mut Hand) -> Option<Claim> {
     hand.read().into_iter().find_map(changed)
 }
 
+/// Who is told this claim, in order.
+fn told_of(hand: &mut Hand, claim: &Claim) -> Vec<String> {
+    let says = |datagram: &cluster_gossip::wire::Datagram| datagram.updates.iter().any(|update| update.claim == *claim);
+    hand.sent().into_iter().filter(|(_, datagram)| says(datagram)).map(|(to, _)| to).collect()
+}
+
 #[test]
 fn every_accusation_at_or_above_its_incarnation_is_refuted_by_going_above() {
     for accusation in [State::Suspect, State::Failed, State::Left] {
@@ -30,12 +36,7 @@ fn a_refutation_is_told_to_every_linked_member_at_once() {
     let mut hand = Hand::with(&["a", "b", "c", "d", "e", "f"]);
     hand.hear("a", &[state(alive("m"), State::Suspect)]);
     let own = hand.swim.own().clone();
-    let told: Vec<String> = hand
-        .sent()
-        .into_iter()
-        .filter(|(_, datagram)| datagram.updates.iter().any(|update| update.claim == own))
-        .map(|(to, _)| to)
-        .collect();
+    let told = told_of(&mut hand, &own);
     for peer in ["a", "b", "c", "d", "e", "f"] {
         assert!(told.iter().any(|to| to == peer), "{peer} was not told: {told:?}");
     }
@@ -119,12 +120,7 @@ fn whoever_repeats_what_was_refuted_hears_the_refutation() {
         hand.hear("a", std::slice::from_ref(&heard));
         let own = refuted_with(&mut hand).unwrap();
         hand.hear("b", std::slice::from_ref(&heard));
-        let told: Vec<String> = hand
-            .sent()
-            .into_iter()
-            .filter(|(_, datagram)| datagram.updates.iter().any(|update| update.claim == own))
-            .map(|(to, _)| to)
-            .collect();
+        let told = told_of(&mut hand, &own);
         assert_eq!(told, ["b"], "{accusation}");
         assert_eq!(*hand.swim.own(), own, "once is enough");
     }
