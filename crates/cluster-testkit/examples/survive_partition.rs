@@ -1,48 +1,77 @@
-//! Five whole nodes in the simulated world, cut in two for a minute of virtual time: what each side believes, why, and how they come
-//! back together. The same seed tells the same story to the packet.
+//! Whoever leads is cut off from all others, again and again: what the nemesis sees, and what must hold all the while.
+//!
+//! The lowest name that a majority can see leads. That is no election: for as long as a pause is forgiven, both sides of a cut may see a leader,
+//! and so a leader here asks itself first whether it still hears a majority. The invariant is that no two of them believe it at once for longer
+//! than it takes to notice. The same seed tells the same story to the packet.
 //! `cargo run --release -p cluster-testkit --example survive_partition`
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cluster_testkit::{StackConfig, StackWorld};
+use cluster_manager::{NodeId, State};
+use cluster_testkit::{Nemesis, SimNode, Simulation};
 
-const MINORITY: [usize; 2] = [0, 1];
-const MAJORITY: [usize; 3] = [2, 3, 4];
+const NODES: usize = 5;
+const S: Duration = Duration::from_secs(1);
 
-/// How each node sees the others, a line a node.
-fn show(world: &StackWorld, when: &str) {
-    println!("{when}, at {:.1} s:", world.now().since_origin().as_secs_f64());
-    for i in 0..5 {
-        let state = |j: usize| world.state(i, j).map_or("-".to_owned(), |state| state.to_string());
-        let view: Vec<String> = (0..5).filter(|j| *j != i).map(|j| format!("{} {}", world.name(j), state(j))).collect();
-        println!("  {} sees {}", world.name(i), view.join(", "));
+/// Whether a node believes that it leads.
+#[derive(Debug, Default)]
+struct Leads(AtomicBool);
+
+/// Whether this node is the lowest of a majority that it holds to be alive.
+fn leads(node: &SimNode) -> bool {
+    let members = node.cluster().members().into_iter();
+    let mut alive: Vec<NodeId> = members.filter(|m| m.state == State::Alive).map(|m| m.node).collect();
+    alive.sort();
+    alive.len() * 2 > NODES && alive.first() == Some(node.name())
+}
+
+async fn candidate(node: SimNode) {
+    node.expose(Leads::default());
+    loop {
+        let leading = leads(&node);
+        node.exposed::<Leads>().iter().for_each(|flag| flag.0.store(leading, Ordering::Relaxed));
+        node.sleep(S / 10).await;
     }
 }
 
+fn leader(nodes: &[SimNode]) -> Vec<usize> {
+    let leads = |node: &&SimNode| node.exposed::<Leads>().is_some_and(|flag| flag.0.load(Ordering::Relaxed));
+    nodes.iter().filter(leads).map(SimNode::index).collect()
+}
+
+/// Five times, whoever leads is cut off until another one does, and comes back.
+async fn dethrone(nemesis: Nemesis, story: Arc<Mutex<Vec<String>>>) -> Result<(), String> {
+    for _ in 0..5 {
+        nemesis.sleep(5 * S).await;
+        let [old] = leader(&nemesis.nodes())[..] else { continue };
+        let cut = nemesis.now();
+        nemesis.isolate(old).await?;
+        let new = loop {
+            nemesis.sleep(S / 10).await;
+            let others: Vec<usize> = leader(&nemesis.nodes()).into_iter().filter(|node| *node != old).collect();
+            if let [new] = others[..] {
+                break new;
+            }
+        };
+        let took = (nemesis.now() - cut).as_secs_f64();
+        let line = format!("{:>6.1} s  {old} was cut off, {new} leads after {took:.1} s", cut.as_secs_f64());
+        story.lock().map_err(|e| e.to_string())?.push(line);
+        nemesis.heal().await?;
+    }
+    Ok(())
+}
+
 fn main() {
-    let mut world = StackWorld::new(StackConfig::default(), 7);
-    world.start_cluster(5);
-    let met = world.run_until(Duration::from_secs(10), StackWorld::everybody_knows_everybody).expect("they meet");
-    println!("five nodes met within {met:?}");
-    world.run_for(Duration::from_secs(10));
-
-    world.partition(&MINORITY, &MAJORITY);
-    world.run_for(Duration::from_secs(60));
-    show(&world, "cut in two for a minute");
-    let (cluster, lost) = (world.cluster(2).clone(), world.name(0).clone());
-    let (why, health) = world.block_on(async { (cluster.explain(&lost).await, cluster.health().await) });
-    println!("\n{} says of it:\n{}", world.name(2), why.expect("it is remembered"));
-    println!("and of itself: {health}\n");
-    // Held for longer, it would be something that is left of a node that has stopped.
-    drop(cluster);
-
-    world.heal();
-    let whole = |world: &StackWorld| world.everybody_knows_everybody();
-    let healed = world.run_until(Duration::from_secs(60), whole).expect("they come back together");
-    show(&world, &format!("together again {healed:?} after the cut was mended"));
-    // Told once for all who came back together.
-    world.run_for(Duration::from_secs(10));
-    println!("reunions told of: {}", world.count("merged"));
-    assert_eq!(world.stop_all(), Vec::<String>::new(), "nothing is left");
+    let story = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&story);
+    Simulation::new(NODES)
+        .named("survive_partition")
+        .workload(candidate)
+        .nemesis(2 * S..100 * S, move |nemesis| dethrone(nemesis, Arc::clone(&told)))
+        .finally("everybody sees the same leader", |node| leads(node) == (node.index() == 0))
+        .run();
+    story.lock().iter().for_each(|lines| lines.iter().for_each(|line| println!("{line}")));
 }

@@ -2,7 +2,10 @@
 
 pub(crate) mod disk;
 pub(crate) mod gate;
+pub(crate) mod machine;
 
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,9 +15,10 @@ use cluster_manager::{Cluster, Credentials, NodeId, WallClock};
 use cluster_types::Life;
 use tokio::time::Instant;
 
-use crate::world::{ORIGIN_UNIX_MS, Subscriber};
+use crate::world::ORIGIN_UNIX_MS;
 use disk::SimDisk;
 use gate::Gate;
+use machine::Machine;
 
 /// A wall clock that follows virtual time, and can be set.
 #[derive(Debug)]
@@ -58,10 +62,15 @@ impl WallClock for SimWallClock {
     }
 }
 
+/// What the system on a node lets be seen of it: one value of each type.
+pub(crate) type Exposed = Arc<Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>>;
+
 /// A process on a host.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pub(crate) cluster: Cluster,
+    /// What it stands on, and the node that it has started, if it has.
+    pub(crate) machine: Machine,
+    pub(crate) exposed: Exposed,
     /// Everything of the node: endpoint, loop, links.
     pub(crate) node: Gate,
     /// What the world does on it as its owner: joins it, tells it to stop, sends what is to be transferred.
@@ -70,15 +79,21 @@ pub(crate) struct Process {
     pub(crate) workload: Gate,
     /// Listens to its events for the world; not part of it.
     pub(crate) observer: Gate,
-    /// What the world's own subscriber makes of its events.
-    pub(crate) subscriber: Arc<Mutex<Subscriber>>,
 }
 
 impl Process {
+    /// The node that it has started, if it has.
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.machine.cluster()
+    }
+
     pub(crate) fn kill(&self) {
         [&self.workload, &self.application, &self.node, &self.observer].into_iter().for_each(Gate::kill);
     }
 }
+
+/// The lives of a host's processes so far, in order. Clones are the same list.
+pub(crate) type Lives = Arc<Mutex<Vec<Life>>>;
 
 #[derive(Debug)]
 pub(crate) struct SimHost {
@@ -93,7 +108,7 @@ pub(crate) struct SimHost {
     /// Processes so far.
     pub(crate) boots: u64,
     /// Their lives.
-    pub(crate) lives: Vec<Life>,
+    pub(crate) lives: Lives,
     /// Whether the process was told to stop.
     pub(crate) stopping: bool,
     /// When the last process ended or was told to, since the world's origin.

@@ -33,6 +33,14 @@ pub struct Outcome {
     pub left_out: usize,
 }
 
+impl Outcome {
+    /// Of a run that was not played to its end.
+    pub(crate) fn broken(findings: Vec<Finding>, trace: &Trace) -> Self {
+        let (hash, events, span) = (trace.hash(), trace.events(), trace.last_at());
+        Self { findings, hash, events, reports: Vec::new(), peers: Vec::new(), span, left_out: 0 }
+    }
+}
+
 /// Plays a scenario at a level and checks everything.
 #[must_use]
 pub fn run(scenario: &Scenario, level: Level, seed: u64) -> Outcome {
@@ -84,7 +92,7 @@ pub fn stack_config(scenario: &Scenario) -> StackConfig {
 }
 
 /// What seeds should show between them.
-fn note_sites(reports: &[Reported]) {
+pub(crate) fn note_sites(reports: &[Reported]) {
     let mut suspected = std::collections::BTreeSet::new();
     for Reported { by, kind, .. } in reports {
         let about = kind.node().map(|node| (*by, node.clone()));

@@ -1,35 +1,40 @@
-//! A user's own system on simulated nodes: a workload on each, faults at times, invariants, many seeds.
+//! A user's own system on simulated machines: what runs on each from its boot on, clients, faults, a nemesis, invariants, many seeds.
 
-mod workload;
+mod client;
+mod environment;
+mod failure;
+mod nemesis;
+mod node;
+mod run;
+mod seed_run;
+mod system;
+mod verify;
 
 use std::fmt;
+use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_manager::ClusterConfig;
-use cluster_pool::StreamHandler;
 
-use crate::assertions::{Seen, catalogue, take_broken_here};
-use crate::judge::{Finding, check_all};
 use crate::net::LinkModel;
-use crate::play::stack_config;
 use crate::scenario::{Act, Scenario};
-use crate::trace::Trace;
-use crate::world::World;
-use crate::world::stack::{Configure, Serve, StackConfig, StackWorld};
+use crate::world::stack::Configure;
 
-pub use workload::{SimNode, WorkloadEnd};
-pub(crate) use workload::{Workload, boxed};
+pub use client::SimClient;
+pub(crate) use client::ClientProgram;
+pub use environment::{
+    DIR_VARIABLE, JOBS_VARIABLE, SCHEDULE_VARIABLE, SEED_VARIABLE, SHRINK_VARIABLE, VERIFY_VARIABLE,
+};
+pub use failure::Failure;
+pub use nemesis::Nemesis;
+pub(crate) use node::Live;
+pub use node::{BootError, SimNode};
+pub use system::WorkloadEnd;
+pub(crate) use system::System;
 
-/// Set to a number, a simulation runs exactly that seed.
-pub const SEED_VARIABLE: &str = "SIMULATION_SEED";
-
-/// How often invariants are looked at, in virtual time.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// How often the end of a seed is looked for, in real time.
-const LOOK_AT_THREAD: Duration = Duration::from_millis(2);
+use system::{Ending, ending, system};
 
 /// Nothing has happened for so long in real time.
 const LIVELOCK: Duration = Duration::from_secs(30);
@@ -39,6 +44,16 @@ const BROKEN_AT: &str = ": not at ";
 
 type OfAll = Arc<dyn Fn(&[SimNode]) -> bool + Send + Sync>;
 type OfEach = Arc<dyn Fn(&SimNode) -> bool + Send + Sync>;
+type OfTheEnd = Arc<dyn Fn(&[SimNode]) -> Result<(), String> + Send + Sync>;
+type NemesisProgram = Arc<dyn Fn(Nemesis) -> Ending + Send + Sync>;
+
+/// What must hold of a system, in words and as a look at its nodes.
+#[derive(Clone, Default)]
+struct Checks {
+    always: Vec<(String, OfAll)>,
+    finally: Vec<(String, OfEach)>,
+    at_the_end: Vec<(String, OfTheEnd)>,
+}
 
 /// A test of a system built on the cluster: whole nodes over the simulated network, in virtual time.
 ///
@@ -49,14 +64,14 @@ pub struct Simulation {
     scenario: Scenario,
     seeds: Vec<u64>,
     configure: Option<Configure>,
-    serve: Option<Serve>,
-    workload: Option<Workload>,
+    system: Option<System>,
+    clients: Vec<ClientProgram>,
+    nemesis: Option<(Range<Duration>, NemesisProgram)>,
     /// When each seed has faults of its own.
     swarm: Option<Range<Duration>>,
     covering: bool,
     watchdog: Duration,
-    always: Vec<(String, OfAll)>,
-    finally: Vec<(String, OfEach)>,
+    checks: Checks,
 }
 
 impl fmt::Debug for Simulation {
@@ -72,22 +87,29 @@ impl Simulation {
     /// So many nodes on a faultless local network, joining through the first, for a minute and one seed.
     #[must_use]
     pub fn new(nodes: usize) -> Self {
-        let scenario = Scenario::new("simulation").cluster(nodes).then_quiet(Duration::from_secs(60));
+        let scenario = Scenario::new(&failure::name_of_this()).cluster(nodes).then_quiet(Duration::from_secs(60));
         Self {
             scenario,
             seeds: vec![0],
             configure: None,
-            serve: None,
-            workload: None,
+            system: None,
+            clients: Vec::new(),
+            nemesis: None,
             swarm: None,
             covering: false,
             watchdog: LIVELOCK,
-            always: Vec::new(),
-            finally: Vec::new(),
+            checks: Checks::default(),
         }
     }
 
-    /// Which seeds to run, each a world of its own.
+    /// What failures are written down under. Without it, the name of the test that makes the simulation, or of the program.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.scenario.name);
+        self
+    }
+
+    /// Which seeds to run, each a world of its own. Several run at once.
     #[must_use]
     pub fn seeds(mut self, seeds: impl IntoIterator<Item = u64>) -> Self {
         self.seeds = seeds.into_iter().collect();
@@ -110,6 +132,13 @@ impl Simulation {
         self
     }
 
+    /// Lets the fabric's own code take unusual turns now and then, where it says that it may (`buggify!`): which, is drawn by each seed.
+    #[must_use]
+    pub const fn unusual_turns(mut self) -> Self {
+        self.scenario.storm = true;
+        self
+    }
+
     /// Changes the settings of every node.
     #[must_use]
     pub fn configure(mut self, change: impl Fn(&mut ClusterConfig) + Send + Sync + 'static) -> Self {
@@ -121,25 +150,105 @@ impl Simulation {
     /// everything is healed; what comes after is quiet, as [`then_quiet`](Self::then_quiet) says.
     #[must_use]
     pub fn swarm(mut self, during: Range<Duration>) -> Self {
-        // The end of the span is an act, too: what is quiet comes after it.
-        self.scenario = self.scenario.at(during.end, Act::Heal).then_quiet(Duration::from_secs(60));
+        self = self.until_after(during.end);
         self.swarm = Some(during);
         self
     }
 
-    /// What is done in a seed.
-    fn schedule(&self, seed: u64) -> Scenario {
-        let scenario = self.scenario.clone();
-        match &self.swarm {
-            Some(during) => scenario.with_swarm(seed, during.clone()),
-            None => scenario,
-        }
+    /// The end of a span is an act, too: what is quiet comes after it.
+    fn until_after(mut self, end: Duration) -> Self {
+        self.scenario = self.scenario.at(end, Act::Heal).then_quiet(Duration::from_secs(60));
+        self
     }
 
-    /// What serves the streams that members open to a node, given the node's number.
+    /// What runs on each machine, called at each boot: first it is alone with its [disk](SimNode::disk), then it makes its router, and
+    /// [starts](SimNode::start) its node with it. It stops and dies with its machine. An `Err` or a panic fails the seed. Once it has
+    /// returned, its node stays a member.
+    ///
+    /// ```
+    /// use cluster_manager::{Channel, Router};
+    /// use cluster_pool::{Link, request_fn};
+    /// use cluster_testkit::Simulation;
+    ///
+    /// Simulation::new(3)
+    ///     .system(|node| async move {
+    ///         let file = node.disk().open("boots").await?;
+    ///         file.append(b"+").await?;
+    ///         file.sync().await?;
+    ///         let boots = bytes::Bytes::from(file.read().await?);
+    ///         let answer = request_fn(move |_from: Link, _body| {
+    ///             let boots = boots.clone();
+    ///             async { Ok(boots) }
+    ///         });
+    ///         let router = Router::builder().on_request(Channel(1), answer).build()?;
+    ///         let _cluster = node.start(node.builder().router(router)).await?;
+    ///         Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    ///     })
+    ///     .run();
+    /// ```
     #[must_use]
-    pub fn serve(mut self, make: impl Fn(usize) -> Arc<dyn StreamHandler> + Send + Sync + 'static) -> Self {
-        self.serve = Some(Arc::new(make));
+    pub fn system<F, E>(mut self, run: impl Fn(SimNode) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = E> + Send + 'static,
+        E: WorkloadEnd + 'static,
+    {
+        self.system = Some(system(run));
+        self
+    }
+
+    /// As [`system`](Self::system), for what serves nobody: it is called when the node has joined.
+    #[must_use]
+    pub fn workload<F, E>(self, workload: impl Fn(SimNode) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = E> + Send + 'static,
+        E: WorkloadEnd + 'static,
+    {
+        let workload = Arc::new(workload);
+        self.system(move |node| {
+            let workload = Arc::clone(&workload);
+            async move {
+                // An error means that the node has stopped: there is nothing to do any more.
+                let Ok(_cluster) = node.start(node.builder()).await else { return None };
+                Some(workload(node).await)
+            }
+        })
+    }
+
+    /// A program that is no member, from the world's beginning on: it finds the nodes by [`SimClient::hosts`], and is to end by itself. No
+    /// fault befalls its machine. May be given more than once.
+    #[must_use]
+    pub fn client<F, E>(mut self, client: impl Fn(SimClient) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = E> + Send + 'static,
+        E: WorkloadEnd + 'static,
+    {
+        let client = Arc::new(client);
+        self.clients.push(Arc::new(move |sim| {
+            let client = Arc::clone(&client);
+            ending(move || client(sim))
+        }));
+        self
+    }
+
+    /// A program that sees the nodes and does to them what it likes, within a span. At its end it is dropped, every path is healed, what is
+    /// stopped goes on, and what has crashed boots again.
+    #[must_use]
+    pub fn nemesis<F, E>(
+        mut self,
+        during: Range<Duration>,
+        nemesis: impl Fn(Nemesis) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = E> + Send + 'static,
+        E: WorkloadEnd + 'static,
+    {
+        self = self.until_after(during.end);
+        let nemesis = Arc::new(nemesis);
+        let program: NemesisProgram = Arc::new(move |hands| {
+            let nemesis = Arc::clone(&nemesis);
+            ending(move || nemesis(hands))
+        });
+        self.nemesis = Some((during, program));
         self
     }
 
@@ -156,18 +265,6 @@ impl Simulation {
     #[must_use]
     pub const fn watchdog(mut self, patience: Duration) -> Self {
         self.watchdog = patience;
-        self
-    }
-
-    /// What runs on each node, from the moment at which it has joined; anew after a restart. It stops and dies with its node.
-    /// An `Err` or a panic fails the seed.
-    #[must_use]
-    pub fn workload<F, E>(mut self, workload: impl Fn(SimNode) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = E> + Send + 'static,
-        E: WorkloadEnd,
-    {
-        self.workload = Some(boxed(workload));
         self
     }
 
@@ -197,174 +294,48 @@ impl Simulation {
         self.at(during.start, Act::Pause(node)).at(during.end, Act::Resume(node))
     }
 
-    /// Kills a node's process, and starts it anew after a while, through the node after it.
+    /// Lets a node's machine go down, and boot again after a while; it joins through the node after it.
     #[must_use]
     pub fn restart(self, during: Range<Duration>, node: usize) -> Self {
-        // Alone, it has nobody to join through.
-        let seeds = (0..self.scenario.nodes()).cycle().skip(node + 1).take(1).filter(|seed| *seed != node).collect();
-        self.at(during.start, Act::Crash(node)).at(during.end, Act::Start { node, seeds })
+        let again = nemesis::start_again(node, self.scenario.nodes());
+        self.at(during.start, Act::Crash(node)).at(during.end, again)
     }
 
     /// Must hold at all times, of the nodes that run, looked at every 100 ms.
     #[must_use]
     pub fn invariant(mut self, name: &str, holds: impl Fn(&[SimNode]) -> bool + Send + Sync + 'static) -> Self {
-        self.always.push((name.to_owned(), Arc::new(holds)));
+        self.checks.always.push((name.to_owned(), Arc::new(holds)));
         self
     }
 
     /// Must hold at the end, of each node that runs.
     #[must_use]
     pub fn finally(mut self, name: &str, holds: impl Fn(&SimNode) -> bool + Send + Sync + 'static) -> Self {
-        self.finally.push((name.to_owned(), Arc::new(holds)));
+        self.checks.finally.push((name.to_owned(), Arc::new(holds)));
         self
     }
 
-    /// Runs every seed, or the one that the environment variable `SIMULATION_SEED` names.
-    ///
-    /// # Panics
-    /// A seed broke a promise: with all it broke, the schedule, and how to run it again.
-    pub fn run(&self) {
-        if let Err(failure) = self.try_run() {
-            panic!("{failure}");
-        }
+    /// Must hold at the end, of all nodes that run; an error says in words what does not.
+    #[must_use]
+    pub fn at_the_end(
+        mut self,
+        name: &str,
+        holds: impl Fn(&[SimNode]) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.checks.at_the_end.push((name.to_owned(), Arc::new(holds)));
+        self
     }
 
-    /// As [`run`](Self::run).
-    ///
-    /// # Errors
-    /// The first seed that broke a promise; or the schedule cannot be played; or, [`covering`](Self::covering), a site was missed.
-    ///
-    /// # Panics
-    /// A check of the caller's panicked, or `SIMULATION_SEED` is no number.
-    pub fn try_run(&self) -> Result<(), Box<Failure>> {
-        let only = std::env::var(SEED_VARIABLE).ok();
-        let only =
-            only.map(|text| text.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE} is {text:?}: give a number")));
-        let seeds = only.map_or_else(|| self.seeds.clone(), |seed| vec![seed]);
-        let failed = |seed, findings| Err(Box::new(Failure { seed, findings, scenario: self.schedule(seed) }));
-        if seeds.is_empty() {
-            return failed(0, vec![Finding::new("the schedule can be played", "there are no seeds".into())]);
+    /// What is done in a seed, but for what a nemesis will do.
+    fn schedule(&self, seed: u64) -> Scenario {
+        let mut scenario = self.scenario.clone();
+        if let Some(during) = &self.swarm {
+            scenario = scenario.with_swarm(seed, during.clone());
         }
-        if let Err(what) = self.schedule(seeds[0]).check() {
-            return failed(seeds[0], vec![Finding::new("the schedule can be played", what)]);
+        if self.system.is_some() {
+            // What only the worlds' own nodes understand is not sent to a user's.
+            scenario.steps.retain(|step| !step.act.needs_our_handlers());
         }
-        for &seed in &seeds {
-            let findings = self.run_apart(seed);
-            if !findings.is_empty() {
-                return failed(seed, findings);
-            }
-        }
-        let missed = if self.covering && only.is_none() { missed() } else { Vec::new() };
-        if missed.is_empty() { Ok(()) } else { failed(seeds[0], missed) }
-    }
-
-    /// Runs a seed on a thread of its own: nothing that another seed left in this one's locals can touch it, and one that spins
-    /// can be told of.
-    fn run_apart(&self, seed: u64) -> Vec<Finding> {
-        let (this, trace) = (self.clone(), Trace::default());
-        let (watched, running) = (trace.clone(), std::thread::spawn(move || this.run_seed(seed, trace)));
-        let mut before = None;
-        let mut still = Duration::ZERO;
-        while !running.is_finished() {
-            // The thread that is joined below unparks nobody: this is the rate at which its end is noticed.
-            std::thread::park_timeout(LOOK_AT_THREAD);
-            let now = (watched.events(), watched.last_at());
-            still = if before == Some(now) { still + LOOK_AT_THREAD } else { Duration::ZERO };
-            before = Some(now);
-            if still >= self.watchdog {
-                let what =
-                    format!("nothing has happened for {still:?} since {:?}: a task spins, or waits outside", now.1);
-                return vec![Finding::new("livelock", what)];
-            }
-        }
-        running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-
-    fn run_seed(&self, seed: u64, trace: Trace) -> Vec<Finding> {
-        // What broke before on this thread is no seed's.
-        drop(take_broken_here());
-        let scenario = self.schedule(seed);
-        let (configure, serve) = (self.configure.clone(), self.serve.clone());
-        let config = StackConfig { configure, serve, ..stack_config(&scenario) };
-        let mut settings = ClusterConfig::new(config.profile);
-        self.configure.iter().for_each(|change| change(&mut settings));
-        let mut world = StackWorld::with_trace(config, seed, trace);
-        if let Some(workload) = &self.workload {
-            world.set_workload(Arc::clone(workload));
-        }
-        let mut findings = Vec::new();
-        for step in &scenario.steps {
-            self.pass_until(&mut world, step.at_ms, &mut findings);
-            world.act(&step.act);
-        }
-        self.pass_until(&mut world, scenario.until_ms, &mut findings);
-        world.end_workloads();
-        for (name, holds) in &self.finally {
-            for node in world.nodes().iter().filter(|node| !holds(node)) {
-                let what = format!("not of node {}: {name}", node.index());
-                findings.push(Finding::new("finally", what));
-            }
-        }
-        findings.extend(check_all(&scenario, &world, settings.swim.budget.total()));
-        findings.extend(world.stop_all().into_iter().map(|what| Finding::new("nothing is left", what)));
-        findings.extend(
-            take_broken_here()
-                .into_iter()
-                .map(|(name, place, times)| Finding::new("always", format!("{name} ({place}), {times} times not"))),
-        );
-        // What went wrong in the workload explains the rest: it goes first.
-        let errors = world.workload_errors().into_iter().map(|what| Finding::new("the workload", what));
-        errors.chain(findings).collect()
-    }
-
-    /// Lets time pass, looking at the invariants.
-    fn pass_until(&self, world: &mut StackWorld, until_ms: u64, findings: &mut Vec<Finding>) {
-        let until = Duration::from_millis(until_ms);
-        loop {
-            let left = until.saturating_sub(world.now().since_origin());
-            if left.is_zero() {
-                return;
-            }
-            world.run_for(if self.always.is_empty() { left } else { left.min(LOOK_EVERY) });
-            for (name, holds) in &self.always {
-                let known =
-                    |f: &Finding| f.what.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(BROKEN_AT));
-                if !findings.iter().any(known) && !holds(&world.nodes()) {
-                    let what = format!("{name}{BROKEN_AT}{:?}", world.now().since_origin());
-                    findings.push(Finding::new("invariant", what));
-                }
-            }
-        }
+        scenario
     }
 }
-
-/// Sites of the caller's own that nothing has hit.
-fn missed() -> Vec<Finding> {
-    let missed = catalogue().into_iter().filter(|seen| !seen.is_ours() && seen.hits == 0);
-    missed.map(|Seen { name, place, .. }| Finding::new("missed by all seeds", format!("{name} ({place})"))).collect()
-}
-
-/// A seed that broke a promise.
-#[derive(Debug, Clone)]
-pub struct Failure {
-    /// The seed.
-    pub seed: u64,
-    /// Every promise it broke; the workload's own errors first.
-    pub findings: Vec<Finding>,
-    /// What was done when.
-    pub scenario: Scenario,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {} broke {} promises:", self.seed, self.findings.len())?;
-        self.findings.iter().try_for_each(|finding| writeln!(f, "  {finding}"))?;
-        writeln!(f, "what was done:")?;
-        for step in &self.scenario.steps {
-            writeln!(f, "  {:>9.3} s  {:?}", step.at_ms as f64 / 1_000.0, step.act)?;
-        }
-        write!(f, "to run it again: {SEED_VARIABLE}={} cargo test ...", self.seed)
-    }
-}
-
-impl std::error::Error for Failure {}

@@ -53,6 +53,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// The settings so far.
+    #[must_use]
+    pub const fn settings(&self) -> &ClusterConfig {
+        &self.config
+    }
+
     /// Gives what members send to this node to handlers. Without it messages come out of [`Cluster::peer`]'s inbox, and requests
     /// are refused.
     ///

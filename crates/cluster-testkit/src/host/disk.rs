@@ -1,5 +1,8 @@
 //! The disk of one host: what is on it outlives every process, until it is lost. It may be slow, or full.
 
+mod files;
+mod user;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,20 +12,28 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cluster_manager::Storage;
+use cluster_types::Seed;
 
 use crate::reachable;
 use crate::scenario::DiskFault;
+use files::Files as UserFiles;
+
+pub use user::{Disk, DiskFile};
 
 /// Where every node of a world keeps its state.
 pub(crate) const STATE_FILE: &str = "state.json";
 
 /// Files in memory. Clones are the same disk.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct SimDisk(Arc<Disk>);
+#[derive(Debug, Clone)]
+pub(crate) struct SimDisk(Arc<Inner>);
 
-#[derive(Debug, Default)]
-struct Disk {
+#[derive(Debug)]
+struct Inner {
+    /// What its power cuts leave is drawn from this.
+    seed: Seed,
     files: Mutex<Files>,
+    /// What the users keep on it.
+    users: Mutex<UserFiles>,
     slow_by_ms: AtomicU64,
     full: AtomicBool,
 }
@@ -36,6 +47,19 @@ struct Files {
 }
 
 impl SimDisk {
+    pub(crate) fn new(seed: Seed) -> Self {
+        let (slow_by_ms, full) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self(Arc::new(Inner { seed, files: Mutex::default(), users: Mutex::default(), slow_by_ms, full }))
+    }
+
+    fn users(&self) -> MutexGuard<'_, UserFiles> {
+        self.0.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fault(&self) -> Option<DiskFault> {
+        self.files().fault
+    }
+
     fn files(&self) -> MutexGuard<'_, Files> {
         self.0.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -45,6 +69,7 @@ impl SimDisk {
         let mut files = self.files();
         files.now.clear();
         files.before.clear();
+        self.users().wipe();
     }
 
     /// What is wrong with it from now on; what it held back so far is on it.
@@ -52,12 +77,14 @@ impl SimDisk {
         let mut files = self.files();
         files.before.clear();
         files.fault = fault;
+        self.users().keep_promises();
     }
 
     /// The machine goes down: what was not really on the disk is lost.
     pub(crate) fn go_down(&self) {
         let mut files = self.files();
         let fault = files.fault;
+        self.users().go_down(fault, self.0.seed);
         for (path, before) in std::mem::take(&mut files.before) {
             match (fault, before) {
                 (Some(DiskFault::TornWrite), _) => {

@@ -101,6 +101,10 @@ impl Gate {
         tasks.iter().for_each(|task| task.handle.abort());
     }
 
+    pub(crate) fn is_dead(&self) -> bool {
+        self.0.mode.load(Ordering::Acquire) == DEAD
+    }
+
     /// Where the tasks were spawned that have not ended, a line each; nothing where backtraces are not asked for.
     pub(crate) fn origins(&self) -> Vec<String> {
         let tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -82,6 +82,18 @@ impl Scenario {
 }
 
 impl Act {
+    /// Whether it sends what only the nodes of a scenario understand, or says what only their owners may.
+    pub(crate) const fn needs_our_handlers(&self) -> bool {
+        matches!(
+            self,
+            Self::Transfer { .. }
+                | Self::PingPong { .. }
+                | Self::Burst { .. }
+                | Self::Broadcast { .. }
+                | Self::Metadata { .. }
+        )
+    }
+
     /// Everybody it is about, but for seeds and for groups of a cut, which may name whom they like.
     fn nodes(&self) -> Vec<usize> {
         match self {

@@ -117,7 +117,7 @@ impl LoopbackWorld {
             seeds.iter().map(|seed| self.machines.get(*seed).and_then(|machine| machine.addr).unwrap_or(NOWHERE));
         let seeds: Vec<JoinSeed> = seeds.map(JoinSeed::Addr).collect();
         if i == self.machines.len() {
-            let (credentials, disk) = (self.credentials_of(i), SimDisk::default());
+            let (credentials, disk) = (self.credentials_of(i), SimDisk::new(cluster_types::Seed::new(i as u64)));
             self.machines.push(Machine { credentials, disk, addr, process: None, leaving: false });
         }
         self.reap(i);

@@ -7,6 +7,7 @@
 mod acts;
 mod as_world;
 mod boot;
+mod clients;
 mod game;
 mod ledger;
 mod look;
@@ -16,7 +17,8 @@ mod transfer;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use cluster_manager::{Authority, ClusterConfig, Profile};
@@ -28,11 +30,12 @@ use tokio::time::Instant as Moment;
 
 use crate::host::SimHost;
 use crate::host::gate::Gate;
+use crate::host::machine::{Reports, Starts};
 use crate::net::{Guard, LinkModel, SimNet};
 use crate::panics::Troubles;
-use crate::simulation::Workload;
+use crate::simulation::{Live, System};
 use crate::trace::Trace;
-use crate::world::{ORIGIN_UNIX_MS, Reported, cluster_name};
+use crate::world::{ORIGIN_UNIX_MS, cluster_name};
 use game::Games;
 use ledger::Ledger;
 use names::Names;
@@ -83,8 +86,6 @@ impl Default for StackConfig {
 /// How long a node has that is told to stop.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
 
-type Reports = Arc<Mutex<Vec<Reported>>>;
-
 /// A cluster of whole nodes in virtual time. It belongs to the thread it was made on, which must have no other runtime.
 pub struct StackWorld {
     config: StackConfig,
@@ -103,7 +104,11 @@ pub struct StackWorld {
     /// Ends with the world.
     _storm: Option<Storm>,
     names: Names,
-    workload: Option<Workload>,
+    starts: Starts,
+    system: Option<System>,
+    /// The nodes that run and were not told to stop.
+    live: Live,
+    clients: Vec<(Gate, Arc<AtomicBool>)>,
     workload_errors: Troubles,
     troubles: Troubles,
     /// Last: dropping it drops every task, and what they hold must still be there.
@@ -161,7 +166,10 @@ impl StackWorld {
             ledger: Ledger::default(),
             _storm: storm,
             names: Names::default(),
-            workload: None,
+            starts: Starts::default(),
+            system: None,
+            live: Live::default(),
+            clients: Vec::new(),
             workload_errors: Troubles::default(),
             troubles: Troubles::default(),
             runtime,
@@ -182,6 +190,15 @@ impl StackWorld {
     fn origin_elapsed(&self) -> Duration {
         let _entered = self.runtime.enter();
         self.origin.elapsed()
+    }
+
+    /// The world's beginning.
+    pub(crate) const fn origin(&self) -> Moment {
+        self.origin
+    }
+
+    pub(crate) const fn live(&self) -> &Live {
+        &self.live
     }
 
     /// The network, for faults of single paths.
@@ -223,7 +240,7 @@ impl StackWorld {
 
 impl Gate {
     /// As [`Spawner::spawn`], boxing what it is given.
-    fn spawn_here(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn_here(&self, task: impl Future<Output = ()> + Send + 'static) {
         Spawner::spawn(self, Box::pin(task));
     }
 }

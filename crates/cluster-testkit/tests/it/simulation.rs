@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use cluster_manager::{Channel, Router};
+use cluster_pool::{ConnectionConfig, Link, request_fn};
 use cluster_testkit::simulation::Failure;
-use cluster_testkit::{Act, Simulation};
+use cluster_testkit::world::name_of;
+use cluster_testkit::{Act, SimNode, Simulation};
 
 const S: Duration = Duration::from_secs(1);
 
@@ -53,7 +56,7 @@ fn the_workloads_own_error_and_its_panic_are_told_first() {
 
 #[test]
 fn an_invariant_that_breaks_for_a_moment_and_an_end_that_does_not_hold_are_found() {
-    let alone = |nodes: &[cluster_testkit::SimNode]| nodes.iter().all(|node| node.peers().len() == 2);
+    let alone = |nodes: &[SimNode]| nodes.iter().all(|node| node.peers().len() == 2);
     let failure = broken(&Simulation::new(3).at(30 * S, Act::Crash(2)).invariant("all three are there", alone));
     assert_eq!(failure.findings.len(), 1, "once, not every 100 ms: {failure}");
     let failure = broken(
@@ -219,38 +222,159 @@ fn a_site_that_no_seed_hits_fails_a_simulation_that_is_to_cover() {
     assert!(!told.iter().any(|f| f.contains("net.rs")), "the testkit's own sites are its own: {told:?}");
 }
 
+/// A system has its router, its settings and what it does in one place, and what it kept when it boots again.
 #[test]
-fn settings_and_streams_are_the_users() {
-    /// Answers with its node's number.
-    #[derive(Debug)]
-    struct Number(usize);
-
-    #[async_trait::async_trait]
-    impl cluster_pool::StreamHandler for Number {
-        async fn handle(&self, _link: &cluster_pool::Link, mut stream: cluster_pool::link::LinkStream) {
-            let number = [self.0 as u8];
-            if cluster_pool::frame::write_frame(&mut *stream.send, 1_000, &number).await.is_ok() {
-                stream.send.finish();
-            }
-        }
-    }
-
+fn a_system_serves_what_it_likes_and_finds_its_files_when_it_boots_again() {
+    const WHO: Channel = Channel(1);
+    let boots = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&boots);
     let simulation = Simulation::new(3)
         .configure(|config| config.swim = cluster_gossip::SwimConfig::local())
-        .serve(|index| Arc::new(Number(index)))
-        .workload(|node| async move {
-            let peer: cluster_types::NodeId = "n000".parse().expect("a name");
-            if node.index() == 0 {
-                return Ok(());
+        .system(move |node| {
+            let counted = Arc::clone(&counted);
+            async move {
+                let file = node.disk().open("boots").await.map_err(|e| e.to_string())?;
+                file.append(&[node.index() as u8]).await.map_err(|e| e.to_string())?;
+                file.sync().await.map_err(|e| e.to_string())?;
+                let all = bytes::Bytes::from(file.read().await.map_err(|e| e.to_string())?);
+                assert_eq!(all.len() as u64, node.boot());
+                let answer = request_fn(move |_from: Link, _body| {
+                    let all = all.clone();
+                    async move { Ok(all) }
+                });
+                let router = Router::builder().on_request(WHO, answer).build().map_err(|e| e.to_string())?;
+                let cluster = node.start(node.builder().router(router)).await.map_err(|e| e.to_string())?;
+                let next = name_of((node.index() + 1) % 3);
+                node.sleep(S).await;
+                let reply = cluster.request(&next, WHO, "who", 5 * S).await.map_err(|e| e.to_string())?;
+                assert_eq!(reply.body[0], ((node.index() + 1) % 3) as u8);
+                counted.fetch_add(1, Ordering::SeqCst);
+                Ok::<(), String>(())
             }
-            let link = node.cluster().link(&peer).await.map_err(|e| e.to_string())?;
-            let answer = link.request(1_000, b"who", 16, 5 * S).await.map_err(|e| e.to_string())?;
-            if answer.body == [0] { Ok(()) } else { Err(format!("{answer:?}")) }
         })
         // A verdict after two seconds is right where P is two seconds.
-        .at(20 * S, Act::Crash(2))
-        .invariant("nobody waits for P of a local network", |nodes| nodes.len() < 4);
+        .restart(20 * S..30 * S, 2);
     simulation.run();
+    assert_eq!(boots.load(Ordering::SeqCst), 4);
+}
+
+#[test]
+fn a_system_that_starts_no_node_or_two_is_told_so() {
+    let none = broken(&Simulation::new(1).system(|_node| async {}));
+    let what = "the workload: of node 0: it returned without having started its node: `node.start(node.builder())` does";
+    assert_eq!(none.findings[0].to_string(), what);
+    let two = broken(&Simulation::new(1).system(|node| async move {
+        node.start(node.builder()).await.map_err(|e| e.to_string())?;
+        node.start(node.builder()).await.map(drop).map_err(|e| e.to_string())
+    }));
+    assert!(two.findings[0].what.starts_with("of node 0: "), "{two}");
+}
+
+/// A node that takes its time before it starts is there from then on, for the judge as for the others.
+#[test]
+fn a_system_that_starts_late_is_not_missed_before() {
+    Simulation::new(3)
+        .system(|node| async move {
+            node.sleep(20 * S * u32::from(node.index() == 2)).await;
+            node.start(node.builder()).await.map(drop).map_err(|e| e.to_string())
+        })
+        .restart(50 * S..52 * S, 2)
+        .then_quiet(90 * S)
+        .seeds(0..3)
+        .run();
+}
+
+/// Clients are no members, reach the nodes by their own connections, and are to end.
+#[test]
+fn a_client_asks_members_and_one_that_never_ends_is_told_so() {
+    const ECHO: Channel = Channel(1);
+    let served = |node: SimNode| async move {
+        let router = Router::builder().on_request(ECHO, request_fn(|_from: Link, body| async { Ok(body) })).build();
+        let router = router.map_err(|e| e.to_string())?;
+        node.start(node.builder().router(router)).await.map(drop).map_err(|e| e.to_string())
+    };
+    let answers = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&answers);
+    let asking = Simulation::new(3).system(served).client(move |client| {
+        let counted = Arc::clone(&counted);
+        async move {
+            client.sleep(2 * S).await;
+            let connections = client.connect(ConnectionConfig::new(client.hosts())).await.map_err(|e| e.to_string())?;
+            for _ in 0..10 {
+                let connection = connections.get_connection().await.map_err(|e| e.to_string())?;
+                let reply = connection.request(ECHO, "hello", 2 * S).await.map_err(|e| e.to_string())?;
+                counted.fetch_add(usize::from(reply.body == "hello"), Ordering::SeqCst);
+            }
+            Ok::<(), String>(())
+        }
+    });
+    asking.run();
+    assert_eq!(answers.load(Ordering::SeqCst), 10);
+    let endless = broken(&asking.client(|client| async move {
+        loop {
+            client.sleep(S).await;
+            if client.index() == 9 {
+                break;
+            }
+        }
+    }));
+    let what = &endless.findings[0].what;
+    assert!(what.starts_with("of client 1: it had not ended when the run was over"), "{endless}");
+    assert_eq!(endless.findings.len(), 1, "{endless}");
+}
+
+/// The nemesis sees who leads, cuts that one off, and what it did is a schedule that plays again without it.
+#[test]
+fn a_nemesis_sees_the_nodes_and_what_it_did_plays_again() {
+    struct Leads;
+    let dethroned = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let noted = Arc::clone(&dethroned);
+    let simulation = Simulation::new(4)
+        .workload(|node| async move {
+            // Whoever draws highest among those it knows leads, until it is alone.
+            if node.index() == 2 {
+                node.expose(Leads);
+            }
+        })
+        .nemesis(5 * S..60 * S, move |nemesis| {
+            let noted = Arc::clone(&noted);
+            async move {
+                let leader = nemesis.nodes().into_iter().find(|node| node.exposed::<Leads>().is_some());
+                let leader = leader.ok_or("nobody leads")?.index();
+                nemesis.isolate(leader).await?;
+                nemesis.sleep(Duration::from_millis(12_345)).await;
+                nemesis.heal().await?;
+                nemesis.crash(leader).await?;
+                assert_eq!(nemesis.crash(leader).await, Err(format!("node {leader} does not run")));
+                assert_eq!(nemesis.act(Act::Crash(9)).await, Err("node 9 was never started".to_owned()));
+                noted.lock().unwrap().push(leader);
+                std::future::pending::<Result<(), String>>().await
+            }
+        });
+    simulation.run();
+    assert_eq!(*dethroned.lock().unwrap(), [2]);
+    let failure = broken(&simulation.finally("nobody is ever content", |_| false));
+    let done: Vec<String> = failure.scenario.steps[4..].iter().map(|s| format!("{} {:?}", s.at_ms, s.act)).collect();
+    assert_eq!(
+        done,
+        [
+            "5000 Split([2], [0, 1, 3])",
+            "17345 Heal",
+            "17345 Crash(2)",
+            "60000 Heal",
+            "60000 Start { node: 2, seeds: [3] }",
+            "60000 Heal"
+        ]
+    );
+}
+
+#[test]
+fn a_nemesis_that_panics_is_told_so() {
+    let failure = broken(&Simulation::new(2).nemesis(S..20 * S, |nemesis| async move {
+        nemesis.sleep(S).await;
+        assert!(nemesis.nodes().is_empty(), "too many nodes");
+    }));
+    assert_eq!(failure.findings[0].to_string(), "the nemesis: it panicked: too many nodes");
 }
 
 #[test]

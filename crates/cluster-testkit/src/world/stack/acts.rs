@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_manager::{Metadata, WallClock};
+use cluster_manager::{Cluster, Metadata, WallClock};
 use cluster_pool::identity::authority::Validity;
 
 use super::game::{Game, give_back};
@@ -26,6 +26,7 @@ impl StackWorld {
         self.note(&format!("crash {i}"));
         self.net.unbind(self.hosts[i].addr);
         self.hosts[i].disk.go_down();
+        self.live.remove(i);
         if let Some(process) = self.hosts[i].process.take() {
             process.kill();
             self.hosts[i].ended = Some(self.origin_elapsed());
@@ -74,7 +75,8 @@ impl StackWorld {
         let validity = Validity { from_unix_s: now.saturating_sub(86_400), until_unix_s: now + valid_s };
         let credentials = self.authority.issue(&self.hosts[i].name, validity);
         let credentials = credentials.unwrap_or_else(|e| panic!("the world needs certificates: {e}"));
-        let taken = self.hosts[i].running().map(|process| process.cluster.reload(&credentials));
+        let running = self.hosts[i].running().and_then(Process::cluster);
+        let taken = running.map(|cluster| cluster.reload(&credentials));
         if let Some(Err(error)) = taken {
             self.troubles.add(format!("node {i} does not take its new certificate: {error}"));
         }
@@ -96,8 +98,13 @@ impl StackWorld {
         self.note(&format!("leave {i}"));
         self.hosts[i].stopping = true;
         self.hosts[i].ended = Some(self.origin_elapsed());
-        if let Some(process) = &self.hosts[i].process {
-            let (cluster, workload) = (process.cluster.clone(), process.workload.clone());
+        self.live.remove(i);
+        if self.started(i).is_none() {
+            // Its system has no node yet, and will start none.
+            self.hosts[i].process.iter().for_each(Process::kill);
+        }
+        if let Some((process, cluster)) = self.started(i) {
+            let (cluster, workload) = (cluster.clone(), process.workload.clone());
             process.application.spawn_here(async move {
                 let report = cluster.shutdown(SHUTDOWN_PATIENCE).await;
                 workload.kill();
@@ -134,10 +141,10 @@ impl StackWorld {
     /// Lets go of a node that has stopped: what is left of its tasks, and how many of these are not the transport's own.
     fn let_go(&mut self, i: usize) -> Option<(Gate, usize)> {
         assert!(self.hosts[i].stopping, "node {i} was not told to stop");
-        let Process { cluster, node, application, workload, observer, .. } = self.hosts[i].process.take()?;
+        // With it goes the world's own handle on the node.
+        let Process { node, application, workload, observer, .. } = self.hosts[i].process.take()?;
         application.kill();
         workload.kill();
-        drop(cluster);
         self.run_for(Duration::from_millis(10));
         let left = node.live_but_transport();
         if left > 0 {
@@ -165,6 +172,12 @@ impl StackWorld {
         }
     }
 
+    /// A process that has started its node.
+    fn started(&self, i: usize) -> Option<(&Process, &Cluster)> {
+        let process = self.hosts[i].process.as_ref()?;
+        Some((process, process.cluster()?))
+    }
+
     /// Lets a stopped process go on: its late timers fire, and it reads what has arrived.
     pub fn resume(&mut self, i: usize) {
         self.note(&format!("resume {i}"));
@@ -184,17 +197,17 @@ impl StackWorld {
     /// Closes a node's links to another, as a path that changed would; they are dialled anew where they are needed.
     pub fn close_links(&mut self, i: usize, to: usize) {
         self.note(&format!("close links of {i} to {to}"));
-        if let Some(process) = &self.hosts[i].process {
-            process.cluster.close_links(&self.hosts[to].name);
+        if let Some((_, cluster)) = self.started(i) {
+            cluster.close_links(&self.hosts[to].name);
         }
     }
 
     /// Lets a node send another so many bytes on a stream of its users.
     pub fn transfer(&mut self, from: usize, to: usize, bytes: u64) {
         self.note(&format!("transfer {bytes} B {from} -> {to}"));
-        if let Some(process) = &self.hosts[from].process {
+        if let Some((process, cluster)) = self.started(from) {
             let transfer = Transfer { from, to, begun: self.origin_elapsed() };
-            let (cluster, to) = (process.cluster.clone(), self.hosts[to].name.clone());
+            let (cluster, to) = (cluster.clone(), self.hosts[to].name.clone());
             process.application.spawn_here(self.transfers.clone().run(transfer, cluster, to, bytes));
         }
     }
@@ -202,9 +215,9 @@ impl StackWorld {
     /// Lets a node send another so many messages at once; the ledger keeps their ends.
     pub fn burst(&mut self, from: usize, to: usize, messages: u64) {
         self.note(&format!("burst of {messages} {from} -> {to}"));
-        if let Some(process) = self.hosts[from].running() {
+        if let Some((process, cluster)) = self.started(from).filter(|_| !self.hosts[from].stopping) {
             let (to, run) = (self.hosts[to].name.clone(), (from, self.hosts[from].boots));
-            let burst = traffic::burst(process.cluster.clone(), to, self.ledger.clone(), run, messages);
+            let burst = traffic::burst(cluster.clone(), to, self.ledger.clone(), run, messages);
             process.workload.spawn_here(burst);
         }
     }
@@ -213,12 +226,12 @@ impl StackWorld {
     pub fn ping_pong(&mut self, from: usize, to: usize, rounds: u64) {
         self.note(&format!("ping-pong {from} - {to}, {rounds} rounds"));
         let names = [from, to].map(|i| self.hosts[i].name.clone());
-        if let (Some(server), Some(returner)) = (&self.hosts[from].process, &self.hosts[to].process) {
+        if let (Some((server, serving)), Some((returner, returning))) = (self.started(from), self.started(to)) {
             let [of_server, of_returner] = names;
             let game = Game { from, to, rounds };
-            let play = self.games.clone().play(game, server.cluster.clone(), of_returner);
+            let play = self.games.clone().play(game, serving.clone(), of_returner);
             server.application.spawn_here(play);
-            returner.application.spawn_here(give_back(returner.cluster.clone(), of_server));
+            returner.application.spawn_here(give_back(returning.clone(), of_server));
         }
     }
 
@@ -226,16 +239,17 @@ impl StackWorld {
     #[must_use]
     pub fn peer_reports(&self) -> Vec<String> {
         let of = |i: usize| {
-            let peers = self.process(i).cluster.peers();
+            let peers = self.process(i).cluster().map_or_else(Vec::new, |cluster| cluster.peers());
             peers.into_iter().map(move |report| format!("of node {i}: {report}"))
         };
         self.running().into_iter().flat_map(of).collect()
     }
 
-    /// Ends what the users run on all nodes.
+    /// Ends what the users run on all nodes, and their clients.
     pub(crate) fn end_workloads(&self) {
         let processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
         processes.for_each(|process| process.workload.kill());
+        self.end_clients();
     }
 
     /// Ends the world in order: everybody leaves at once on a network without faults. Says in words what went wrong in the world,
@@ -325,8 +339,8 @@ impl StackWorld {
     /// Changes what a node says about itself, by its owner.
     pub fn set_metadata(&mut self, i: usize, metadata: Metadata) {
         self.note(&format!("metadata of {i}: {metadata:?}"));
-        if let Some(process) = self.hosts[i].running() {
-            let cluster = process.cluster.clone();
+        if let Some((process, cluster)) = self.started(i).filter(|_| !self.hosts[i].stopping) {
+            let cluster = cluster.clone();
             process.application.spawn_here(async move { cluster.set_metadata(metadata).await });
         }
     }
@@ -334,8 +348,8 @@ impl StackWorld {
     /// Lets a node broadcast a message of its user.
     pub fn broadcast(&mut self, i: usize, payload: Vec<u8>) {
         self.note(&format!("broadcast {} B of {i}", payload.len()));
-        if let Some(process) = self.hosts[i].running() {
-            let (cluster, troubles) = (process.cluster.clone(), self.troubles.clone());
+        if let Some((process, cluster)) = self.started(i).filter(|_| !self.hosts[i].stopping) {
+            let (cluster, troubles) = (cluster.clone(), self.troubles.clone());
             process.application.spawn_here(async move {
                 if let Err(error) = cluster.broadcast(payload).await {
                     troubles.add(format!("a broadcast of node {i} was not taken: {error}"));

@@ -9,6 +9,7 @@ use cluster_types::{Life, Member};
 
 use super::StackWorld;
 use crate::Trace;
+use crate::host::machine::Started;
 use crate::host::{Process, SimHost};
 use crate::net::NetStats;
 use crate::simulation::SimNode;
@@ -21,10 +22,10 @@ impl StackWorld {
     /// The handle of a node that runs.
     ///
     /// # Panics
-    /// It does not run.
+    /// It does not run, or its system has not started it yet.
     #[must_use]
     pub fn cluster(&self, i: usize) -> &Cluster {
-        &self.process(i).cluster
+        self.process(i).cluster().unwrap_or_else(|| panic!("the system of node {i} has not started it yet"))
     }
 
     pub(super) fn process(&self, i: usize) -> &Process {
@@ -72,36 +73,41 @@ impl StackWorld {
     #[must_use]
     pub fn state(&self, i: usize, j: usize) -> Option<State> {
         let process = self.hosts[i].process.as_ref()?;
-        Some(process.cluster.member(self.hosts[j].name.as_str())?.state)
+        Some(process.cluster()?.member(self.hosts[j].name.as_str())?.state)
     }
 
     /// What node `i` holds of node `j`, itself included.
     #[must_use]
     pub fn member(&self, i: usize, j: usize) -> Option<Arc<Member>> {
         let process = self.hosts.get(i)?.process.as_ref()?;
-        match process.cluster.subscribe().try_recv() {
+        match process.cluster()?.subscribe().try_recv() {
             Ok(Delivery::Snapshot { state, .. }) => state.member(self.hosts[j].name.as_str()).cloned(),
             _ => None,
         }
     }
 
+    /// Which process of which node started its node when, since the world's origin.
+    pub(crate) fn starts(&self) -> Vec<(usize, u64, Duration)> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The lives of a node's processes so far, in order.
     #[must_use]
-    pub fn lives(&self, i: usize) -> &[Life] {
-        &self.hosts[i].lives
+    pub fn lives(&self, i: usize) -> Vec<Life> {
+        self.hosts[i].lives.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Subscribers whose snapshot and deltas do not add up to what their node holds, and gaps in the numbers of events, in words.
     #[must_use]
     pub fn subscribers_disagree(&self) -> Vec<String> {
         let of = |i: usize| {
-            let Process { cluster, subscriber, .. } = self.process(i);
-            let differences = match cluster.subscribe().try_recv() {
+            let started = self.process(i).machine.started.get();
+            let differences = started.map_or_else(Vec::new, |Started { cluster, subscriber }| match cluster.subscribe().try_recv() {
                 Ok(Delivery::Snapshot { state, .. }) => {
                     subscriber.lock().unwrap_or_else(PoisonError::into_inner).differs_from(&state)
                 }
                 _ => vec!["a new subscriber got no snapshot".to_owned()],
-            };
+            });
             differences.into_iter().map(move |what| format!("node {i}: {what}"))
         };
         self.running().into_iter().flat_map(of).collect()
@@ -114,10 +120,10 @@ impl StackWorld {
         running.iter().all(|&i| running.iter().all(|&j| self.state(i, j) == Some(State::Alive)))
     }
 
-    /// The nodes that run and were not told to stop, as their workloads see them.
+    /// The nodes that run and were not told to stop, as their systems see them.
     #[must_use]
     pub fn nodes(&self) -> Vec<SimNode> {
-        self.running().into_iter().map(|i| self.node_of(i, self.process(i))).collect()
+        self.live.nodes()
     }
 
     /// The nodes that run and were not told to stop.
@@ -144,17 +150,20 @@ impl StackWorld {
     #[must_use]
     pub fn loose_ends(&self) -> Vec<String> {
         let mut loose = Vec::new();
-        let running: Vec<(usize, &Process)> = self.running().into_iter().map(|i| (i, self.process(i))).collect();
-        for (i, process) in &running {
+        let started = |i| Some((i, self.process(i).cluster()?));
+        let running: Vec<(usize, &Cluster)> = self.running().into_iter().filter_map(started).collect();
+        for (i, cluster) in &running {
             for class in [LinkClass::Control, LinkClass::Data] {
-                let (links, open) = (process.cluster.links(class), process.cluster.open_links(class));
-                if links.len() != open {
+                let (links, open) = (cluster.links(class), cluster.open_links(class));
+                // Clients come in on data links, and are nobody's peers.
+                let with_clients = class == LinkClass::Data && !self.clients.is_empty();
+                if links.len() != open && !(with_clients && links.len() < open) {
                     loose.push(format!("node {i} has {open} {} links open to {} peers", class.as_str(), links.len()));
                 }
                 for link in &links {
                     let there = running.iter().find(|(j, _)| self.hosts[*j].name == *link.node());
                     let fresh = class == LinkClass::Data && self.ended_lately(link.node());
-                    if !fresh && there.is_none_or(|(_, peer)| peer.cluster.life() != link.life()) {
+                    if !fresh && there.is_none_or(|(_, peer)| peer.life() != link.life()) {
                         loose.push(format!(
                             "node {i} has a {} link to a life of {} that is gone",
                             class.as_str(),

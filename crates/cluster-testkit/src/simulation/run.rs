@@ -1,0 +1,177 @@
+//! Many seeds of a simulation: several at once, each on a thread of its own, until all are played or one has failed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::environment::Environment;
+use super::failure::Failure;
+use super::seed_run::Ran;
+use super::{Simulation, verify};
+use crate::assertions::{Seen, catalogue};
+use crate::judge::Finding;
+use crate::play::Outcome;
+use crate::scenario::{Level, Saved, Scenario};
+use crate::trace::Trace;
+
+/// How often the end of a seed is looked for, in real time.
+const LOOK_AT_THREAD: Duration = Duration::from_millis(2);
+
+/// How often a run of many seeds says how far it is.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// What is to be played: a schedule that a seed has drawn, or one that was kept.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) schedule: Scenario,
+    /// Whether the nemesis is at work, or has been.
+    pub(super) with_nemesis: bool,
+}
+
+impl Simulation {
+    /// Runs every seed; or those that `SIMULATION_SEED` names, or the schedule that `SIMULATION_SCHEDULE` names.
+    ///
+    /// A failure is written down in `target/simulation`: its schedule, a picture, its trace; and is made smaller for half a minute. See
+    /// [`SEED_VARIABLE`](super::SEED_VARIABLE) and its siblings for what the environment can say.
+    ///
+    /// # Panics
+    /// A seed broke a promise: with all it broke, the schedule, and how to run it again. Or the environment says what cannot be.
+    pub fn run(&self) {
+        let environment = Environment::read();
+        if let Err(mut failure) = self.try_run_in(&environment) {
+            self.write_down(&mut failure, &environment);
+            panic!("{failure}");
+        }
+    }
+
+    /// As [`run`](Self::run), and writes nothing down.
+    ///
+    /// # Errors
+    /// The first seed that broke a promise; or the schedule cannot be played; or, [`covering`](Self::covering), a site was missed.
+    ///
+    /// # Panics
+    /// A check of the caller's panicked, or the environment says what cannot be.
+    pub fn try_run(&self) -> Result<(), Box<Failure>> {
+        self.try_run_in(&Environment::read())
+    }
+
+    fn try_run_in(&self, environment: &Environment) -> Result<(), Box<Failure>> {
+        let cannot = |what| {
+            let findings = vec![Finding::new("the schedule can be played", what)];
+            Box::new(Failure::new(0, findings, self.scenario.clone()))
+        };
+        let plans = self.plans(environment).map_err(cannot)?;
+        let first = plans.first().ok_or_else(|| cannot("there are no seeds".into()))?;
+        first.schedule.check().map_err(cannot)?;
+        if let Some((plan, Ran { outcome, played })) = self.first_failure(&plans, environment) {
+            return Err(Box::new(Failure::new(plan.seed, outcome.findings, played)));
+        }
+        let all = environment.seeds.is_none() && environment.schedule.is_none();
+        let missed = if self.covering && all { missed() } else { Vec::new() };
+        if missed.is_empty() { Ok(()) } else { Err(Box::new(Failure::new(first.seed, missed, first.schedule.clone()))) }
+    }
+
+    fn plans(&self, environment: &Environment) -> Result<Vec<Plan>, String> {
+        if let Some(file) = &environment.schedule {
+            let file = if file.is_dir() { file.join("schedule.json") } else { file.clone() };
+            let Saved { level, seed, scenario, .. } = Saved::load(&file)?;
+            if level != Level::L1 {
+                return Err(format!("{}: it is of {level}; whole nodes are L1", file.display()));
+            }
+            return Ok(vec![Plan { seed, schedule: scenario, with_nemesis: false }]);
+        }
+        let seeds = environment.seeds.as_ref().unwrap_or(&self.seeds);
+        Ok(seeds.iter().map(|&seed| Plan { seed, schedule: self.schedule(seed), with_nemesis: true }).collect())
+    }
+
+    /// Of all that fail the one that comes first, whichever has failed first.
+    fn first_failure(&self, plans: &[Plan], environment: &Environment) -> Option<(Plan, Ran)> {
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let failed: Mutex<Option<(usize, Ran)>> = Mutex::new(None);
+        let lock = || failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress = Progress::new(&self.scenario.name, plans.len());
+        let work = || {
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                let Some(plan) = plans.get(n).filter(|_| lock().is_none()) else { return };
+                let ran = self.run_plan(plan, environment.verify);
+                progress.say(done.fetch_add(1, Ordering::Relaxed) + 1);
+                if !ran.outcome.findings.is_empty() {
+                    let mut failed = lock();
+                    if failed.as_ref().is_none_or(|(first, _)| n < *first) {
+                        *failed = Some((n, ran));
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..environment.jobs.min(plans.len())).map(|_| scope.spawn(work)).collect();
+            // A check of the caller's that panics ends the run with its own words.
+            workers.into_iter().for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        });
+        let (n, ran) = failed.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        Some((plans[n].clone(), ran))
+    }
+
+    fn run_plan(&self, plan: &Plan, verifying: bool) -> Ran {
+        if verifying { verify::run_twice(self, plan) } else { self.run_apart(plan, Trace::default()) }
+    }
+
+    /// Runs a plan on a thread of its own: nothing that another seed left in this one's locals can touch it, and one that spins
+    /// can be told of.
+    pub(super) fn run_apart(&self, plan: &Plan, trace: Trace) -> Ran {
+        let (this, mine, watched) = (self.clone(), plan.clone(), trace.clone());
+        let run = move || this.run_schedule(mine.seed, &mine.schedule, mine.with_nemesis, trace);
+        let running = std::thread::spawn(run);
+        let mut before = None;
+        let mut still = Duration::ZERO;
+        while !running.is_finished() {
+            // The thread that is joined below unparks nobody: this is the rate at which its end is noticed.
+            std::thread::park_timeout(LOOK_AT_THREAD);
+            let now = (watched.events(), watched.last_at());
+            still = if before == Some(now) { still + LOOK_AT_THREAD } else { Duration::ZERO };
+            before = Some(now);
+            if still >= self.watchdog {
+                let what = format!(
+                    "nothing has happened for {still:?} since {:?}: a task spins without an await that waits, or blocks its thread",
+                    now.1
+                );
+                let findings = vec![Finding::new("livelock", what)];
+                return Ran { outcome: Outcome::broken(findings, &watched), played: plan.schedule.clone() };
+            }
+        }
+        running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// Sites of the caller's own that nothing has hit.
+fn missed() -> Vec<Finding> {
+    let missed = catalogue().into_iter().filter(|seen| !seen.is_ours() && seen.hits == 0);
+    missed.map(|Seen { name, place, .. }| Finding::new("missed by all seeds", format!("{name} ({place})"))).collect()
+}
+
+/// Says now and then how far a run of many seeds is.
+struct Progress<'a> {
+    name: &'a str,
+    seeds: usize,
+    began: Instant,
+    said: Mutex<Duration>,
+}
+
+impl<'a> Progress<'a> {
+    #[expect(clippy::disallowed_methods, reason = "how long people wait is told in their time")]
+    fn new(name: &'a str, seeds: usize) -> Self {
+        Self { name, seeds, began: Instant::now(), said: Mutex::new(Duration::ZERO) }
+    }
+
+    #[expect(clippy::print_stderr, reason = "progress is for whoever waits")]
+    fn say(&self, done: usize) {
+        let passed = self.began.elapsed();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if passed.saturating_sub(*said) >= PROGRESS {
+            *said = passed;
+            eprintln!("simulation {}: {done} of {} seeds in {:.0} s", self.name, self.seeds, passed.as_secs_f64());
+        }
+    }
+}

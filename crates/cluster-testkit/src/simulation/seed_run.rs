@@ -1,0 +1,264 @@
+//! One seed of a simulation, from its world's beginning to its end.
+
+use std::time::Duration;
+
+use cluster_manager::ClusterConfig;
+use cluster_types::Seed;
+
+use super::nemesis::{AtWork, Nemesis, Request, start_again};
+use super::{BROKEN_AT, Checks, Simulation};
+use crate::assertions::take_broken_here;
+use crate::judge::{Finding, check_all};
+use crate::play::{Outcome, note_sites, stack_config};
+use crate::scenario::{Act, Scenario, Step};
+use crate::trace::Trace;
+use crate::world::World;
+use crate::world::stack::{StackConfig, StackWorld};
+
+/// How often invariants are looked at, in virtual time.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What came of one run.
+#[derive(Debug, Clone)]
+pub(super) struct Ran {
+    pub(super) outcome: Outcome,
+    /// What was done, the nemesis's acts among it.
+    pub(super) played: Scenario,
+}
+
+/// A run under way.
+struct Run<'a> {
+    checks: &'a Checks,
+    world: StackWorld,
+    nemesis: Option<AtWork>,
+    played: Scenario,
+    findings: Vec<Finding>,
+}
+
+impl Simulation {
+    /// Runs a schedule; with the nemesis, if there is one, unless the schedule is what one has done already.
+    pub(super) fn run_schedule(&self, seed: u64, schedule: &Scenario, with_nemesis: bool, trace: Trace) -> Ran {
+        // What broke before on this thread is no seed's.
+        drop(take_broken_here());
+        let config = StackConfig { configure: self.configure.clone(), ..stack_config(schedule) };
+        let mut settings = ClusterConfig::new(config.profile);
+        self.configure.iter().for_each(|change| change(&mut settings));
+        let mut world = StackWorld::with_trace(config, seed, trace);
+        self.system.iter().for_each(|system| world.set_system(system.clone()));
+        self.clients.iter().for_each(|client| world.start_client(schedule.nodes(), client));
+        let played = Scenario { steps: Vec::new(), ..schedule.clone() };
+        let mut run = Run { checks: &self.checks, world, nemesis: None, played, findings: Vec::new() };
+        let nemesis = self.nemesis.as_ref().filter(|_| with_nemesis);
+        let mut nemesis = nemesis.map(|(during, program)| (during.clone(), program));
+        for step in &schedule.steps {
+            if let Some((during, program)) = nemesis.take_if(|(during, _)| millis(during.start) <= step.at_ms) {
+                run.pass_until(millis(during.start));
+                let hands = Nemesis::new(&run.world, Seed::new(seed).derive("nemesis", 0), schedule.nodes());
+                run.nemesis = Some(AtWork::new(hands.clone(), program(hands)));
+            }
+            run.pass_until(step.at_ms);
+            if self.nemesis.as_ref().is_some_and(|(during, _)| millis(during.end) <= step.at_ms) {
+                run.end_nemesis(schedule.nodes());
+            }
+            run.act(&step.act);
+        }
+        run.pass_until(schedule.until_ms);
+        run.end(settings.swim.budget.total())
+    }
+}
+
+const fn millis(span: Duration) -> u64 {
+    span.as_secs() * 1_000 + span.subsec_millis() as u64
+}
+
+impl Run<'_> {
+    fn act(&mut self, act: &Act) {
+        let at_ms = millis(self.world.now().since_origin());
+        self.played.steps.push(Step { at_ms, act: act.clone() });
+        self.world.act(act);
+    }
+
+    /// Does what the nemesis wants, if it can be done.
+    fn grant(&mut self, Request { act, answer }: Request) {
+        let granted = self.can(&act);
+        if granted.is_ok() {
+            self.act(&act);
+        }
+        // Who does not wait for the answer does not want it.
+        let _ = answer.send(granted);
+    }
+
+    fn can(&self, act: &Act) -> Result<(), String> {
+        let mut tried = self.played.clone();
+        tried.until_ms = u64::MAX;
+        tried.steps.push(Step { at_ms: millis(self.world.now().since_origin()), act: act.clone() });
+        // Its number among the steps means nothing to who asks.
+        tried.check().map_err(|why| why.split_once(" ms: ").map_or(why.clone(), |(_, why)| why.to_owned()))?;
+        match act {
+            Act::Crash(node) | Act::Leave(node) | Act::Pause(node) | Act::HalfStop(node)
+                if !self.world.is_running(*node) =>
+            {
+                Err(format!("node {node} does not run"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a nemesis may have left is mended: every path, every process that is stopped, every machine that is down.
+    fn end_nemesis(&mut self, nodes: usize) {
+        let Some(mut nemesis) = self.nemesis.take() else { return };
+        if let Some(error) = nemesis.take_error() {
+            self.findings.push(Finding::new("the nemesis", error));
+        }
+        drop(nemesis);
+        self.act(&Act::Heal);
+        for node in 0..nodes {
+            let last = self.played.steps.iter().rev().find(|step| touches(&step.act, node));
+            match last.map(|step| &step.act) {
+                Some(Act::Crash(_)) => self.act(&start_again(node, nodes)),
+                Some(Act::Pause(_) | Act::HalfStop(_) | Act::BlockApplication(_)) => self.act(&Act::Resume(node)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Lets time pass, looking at the invariants and doing what the nemesis wants.
+    fn pass_until(&mut self, until_ms: u64) {
+        let until = Duration::from_millis(until_ms);
+        loop {
+            let left = until.saturating_sub(self.world.now().since_origin());
+            if left.is_zero() {
+                return;
+            }
+            self.pass(if self.checks.always.is_empty() { left } else { left.min(LOOK_EVERY) });
+            self.look();
+        }
+    }
+
+    fn pass(&mut self, span: Duration) {
+        let Some(mut nemesis) = self.nemesis.take() else { return self.world.run_for(span) };
+        let then = self.world.origin() + self.world.now().since_origin() + span;
+        while let Some(request) = self.world.block_on(nemesis.until(then)) {
+            self.grant(request);
+        }
+        if let Some(error) = nemesis.take_error() {
+            self.findings.push(Finding::new("the nemesis", error));
+        }
+        self.nemesis = Some(nemesis);
+    }
+
+    fn look(&mut self) {
+        for (name, holds) in &self.checks.always {
+            let known =
+                |f: &Finding| f.what.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(BROKEN_AT));
+            if !self.findings.iter().any(known) && !holds(&self.world.nodes()) {
+                let what = format!("{name}{BROKEN_AT}{:?}", self.world.now().since_origin());
+                self.findings.push(Finding::new("invariant", what));
+            }
+        }
+    }
+
+    /// Ends the world, and checks everything.
+    fn end(self, budget: Duration) -> Ran {
+        let Self { checks, mut world, nemesis, played, mut findings } = self;
+        drop(nemesis);
+        world.end_workloads();
+        for (name, holds) in &checks.finally {
+            for node in world.nodes().iter().filter(|node| !holds(node)) {
+                let what = format!("not of node {}: {name}", node.index());
+                findings.push(Finding::new("finally", what));
+            }
+        }
+        for (name, holds) in &checks.at_the_end {
+            if let Err(what) = holds(&world.nodes()) {
+                findings.push(Finding::new("at the end", format!("{name}: {what}")));
+            }
+        }
+        findings.extend(check_all(&judged(&played, &world.starts()), &world, budget));
+        let (reports, peers, span) = (world.reports(), world.peer_reports(), world.now().since_origin());
+        note_sites(&reports);
+        findings.extend(world.stop_all().into_iter().map(|what| Finding::new("nothing is left", what)));
+        findings.extend(
+            take_broken_here()
+                .into_iter()
+                .map(|(name, place, times)| Finding::new("always", format!("{name} ({place}), {times} times not"))),
+        );
+        // What went wrong in the systems explains the rest: it goes first.
+        let errors = world.workload_errors().into_iter().map(|what| Finding::new("the workload", what));
+        let findings = errors.chain(findings).collect();
+        let (hash, events) = world.trace_hash();
+        Ran { outcome: Outcome { findings, hash, events, reports, peers, span, left_out: 0 }, played }
+    }
+}
+
+/// Whether an act says whether a process runs.
+fn touches(act: &Act, of: usize) -> bool {
+    match act {
+        Act::Start { node, .. } | Act::StartAt { node, .. } => *node == of,
+        Act::Crash(node)
+        | Act::Leave(node)
+        | Act::Pause(node)
+        | Act::HalfStop(node)
+        | Act::BlockApplication(node)
+        | Act::Resume(node) => *node == of,
+        _ => false,
+    }
+}
+
+/// The schedule as the judge of the cluster must see it: a node is there from when its system has started it, and not at all if it never did.
+fn judged(played: &Scenario, starts: &[(usize, u64, Duration)]) -> Scenario {
+    let mut judged = Scenario { steps: Vec::new(), ..played.clone() };
+    let mut boots = vec![0; played.nodes()];
+    // From when each process is there; `None` when it never is.
+    let mut there: Vec<Option<u64>> = vec![None; played.nodes()];
+    for step in &played.steps {
+        let mut step = step.clone();
+        if let Act::Start { node, .. } | Act::StartAt { node, .. } = step.act {
+            boots[node] += 1;
+            let started = starts.iter().find(|(of, boot, _)| (*of, *boot) == (node, boots[node]));
+            there[node] = started.map(|(_, _, at)| millis(*at).max(step.at_ms));
+            let Some(at_ms) = there[node] else { continue };
+            step.at_ms = at_ms;
+        } else if (0..there.len()).any(|node| touches(&step.act, node) && there[node].is_none_or(|at| step.at_ms < at)) {
+            continue;
+        }
+        judged = judged.at(Duration::from_millis(step.at_ms), step.act);
+    }
+    judged.until_ms = played.until_ms;
+    judged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_node_is_there_from_when_its_system_has_started_it() {
+        let start = |node| Act::Start { node, seeds: vec![] };
+        let played = Scenario::new("x")
+            .cluster(2)
+            .at(S, Act::Crash(1))
+            .at(2 * S, start(1))
+            .at(3 * S, Act::Pause(1))
+            .at(5 * S, Act::Resume(1))
+            .at(6 * S, Act::Crash(1))
+            .at(8 * S, start(1))
+            .then_quiet(10 * S);
+        // The first was there at once, the second while it was stopped for the last time and no more, the third a second late.
+        let starts = [(0, 1, Duration::ZERO), (1, 1, S / 2), (1, 3, 9 * S)];
+        let judged = judged(&played, &starts);
+        let told: Vec<String> = judged.steps.iter().map(|step| format!("{} {:?}", step.at_ms, step.act)).collect();
+        assert_eq!(
+            told,
+            [
+                "0 Start { node: 0, seeds: [] }",
+                "500 Start { node: 1, seeds: [0] }",
+                "1000 Crash(1)",
+                "9000 Start { node: 1, seeds: [] }"
+            ]
+        );
+        assert_eq!((judged.until_ms, judged.check()), (18_000, Ok(())));
+    }
+}
