@@ -67,7 +67,13 @@ async fn raise(own: &DiskFile, replica: &Replica, node: &str) -> std::io::Result
 /// What runs on each machine from its boot on.
 async fn counter(node: SimNode) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (replica, name) = (Replica::default(), node.name().to_string());
-    let own = node.disk().open("own").await?;
+    let own = loop {
+        match node.disk().open("own").await {
+            Ok(file) => break file,
+            // A disk that is full for a while has room later.
+            Err(_) => node.sleep(S).await,
+        }
+    };
     if let Some(counted) = own.read().await?.first_chunk() {
         replica.merge(Counts([(name.clone(), u64::from_le_bytes(*counted))].into()));
     }

@@ -27,12 +27,12 @@ pub use cluster_sites as __sites;
 #[doc(hidden)]
 pub use inventory as __inventory;
 
+pub use host::disk::{Disk, DiskFile};
 pub use links::{TestCluster, TestNode, TestServer, Wire};
 pub use memory::{MemoryNet, MemoryTransport};
 pub use net::LinkModel;
 pub use paths::Paths;
 pub use scenario::{Act, Level, Scenario};
-pub use host::disk::{Disk, DiskFile};
 pub use simulation::{Nemesis, SimClient, SimNode, Simulation};
 pub use trace::Trace;
 pub use world::engine::{EngineWorld, WorldConfig};

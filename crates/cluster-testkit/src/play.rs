@@ -88,7 +88,8 @@ const TRAFFIC_ENDS_BEFORE: Duration = Duration::from_secs(25);
 pub fn stack_config(scenario: &Scenario) -> StackConfig {
     let until = Duration::from_millis(scenario.until_ms).saturating_sub(TRAFFIC_ENDS_BEFORE);
     let traffic = scenario.traffic.then_some(until);
-    StackConfig { link: scenario.links.clone(), traffic, storm: scenario.storm, ..StackConfig::default() }
+    let Scenario { links, storm, shuffled, .. } = scenario;
+    StackConfig { link: links.clone(), traffic, storm: *storm, shuffled: *shuffled, ..StackConfig::default() }
 }
 
 /// What seeds should show between them.

@@ -257,6 +257,9 @@ pub struct Scenario {
     /// Whether the code takes unusual turns now and then, where it says that it may.
     #[serde(default)]
     pub storm: bool,
+    /// Whether tasks that are ready run in an order that the seed draws, and not in the one in which they are woken. At L1 alone.
+    #[serde(default)]
+    pub shuffled: bool,
     /// What is done, in order of time.
     pub steps: Vec<Step>,
     /// When it ends. The last part should be quiet, for agreement is expected then.
@@ -271,7 +274,7 @@ impl Scenario {
     pub fn new(name: &str) -> Self {
         let name = name.to_owned();
         let (links, expect) = (LinkModel::lan(), Expect::default());
-        Self { name, links, traffic: false, storm: false, steps: Vec::new(), until_ms: 0, expect }
+        Self { name, links, traffic: false, storm: false, shuffled: false, steps: Vec::new(), until_ms: 0, expect }
     }
 
     /// Does something at a time. It lasts at least that long, then.

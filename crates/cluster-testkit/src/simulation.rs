@@ -22,8 +22,8 @@ use crate::net::LinkModel;
 use crate::scenario::{Act, Scenario};
 use crate::world::stack::Configure;
 
-pub use client::SimClient;
 pub(crate) use client::ClientProgram;
+pub use client::SimClient;
 pub use environment::{
     DIR_VARIABLE, JOBS_VARIABLE, SCHEDULE_VARIABLE, SEED_VARIABLE, SHRINK_VARIABLE, VERIFY_VARIABLE,
 };
@@ -31,8 +31,8 @@ pub use failure::Failure;
 pub use nemesis::Nemesis;
 pub(crate) use node::Live;
 pub use node::{BootError, SimNode};
-pub use system::WorkloadEnd;
 pub(crate) use system::System;
+pub use system::WorkloadEnd;
 
 use system::{Ending, ending, system};
 
@@ -87,7 +87,8 @@ impl Simulation {
     /// So many nodes on a faultless local network, joining through the first, for a minute and one seed.
     #[must_use]
     pub fn new(nodes: usize) -> Self {
-        let scenario = Scenario::new(&failure::name_of_this()).cluster(nodes).then_quiet(Duration::from_secs(60));
+        let mut scenario = Scenario::new(&failure::name_of_this()).cluster(nodes).then_quiet(Duration::from_secs(60));
+        scenario.shuffled = true;
         Self {
             scenario,
             seeds: vec![0],
@@ -136,6 +137,13 @@ impl Simulation {
     #[must_use]
     pub const fn unusual_turns(mut self) -> Self {
         self.scenario.storm = true;
+        self
+    }
+
+    /// Lets tasks that are ready run in the order in which they are woken. Without it the order is drawn from the seed.
+    #[must_use]
+    pub const fn in_order(mut self) -> Self {
+        self.scenario.shuffled = false;
         self
     }
 

@@ -7,18 +7,19 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use cluster_pool::{Spawner, Task};
+use cluster_types::Seed;
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::panics::{Troubles, poll_catching};
-use crate::sometimes;
+use crate::{reachable, sometimes};
 
 const RUNNING: u8 = 0;
 const STOPPED: u8 = 1;
@@ -40,7 +41,13 @@ struct Inner {
     troubles: Troubles,
     /// Whose tasks, in words.
     whose: String,
+    /// Draws which tasks wait a turn; those that are woken first run first when nothing is said.
+    order: Option<Seed>,
+    turns: AtomicU64,
 }
+
+/// Of so many turns of its tasks a gate puts one off: others that are ready run first.
+const PUT_OFF: u64 = 6;
 
 #[derive(Debug)]
 struct Tracked {
@@ -64,7 +71,28 @@ impl Gate {
             live_transport: AtomicUsize::new(0),
             troubles,
             whose,
+            order: None,
+            turns: AtomicU64::new(0),
         }))
+    }
+
+    /// As [`new`](Self::new), with tasks that run in an order that the seed draws, and not in the one in which they are woken.
+    pub(crate) fn shuffled(runtime: Handle, whose: String, troubles: Troubles, order: Seed) -> Self {
+        let mut gate = Self::new(runtime, whose, troubles);
+        if let Some(inner) = Arc::get_mut(&mut gate.0) {
+            inner.order = Some(order);
+        }
+        gate
+    }
+
+    /// Whether the task whose turn it is lets the others go first.
+    fn puts_off(&self) -> bool {
+        let Some(order) = self.0.order else { return false };
+        let put_off = order.below(self.0.turns.fetch_add(1, Ordering::Relaxed), PUT_OFF) == 0;
+        if put_off {
+            reachable!("a task lets others go first");
+        }
+        put_off
     }
 
     /// Nothing behind it runs until [`resume`](Self::resume).
@@ -171,6 +199,11 @@ impl Future for Gated {
             mode => mode,
         };
         match mode {
+            RUNNING if self.gate.puts_off() => {
+                // At the end of the queue of those that are ready.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             RUNNING => poll_catching(self.task.as_mut(), cx).unwrap_or_else(|words| {
                 self.gate.0.troubles.add(format!("a task of {}: {words}", self.gate.0.whose));
                 Poll::Ready(())

@@ -111,7 +111,11 @@ impl Machine {
         self.lives.lock().unwrap_or_else(PoisonError::into_inner).push(cluster.life());
         let subscriber = self.observe(&cluster);
         let starts = &self.witness.starts;
-        starts.lock().unwrap_or_else(PoisonError::into_inner).push((self.index, self.boots, self.witness.origin.elapsed()));
+        starts.lock().unwrap_or_else(PoisonError::into_inner).push((
+            self.index,
+            self.boots,
+            self.witness.origin.elapsed(),
+        ));
         // Looked at above, and this is one thread.
         let _ = self.started.set(Started { cluster: cluster.clone(), subscriber });
         Ok(cluster)

@@ -38,8 +38,14 @@ pub(super) struct Verdicts<'a> {
     up: RefCell<HashMap<usize, std::rc::Rc<[Span]>>>,
 }
 
-/// A word against a process: since when its accuser had heard nothing.
-type Silence = u64;
+/// A word against a process.
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    /// Since when its accuser had heard nothing.
+    since: u64,
+    /// Its accuser has booted meanwhile, and knows of no sign of life at all.
+    booted: bool,
+}
 
 /// The verdicts that were allowed: of which process of whom, by whom, when.
 type Allowed = BTreeMap<(usize, u64), Vec<(usize, u64)>>;
@@ -108,14 +114,29 @@ impl<'a> Verdicts<'a> {
         let (members, suspected) = self.story.members(by, at, about);
         let (mut silences, mut speak) = (Vec::new(), Vec::new());
         for voter in (0..self.truth.nodes()).filter(|voter| *voter != about) {
-            if let Some(since) = self.vote(voter, by, about, process, at) {
-                silences.push(at - since);
+            if let Some(silence) = self.vote(voter, by, about, process, at) {
+                silences.push(silence);
                 speak.push(voter);
             }
         }
+        // Whoever has booted meanwhile takes the silence that it is told of for its own, and no more.
+        let told = silences.iter().filter(|silence| !silence.booted).map(|silence| silence.since).min();
+        let since = |silence: &Silence| told.filter(|_| silence.booted).unwrap_or(silence.since);
+        let mut silences: Vec<u64> = silences.iter().map(|silence| at - since(silence)).collect();
         silences.sort_unstable_by(|a, b| b.cmp(a));
         let silent = suspected.iter().filter(|node| !speak.contains(node)).count();
-        Known { silences, suspected: silent, members }
+        let last = silences.last().map_or(at, |silence| at - silence);
+        Known { silences, suspected: silent, members, turns_lost: self.turns_lost(about, process, last) }
+    }
+
+    /// How many observers had lost a process when the last of all did: what they would have heard in their turns nobody has.
+    fn turns_lost(&self, about: usize, process: Process, last: u64) -> u64 {
+        let hears = |observer: usize| {
+            let contacts = self.reach.contacts(observer, about, process.ran);
+            contacts.iter().any(|contact| contact.from < last && contact.to >= last)
+        };
+        let observers = (0..self.truth.nodes()).filter(|&node| node != about && self.truth.is_up(node, last));
+        (observers.filter(|&observer| !hears(observer)).count() as u64).min(TURNS_MAX)
     }
 
     /// Since when a voter has heard nothing of a process, as far as the judge could know by then: the word of it must have reached the judge,
@@ -134,15 +155,21 @@ impl<'a> Verdicts<'a> {
             let stands = taken_back.is_none_or(|taken_back| taken_back + FRESH_MS > at);
             // Who has never heard it has asked in vain all the same: its word counts, and it knows of no sign that would put the verdict off.
             let since = if from == process.ran.from { from } else { since };
-            (told <= at && stands).then_some(since)
+            let booted = from != process.ran.from && self.has_booted(voter, from, since);
+            (told <= at && stands).then_some(Silence { since, booted })
         })
     }
 
     /// From when on a voter asked in vain within a silence, if it was up for long enough.
-    fn asks_in_vain(&self, voter: usize, from: u64, to: u64) -> Option<Silence> {
+    fn asks_in_vain(&self, voter: usize, from: u64, to: u64) -> Option<u64> {
         let spans = self.up_spans(voter);
         let mut awake = spans.iter().map(|span| Span { from: span.from.max(from), to: span.to.min(to) });
         awake.find(|span| span.length_until(u64::MAX) >= ACCUSES_AFTER_MS).map(|span| span.from)
+    }
+
+    /// Whether a process of a node has begun in between.
+    fn has_booted(&self, node: usize, from: u64, to: u64) -> bool {
+        self.truth.processes(node).iter().any(|p| p.ran.from > from && p.ran.from <= to)
     }
 
     /// Within this an observer has its turn again: it has as many slots as there are observers, a second apart.

@@ -8,6 +8,9 @@ const OBSERVERS_MAX: usize = 10;
 /// it fell silent, and the time that a waking process gets.
 const EARLIER_MS: u64 = 1_300;
 
+/// An observer has a turn of so long. Where it asks in vain the last sign of life is so much older, for everybody.
+const TURN_MS: u64 = 1_000;
+
 /// What could be known at a judge's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Known {
@@ -17,6 +20,8 @@ pub(super) struct Known {
     pub(super) suspected: usize,
     /// Members that count as alive there, without the subject.
     pub(super) members: usize,
+    /// Observers that could not hear the subject any more when the others still could: their turns to ask it were lost.
+    pub(super) turns_lost: u64,
 }
 
 /// How many words are needed for a verdict after P, 2P and 6P.
@@ -35,7 +40,7 @@ const fn needed(members: usize) -> [(u64, usize); 3] {
 /// Whether a verdict may fall. `pause_budget` is P in milliseconds.
 pub(super) fn allow(known: &Known, pause_budget: u64) -> bool {
     needed(known.members).into_iter().any(|(times, needed)| {
-        let least = (times * pause_budget).saturating_sub(EARLIER_MS);
+        let least = (times * pause_budget).saturating_sub(EARLIER_MS + known.turns_lost * TURN_MS);
         let explicit = known.silences.iter().filter(|silence| **silence >= least).count();
         // Who is silent for the same reason as the subject may be, counts only beside two who speak.
         let silent = if explicit >= 2 { known.suspected } else { 0 };
@@ -55,7 +60,7 @@ mod tests {
     const P: u64 = 6_300;
 
     fn known(silences: &[u64], suspected: usize, members: usize) -> Known {
-        Known { silences: silences.to_vec(), suspected, members }
+        Known { silences: silences.to_vec(), suspected, members, turns_lost: 0 }
     }
 
     /// The table of SWIM-7: members without the subject, words needed for P and for 2P. Worked out by hand.
@@ -72,6 +77,12 @@ mod tests {
         assert!(!allow(&known(&[2 * P; 2], 0, 10), P) && allow(&known(&[6 * P, 0], 0, 10), P));
         assert!(!allow(&known(&[P - 1_301; 10], 0, 10), P) && allow(&known(&[P - 1_300; 10], 0, 10), P));
         assert!(!allow(&known(&[], 9, 10), P), "nobody speaks");
+    }
+
+    #[test]
+    fn the_last_sign_is_older_by_each_turn_that_was_lost() {
+        let lost = |turns_lost, silence| allow(&Known { turns_lost, ..known(&[silence; 3], 0, 4) }, P);
+        assert!(!lost(0, P - 2_300) && lost(1, P - 2_300) && !lost(1, P - 2_301) && lost(2, P - 3_300));
     }
 
     #[test]

@@ -69,11 +69,7 @@ impl SimClient {
         let seed = self.seed.derive("connections", u64::from(nth));
         let clock = Arc::clone(&self.wall_clock);
         let unix_time = Arc::new(move || Duration::from_millis(clock.unix_ms())) as _;
-        let quic = QuicConfig {
-            rng_seed: Some(quic_seed(seed)),
-            unix_time: Some(unix_time),
-            ..QuicConfig::default()
-        };
+        let quic = QuicConfig { rng_seed: Some(quic_seed(seed)), unix_time: Some(unix_time), ..QuicConfig::default() };
         let transport = QuicTransport::over(socket, Arc::new(self.tasks.clone()), quic, &self.credentials)?;
         let host = ClientHost {
             transport: Arc::new(transport),

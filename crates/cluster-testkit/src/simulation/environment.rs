@@ -43,7 +43,8 @@ impl Environment {
 
     fn of(said: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let number = |name: &str, what: &str| {
-            let parsed = said(name).map(|text| text.trim().parse::<u64>().map_err(|_| format!("{name} is {text:?}: {what}")));
+            let parsed =
+                said(name).map(|text| text.trim().parse::<u64>().map_err(|_| format!("{name} is {text:?}: {what}")));
             parsed.transpose()
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -106,6 +107,9 @@ mod tests {
             let what = read(&[(SEED_VARIABLE, wrong)]).unwrap_err();
             assert_eq!(what, format!("SIMULATION_SEED is {wrong:?}: give a number, or A..B"));
         }
-        assert_eq!(read(&[(JOBS_VARIABLE, "all")]).unwrap_err(), "SIMULATION_JOBS is \"all\": give how many seeds run at once");
+        assert_eq!(
+            read(&[(JOBS_VARIABLE, "all")]).unwrap_err(),
+            "SIMULATION_JOBS is \"all\": give how many seeds run at once"
+        );
     }
 }

@@ -108,7 +108,9 @@ impl Simulation {
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..environment.jobs.min(plans.len())).map(|_| scope.spawn(work)).collect();
             // A check of the caller's that panics ends the run with its own words.
-            workers.into_iter().for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            workers
+                .into_iter()
+                .for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         });
         let (n, ran) = failed.into_inner().unwrap_or_else(PoisonError::into_inner)?;
         Some((plans[n].clone(), ran))

@@ -219,7 +219,8 @@ fn judged(played: &Scenario, starts: &[(usize, u64, Duration)]) -> Scenario {
             there[node] = started.map(|(_, _, at)| millis(*at).max(step.at_ms));
             let Some(at_ms) = there[node] else { continue };
             step.at_ms = at_ms;
-        } else if (0..there.len()).any(|node| touches(&step.act, node) && there[node].is_none_or(|at| step.at_ms < at)) {
+        } else if (0..there.len()).any(|node| touches(&step.act, node) && there[node].is_none_or(|at| step.at_ms < at))
+        {
             continue;
         }
         judged = judged.at(Duration::from_millis(step.at_ms), step.act);

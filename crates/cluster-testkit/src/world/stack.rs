@@ -58,6 +58,8 @@ pub struct StackConfig {
     pub configure: Option<Configure>,
     /// Every node talks with others until so long after the world's beginning; never when nothing is said.
     pub traffic: Option<Duration>,
+    /// Whether tasks that are ready run in an order that is drawn, and not in the one in which they are woken.
+    pub shuffled: bool,
     /// Whether the code takes unusual turns now and then, where it says that it may.
     pub storm: bool,
     /// Serves the streams of members, all of them; without it transfers are counted and balls come out of inboxes.
@@ -77,6 +79,7 @@ impl Default for StackConfig {
             link: LinkModel::lan(),
             configure: None,
             traffic: None,
+            shuffled: false,
             storm: false,
             serve: None,
         }

@@ -261,7 +261,8 @@ fn a_system_serves_what_it_likes_and_finds_its_files_when_it_boots_again() {
 #[test]
 fn a_system_that_starts_no_node_or_two_is_told_so() {
     let none = broken(&Simulation::new(1).system(|_node| async {}));
-    let what = "the workload: of node 0: it returned without having started its node: `node.start(node.builder())` does";
+    let what =
+        "the workload: of node 0: it returned without having started its node: `node.start(node.builder())` does";
     assert_eq!(none.findings[0].to_string(), what);
     let two = broken(&Simulation::new(1).system(|node| async move {
         node.start(node.builder()).await.map_err(|e| e.to_string())?;

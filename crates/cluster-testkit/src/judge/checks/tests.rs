@@ -259,6 +259,24 @@ fn a_verdict_of_another_counts_where_it_could_be_heard() {
     assert_eq!(checks(&apart, &late), [ANSWERED], "six seconds after the heal it could have answered");
 }
 
+/// A process that has booted since knows of no sign of life: the silence that it was told of counts, and no other begins with it.
+#[test]
+fn a_voter_that_has_booted_meanwhile_puts_no_verdict_off() {
+    let scenario = |cut_at| {
+        cluster(3)
+            .at(s(10), Act::Crash(2))
+            .at(s(cut_at), Act::Split(vec![0], vec![1, 2]))
+            .at(s(25), Act::Start { node: 2, seeds: vec![1] })
+            .at(s(40), Act::Heal)
+    };
+    let mut told = Told::three().wrong(s(28), 1, 0);
+    told.say(s(17), 0, failed(2));
+    told.say(s(17), 1, failed(2));
+    let votes = |cut_at| checks(&scenario(cut_at), &told).into_iter().filter(|check| *check == VOTES).count();
+    assert_eq!(votes(11), 0, "1 has heard nothing for 17 s, and 2 since it booted");
+    assert_eq!(votes(25), 1, "three seconds are too few for either");
+}
+
 #[test]
 fn a_verdict_on_one_that_is_stopped_again_and_again_counts_from_its_last_contact() {
     let mut scenario = cluster(3);

@@ -1,4 +1,5 @@
-//! What every scenario draws beside what it is about: how long its paths are, whether its nodes talk, and whether its code takes unusual turns.
+//! What every scenario draws beside what it is about: how long its paths are, whether its nodes talk, in which order its
+//! tasks run, and whether its code takes unusual turns.
 
 use std::time::Duration;
 
@@ -25,5 +26,6 @@ pub(super) fn draw(entry: &Entry, scenario: &mut Scenario, seed: Seed) {
     scenario.traffic = short && !entry.large;
     // Unusual turns cost bytes.
     let costs = scenario.expect.bytes_per_s_max.is_some();
+    scenario.shuffled = !entry.large && seed.below(2, 2) == 0;
     scenario.storm = short && !entry.large && !costs && seed.below(1, 2) == 0;
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use cluster_manager::{ClusterConfig, JoinSeed};
 use cluster_pool::identity::authority::Validity;
+use cluster_types::Seed;
 
 use super::StackWorld;
 use super::names::seed_of;
@@ -118,6 +119,16 @@ impl StackWorld {
         SimNode { machine, seeds, seed, tasks, exposed }
     }
 
+    /// A gate for the tasks of a process, in the order that the world has.
+    pub(super) fn gate(&self, whose: String, order: Seed) -> Gate {
+        let (runtime, troubles) = (self.runtime.handle().clone(), self.troubles.clone());
+        if self.config.shuffled {
+            Gate::shuffled(runtime, whose, troubles, order)
+        } else {
+            Gate::new(runtime, whose, troubles)
+        }
+    }
+
     fn add_host(&mut self, addr: SocketAddr) {
         let i = self.hosts.len();
         let name = name_of(i);
@@ -137,7 +148,8 @@ impl StackWorld {
     }
 
     fn boot(&mut self, i: usize) -> Process {
-        let gate = |what: &str| Gate::new(self.runtime.handle().clone(), format!("{what} {i}"), self.troubles.clone());
+        let order = self.seed.derive("order", i as u64).derive("boot", self.hosts.get(i).map_or(0, |host| host.boots));
+        let gate = |what: &str| self.gate(format!("{what} {i}"), order.derive(what, 0));
         let (node, observer) = (gate("node"), gate("the observer of"));
         let (application, workload) = (gate("the owner of"), gate("the workload of"));
         let host = self.hosts.get_mut(i).unwrap_or_else(|| panic!("nodes are numbered from 0 without gaps"));

@@ -9,7 +9,6 @@ use cluster_types::NodeId;
 
 use super::StackWorld;
 use crate::host::SimWallClock;
-use crate::host::gate::Gate;
 use crate::simulation::{ClientProgram, SimClient};
 use crate::world::{ORIGIN_UNIX_MS, cluster_name};
 
@@ -21,7 +20,7 @@ impl StackWorld {
         let name = NodeId::new(&format!("client{index}")).unwrap_or_else(|e| unreachable!("letters and digits: {e}"));
         let identity = Identity { cluster: cluster_name(), role: Role::Client(name) };
         let credentials = self.authority.issue_identity(identity, Validity::days(ORIGIN_UNIX_MS / 1_000, 30));
-        let tasks = Gate::new(self.runtime.handle().clone(), format!("client {index}"), self.troubles.clone());
+        let tasks = self.gate(format!("client {index}"), self.seed.derive("order of client", index as u64));
         let client = SimClient {
             index,
             nodes,
