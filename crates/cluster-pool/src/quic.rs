@@ -2,6 +2,7 @@
 
 mod config;
 mod connection;
+mod connection_ids;
 mod fault;
 mod socket;
 mod tls;

@@ -11,14 +11,23 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// One of each kind: starts, ends, losses, pauses, bulk, clogged paths, new certificates; the engine alone and the whole stack. (What does not
-/// repeat yet is in docs/limitations.md.)
+/// One of each kind: starts, ends, losses, pauses, bulk, clogged paths, new certificates, several faults at once; the engine alone and the whole
+/// stack.
 #[test]
 fn the_same_seed_gives_the_same_trace_in_two_processes() {
     let dir = tempfile::tempdir().unwrap();
-    for scenario in
-        ["quick-restart", "loss-15", "thin-link", "simultaneous", "starved", "clogged", "rotation", "metadata"]
-    {
+    for scenario in [
+        "quick-restart",
+        "loss-15",
+        "thin-link",
+        "simultaneous",
+        "starved",
+        "clogged",
+        "rotation",
+        "metadata",
+        "everything",
+        "swarm",
+    ] {
         let output = run(&["scenarios", scenario, "--seeds", "2", "--verify", "--level", "L1"], dir.path());
         assert!(output.status.success(), "{scenario}: {}", text(&output));
     }

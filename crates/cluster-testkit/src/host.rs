@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use cluster_manager::{Cluster, Credentials, NodeId, WallClock};
 use cluster_types::Life;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::world::ORIGIN_UNIX_MS;
@@ -23,14 +24,16 @@ use machine::Machine;
 /// A wall clock that follows virtual time, and can be set.
 #[derive(Debug)]
 pub(crate) struct SimWallClock {
+    /// Whose time it follows, also where it is read from outside of it.
+    runtime: Handle,
     origin: Instant,
     set_by_ms: AtomicI64,
     drift_ppm: AtomicI64,
 }
 
 impl SimWallClock {
-    pub(crate) const fn new(origin: Instant) -> Self {
-        Self { origin, set_by_ms: AtomicI64::new(0), drift_ppm: AtomicI64::new(0) }
+    pub(crate) const fn new(runtime: Handle, origin: Instant) -> Self {
+        Self { runtime, origin, set_by_ms: AtomicI64::new(0), drift_ppm: AtomicI64::new(0) }
     }
 
     pub(crate) fn step(&self, by_ms: i64) {
@@ -45,6 +48,7 @@ impl SimWallClock {
     }
 
     fn passed_ms(&self) -> u64 {
+        let _entered = self.runtime.enter();
         u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 

@@ -308,6 +308,21 @@ impl SimNet {
     }
 }
 
+/// The end of what QUIC protects a first packet's header by (RFC 9001, 5.4.2). Damaged there, a packet has whatever header its random
+/// contents say, and is an attempt to connect or none: by chance, and not by the seed. Damaged after it, it is dropped.
+const PROTECTED_HEADER: usize = 64;
+
+/// Which byte is damaged.
+const fn damaged_byte(drawn: usize, len: usize) -> usize {
+    if drawn >= PROTECTED_HEADER {
+        drawn
+    } else if len > PROTECTED_HEADER {
+        PROTECTED_HEADER + drawn % (len - PROTECTED_HEADER)
+    } else {
+        len.saturating_sub(1)
+    }
+}
+
 impl Net {
     /// A packet is given to the network.
     fn send(&mut self, from: usize, packet: Packet) {
@@ -358,7 +373,7 @@ impl Net {
             self.trace.note_packet(now, from, to, len, Some(delivery.at));
             let mut packet = packet.clone();
             if let Some(bit) = delivery.damaged_bit
-                && let Some(byte) = packet.bytes.get_mut(bit / 8)
+                && let Some(byte) = packet.bytes.get_mut(damaged_byte(bit / 8, len))
             {
                 *byte ^= 1 << (bit % 8);
             }

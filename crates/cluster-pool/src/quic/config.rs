@@ -1,14 +1,15 @@
 //! What is set in quinn and why. Every value that is not quinn's default stands here with its reason.
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_failure::ConfigError;
 use quinn::{ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
-use quinn_proto::HashedConnectionIdGenerator;
-
+use super::connection_ids::ConnectionIds;
 use super::tls::Tls;
 use crate::identity::NodeSecret;
 use crate::transport::LinkClass;
@@ -65,6 +66,11 @@ impl Default for QuicConfig {
     }
 }
 
+/// A number that no other process begins with: it need not be secret.
+fn unlike_any_other() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
 impl QuicConfig {
     /// Says whether a transport can work with them.
     ///
@@ -85,8 +91,10 @@ impl QuicConfig {
         let reset_key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret.derive("quic stateless reset"));
         let mut config = EndpointConfig::new(Arc::new(reset_key));
         let cid_key = secret.derive("quic connection ids");
-        let cid_key = u64::from_le_bytes(cid_key[..8].try_into().expect("8 of 32 bytes"));
-        config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)));
+        let first = self
+            .rng_seed
+            .map_or_else(unlike_any_other, |seed| u64::from_le_bytes(*seed.first_chunk().unwrap_or(&[0; 8])));
+        config.cid_generator(move || Box::new(ConnectionIds::new(&cid_key, first)));
         config.rng_seed(self.rng_seed);
         config
     }

@@ -104,6 +104,21 @@ fn a_swarm_draws_faults_for_each_seed_and_heals_at_its_end() {
     assert!(drawn.iter().all(|kinds| kinds.len() < all.len()), "no seed has them all: {drawn:?}");
 }
 
+/// Clocks are set and made to drift from outside of the world's runtime, and follow its time all the same.
+#[test]
+fn a_clock_that_drifts_gains_what_it_should_and_keeps_it() {
+    let clocks = |nodes: &[SimNode]| nodes[0].clock().duration_since(nodes[1].clock()).map_err(|e| e.to_string());
+    Simulation::new(2)
+        .at(10 * S, Act::Drift { node: 0, ppm: 100_000 })
+        .at(20 * S, Act::Drift { node: 0, ppm: 0 })
+        .at(30 * S, Act::StepWallClock { node: 1, by_ms: -500 })
+        .at_the_end("a second by drift, half a second by setting", move |nodes| match clocks(nodes)? {
+            gained if gained == S * 3 / 2 => Ok(()),
+            gained => Err(format!("{gained:?}")),
+        })
+        .run();
+}
+
 #[test]
 fn a_stopped_node_does_nothing_and_goes_on_where_it_was() {
     let ticks = Arc::new(AtomicUsize::new(0));

@@ -137,7 +137,7 @@ impl StackWorld {
             name,
             addr,
             credentials: credentials.unwrap_or_else(|e| panic!("the world needs certificates: {e}")),
-            wall_clock: Arc::new(SimWallClock::new(self.origin)),
+            wall_clock: Arc::new(SimWallClock::new(self.runtime.handle().clone(), self.origin)),
             disk: SimDisk::new(self.seed.derive("disk", i as u64)),
             process: None,
             boots: 0,

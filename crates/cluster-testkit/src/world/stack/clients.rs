@@ -29,7 +29,7 @@ impl StackWorld {
             tasks: tasks.clone(),
             net: self.net.clone(),
             credentials: credentials.unwrap_or_else(|e| panic!("the world needs certificates: {e}")),
-            wall_clock: Arc::new(SimWallClock::new(self.origin)),
+            wall_clock: Arc::new(SimWallClock::new(self.runtime.handle().clone(), self.origin)),
             resolver: Arc::new(self.names.clone()),
             connected: Arc::default(),
         };
