@@ -7,6 +7,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+const NO_SOCKETS: &str =
+    " (a simulated world has no real sockets: members speak by their cluster, programs by `SimClient::connect`)";
+
 /// Polls; a panic is its words.
 pub(crate) fn poll_catching<T>(
     future: Pin<&mut (dyn Future<Output = T> + Send)>,
@@ -18,7 +21,10 @@ pub(crate) fn poll_catching<T>(
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("it panicked: {}", text.unwrap_or("without words"))
+    let text = text.unwrap_or("without words");
+    // tokio's own words where a runtime has no I/O.
+    let hint = if text.contains("IO is disabled") { NO_SOCKETS } else { "" };
+    format!("it panicked: {text}{hint}")
 }
 
 /// What went wrong in a world, in words, in the order in which it was noticed. Clones are the same list.

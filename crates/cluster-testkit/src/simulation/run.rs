@@ -1,5 +1,6 @@
 //! Many seeds of a simulation: several at once, each on a thread of its own, until all are played or one has failed.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,6 +55,43 @@ impl Simulation {
     /// A check of the caller's panicked, or the environment says what cannot be.
     pub fn try_run(&self) -> Result<(), Box<Failure>> {
         self.try_run_in(&Environment::read())
+    }
+
+    /// As [`try_run`](Self::try_run), each seed twice: where the traces differ, something that the system does is not drawn from the seed.
+    ///
+    /// # Errors
+    /// As there; or two runs of a seed differ, with the first event that does.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn try_run_twice(&self) -> Result<(), Box<Failure>> {
+        self.try_run_in(&Environment { verify: true, ..Environment::read() })
+    }
+
+    /// As [`try_run`](Self::try_run), and writes a failure down into a directory of its own in this one, made smaller for so long.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn try_run_into(&self, dir: &Path, shrink: Duration) -> Result<(), Box<Failure>> {
+        let environment = Environment { dir: dir.to_owned(), shrink, ..Environment::read() };
+        self.try_run_in(&environment).map_err(|mut failure| {
+            self.write_down(&mut failure, &environment);
+            failure
+        })
+    }
+
+    /// Plays a schedule that was kept, the one in a bundle or its file, with this simulation's systems and checks.
+    ///
+    /// # Errors
+    /// What it breaks; or it cannot be read, or be played.
+    ///
+    /// # Panics
+    /// A check of the caller's panicked.
+    pub fn try_schedule(&self, file: &Path) -> Result<(), Box<Failure>> {
+        self.try_run_in(&Environment { schedule: Some(file.to_owned()), ..Environment::read() })
     }
 
     fn try_run_in(&self, environment: &Environment) -> Result<(), Box<Failure>> {

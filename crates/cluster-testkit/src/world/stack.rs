@@ -86,6 +86,10 @@ impl Default for StackConfig {
     }
 }
 
+/// What a thread beside the world's own means.
+const ESCAPED: &str = "a thread of the runtime's was used: `spawn_blocking`, `tokio::fs` and look-ups of names run outside of virtual time, \
+     where nothing repeats; a node's files are on its `disk()`";
+
 /// How long a node has that is told to stop.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(8);
 
@@ -114,6 +118,8 @@ pub struct StackWorld {
     clients: Vec<(Gate, Arc<AtomicBool>)>,
     workload_errors: Troubles,
     troubles: Troubles,
+    /// What ran on other threads.
+    escaped: Troubles,
     /// Last: dropping it drops every task, and what they hold must still be there.
     runtime: Runtime,
 }
@@ -143,7 +149,11 @@ impl StackWorld {
         let storm = config.storm.then(|| cluster_sites::storm(seed));
         let seed = Seed::new(seed);
         // Without an I/O driver: a real socket would fail at once, and idle steps cost no system call.
-        let built = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let (troubles, escaped) = (Troubles::default(), Troubles::default());
+        let noted = escaped.clone();
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().start_paused(true).on_thread_start(move || noted.add(ESCAPED.to_owned()));
+        let built = builder.build();
         let runtime = built.unwrap_or_else(|e| panic!("a runtime without I/O asks the system for nothing: {e}"));
         let entered = runtime.enter();
         let origin = Moment::now();
@@ -174,7 +184,8 @@ impl StackWorld {
             live: Live::default(),
             clients: Vec::new(),
             workload_errors: Troubles::default(),
-            troubles: Troubles::default(),
+            troubles,
+            escaped,
             runtime,
         }
     }

@@ -192,6 +192,63 @@ fn a_task_that_was_spawned_outside_of_every_node_is_found() {
     assert!(failure.findings[0].what.contains("1 tasks belong to no node"), "{failure}");
 }
 
+/// What leaves virtual time is named: real sockets, and threads of the runtime's.
+#[test]
+#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the mistakes that are to be found")]
+fn what_gets_out_of_the_simulation_is_named() {
+    let socket = broken(&Simulation::new(1).workload(|_| async {
+        drop(tokio::net::UdpSocket::bind("127.0.0.1:0").await);
+    }));
+    let told = socket.findings[0].to_string();
+    assert!(told.starts_with("the workload: of node 0: it panicked: ") && told.contains("no real sockets"), "{told}");
+    let thread = broken(&Simulation::new(1).workload(|_| async {
+        assert_eq!(tokio::task::spawn_blocking(|| 7).await.map_err(|e| e.to_string()), Ok(7));
+    }));
+    let told = thread.findings[0].to_string();
+    assert!(told.starts_with("nothing is left: a thread of the runtime's was used: `spawn_blocking`"), "{told}");
+}
+
+/// What a system draws from elsewhere shows itself when each seed runs twice; what repeats does not.
+#[test]
+fn a_system_that_does_not_repeat_is_found_by_running_it_twice() {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let talks = |bytes: fn() -> usize| {
+        Simulation::new(2).workload(move |node| async move {
+            node.sleep(S).await;
+            let body = vec![7; bytes()];
+            for peer in node.peers() {
+                drop(node.cluster().request(&peer, Channel(9), body.clone(), S).await);
+            }
+        })
+    };
+    assert_eq!(talks(|| 100).try_run_twice().map_err(|e| e.to_string()), Ok(()));
+    let failure = talks(|| 100 + RUNS.fetch_add(1, Ordering::SeqCst)).try_run_twice().expect_err("it must differ");
+    let told = failure.findings[0].to_string();
+    assert!(told.starts_with("the same seed gives the same run: two runs differ, first here:"), "{told}");
+    assert!(told.matches("packet").count() == 2, "{told}");
+}
+
+/// A failure leaves its schedule, a picture and a trace; the schedule plays to the same end without the nemesis.
+#[test]
+fn a_failure_is_written_down_and_plays_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let failing = Simulation::new(3)
+        .named("bundled")
+        .nemesis(5 * S..20 * S, |nemesis| async move { nemesis.isolate(1).await })
+        .finally("nobody is ever content", |node| node.index() != 1);
+    let failure = failing.try_run_into(dir.path(), Duration::ZERO).expect_err("it must fail");
+    let bundle = dir.path().join("bundled-0");
+    assert_eq!(failure.bundle.as_deref(), Some(bundle.as_path()));
+    let page = std::fs::read_to_string(bundle.join("picture.html")).expect("a picture");
+    assert!(page.contains("<html") && page.contains("not of node 1: nobody is ever content"));
+    assert!(std::fs::read_to_string(bundle.join("trace.txt")).expect("a trace").contains("node 0 reports"));
+    let again = failing.try_schedule(&bundle).expect_err("it fails again");
+    assert_eq!((&again.findings, again.seed), (&failure.findings, 0));
+    assert_eq!(again.scenario, failure.scenario);
+    let missing = failing.try_schedule(&dir.path().join("nowhere")).expect_err("there is none");
+    assert!(missing.findings[0].what.contains("nowhere"), "{missing}");
+}
+
 #[test]
 fn a_task_that_spins_is_told_and_not_waited_for() {
     let spinning = Simulation::new(1).watchdog(S / 4).workload(|_| async {

@@ -301,6 +301,7 @@ impl StackWorld {
         if strays > 0 {
             self.troubles.add(format!("{strays} tasks belong to no node: `SimNode::spawn` is the way to spawn"));
         }
+        self.escaped.all().into_iter().take(1).for_each(|what| self.troubles.add(what));
         self.troubles.all()
     }
 
