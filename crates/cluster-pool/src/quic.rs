@@ -6,6 +6,7 @@ mod connection_ids;
 mod fault;
 mod socket;
 mod tls;
+mod window;
 
 use std::io;
 use std::net::SocketAddr;

@@ -11,6 +11,7 @@ use quinn::{ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportCo
 
 use super::connection_ids::ConnectionIds;
 use super::tls::Tls;
+use super::window::FlooredConfig;
 use crate::identity::NodeSecret;
 use crate::transport::LinkClass;
 
@@ -131,6 +132,10 @@ impl QuicConfig {
         config.stream_receive_window(VarInt::from_u32(1024 * 1024));
         // Many small messages: finishing one stream at a time beats taking turns.
         config.send_fairness(false);
+        if class == LinkClass::Control {
+            // Who comes back is heard at once, whatever was lost meanwhile.
+            config.congestion_controller_factory(Arc::<FlooredConfig>::default());
+        }
         // Probes are worthless when they are late: 64 datagrams of 1,100 B, the oldest dropped first.
         config.datagram_send_buffer_size(64 * 1_100);
         config

@@ -93,3 +93,19 @@ fn who_lost_everybody_finds_its_cluster_where_the_name_is_now() {
     world.run_for(secs(60));
     assert_eq!(world.count("join_failed"), rounds, "it has found somebody, and looks no more");
 }
+
+/// What was lost while a node heard nobody does not hold up what is sent when it hears again: the second time, too, when its links have
+/// lost before.
+#[test]
+fn who_was_deaf_is_heard_at_once_when_its_paths_are_whole_again() {
+    let mut world = met(5, 34);
+    for deaf_for in [secs(6), secs(10), secs(20), secs(25)] {
+        world.run_for(secs(5));
+        world.cut_one_way(&[0, 1, 2, 4], &[3]);
+        world.run_for(deaf_for);
+        assert!(!world.everybody_knows_everybody(), "it suspects all");
+        world.heal();
+        let took = world.run_until(secs(30), StackWorld::everybody_knows_everybody).expect("all are alive");
+        assert!(took <= secs(2), "deaf for {deaf_for:?}, alive for all {took:?} after it");
+    }
+}
