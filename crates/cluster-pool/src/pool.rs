@@ -195,10 +195,10 @@ impl ConnectionPool {
                 lease.note_reused();
                 return Ok(lease);
             }
-            Wanted::Dial(dial, false) => dial,
-            Wanted::Dial(dial, true) => {
+            Wanted::Dial(dial, None) => dial,
+            Wanted::Dial(dial, Some(place)) => {
                 let target = DialTarget { addr, node: Some(node.clone()) };
-                let run = dial::run(Arc::clone(&self.0), LinkClass::Data, target, Some(Arc::clone(&dial)));
+                let run = dial::run(Arc::clone(&self.0), LinkClass::Data, target, Some((Arc::clone(&dial), place)));
                 if planted {
                     run.await;
                 } else {
@@ -318,6 +318,8 @@ impl ConnectionPool {
     /// What the data connections did, by peer and in all.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
+        // Whoever has heard of a link's end finds no place taken by it, also before it is put away.
+        self.0.put_away_dead();
         PoolStats { places: self.0.limits.taken(), ..self.0.counters.with(&self.0.data.all()) }
     }
 

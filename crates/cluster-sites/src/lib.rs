@@ -2,9 +2,11 @@
 #![doc = include_str!("../README.md")]
 
 mod buggify;
+mod crossing;
 mod site;
 
 pub use buggify::{Storm, storm};
+pub use crossing::{Crossings, at_crossings, cross};
 pub use site::{Kind, Site, take_broken_here};
 
 /// Whether sites are recorded in this build.
@@ -61,5 +63,16 @@ macro_rules! always {
 macro_rules! buggify {
     ($site:expr) => {
         $crate::RECORDING && $site.strikes()
+    };
+}
+
+/// A place between two steps, at which no lock is held: a test that schedules threads itself ([`at_crossings`]) lets others come between
+/// here. Nothing happens elsewhere.
+#[macro_export]
+macro_rules! crossing {
+    () => {
+        if $crate::RECORDING {
+            $crate::cross();
+        }
     };
 }

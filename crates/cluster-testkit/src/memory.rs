@@ -10,6 +10,7 @@ mod pipe;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -73,7 +74,8 @@ impl MemoryNet {
         let trust = RwLock::new((credentials.clone(), Arc::new(Revocations::none())));
         let door = Arc::new(Door { addr, trust, knock, connections: Mutex::default() });
         self.lock().doors.insert(addr, Arc::clone(&door));
-        MemoryTransport { net: self.clone(), door, incoming: tokio::sync::Mutex::new(incoming) }
+        let incoming = tokio::sync::Mutex::new(incoming);
+        MemoryTransport { net: self.clone(), door, incoming, dials: AtomicU64::new(0) }
     }
 
     fn door(&self, addr: SocketAddr) -> Option<Arc<Door>> {
@@ -139,6 +141,15 @@ pub struct MemoryTransport {
     door: Arc<Door>,
     /// One task accepts.
     incoming: tokio::sync::Mutex<mpsc::Receiver<Knock>>,
+    dials: AtomicU64,
+}
+
+impl MemoryTransport {
+    /// Dials begun here, whatever came of them.
+    #[must_use]
+    pub fn dials(&self) -> u64 {
+        self.dials.load(Ordering::Relaxed)
+    }
 }
 
 fn refused(side: Side, (fault, detail): (CertificateFault, String)) -> ConnectionError {
@@ -152,6 +163,7 @@ impl Transport for MemoryTransport {
     }
 
     async fn connect(&self, addr: SocketAddr, class: LinkClass) -> Result<Arc<dyn Connection>, ConnectError> {
+        self.dials.fetch_add(1, Ordering::Relaxed);
         if self.net.door(self.door.addr).is_none_or(|door| !Arc::ptr_eq(&door, &self.door)) {
             return Err(ConnectError::ShuttingDown);
         }

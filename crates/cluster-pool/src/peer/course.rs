@@ -101,7 +101,7 @@ pub enum PeerEvent {
 /// What the driver is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Nothing, until something is wanted.
+    /// Nothing, until something happens or is wanted.
     Rest,
     /// Nothing before then.
     Wait(Instant),
@@ -191,10 +191,15 @@ impl Course {
         std::mem::take(&mut self.events)
     }
 
-    /// What to do now, if a link is wanted or not. After [`Next::Dial`] the outcome is due.
+    /// What to do now, if a link is wanted or not. After [`Next::Dial`] the outcome is due; until then, and while there is a
+    /// link, nothing is to do.
     pub(super) fn next(&mut self, now: Instant, wanted: bool) -> Next {
+        let busy = matches!(self.phase, Phase::Connecting { .. } | Phase::Connected { .. });
+        always!(sites::NEVER_DIALS_CONNECTED, !busy);
         match &self.phase {
             Phase::Closed => return Next::Stop,
+            // A second dial would forget the first, or the link.
+            _ if busy => return Next::Rest,
             Phase::Waiting { until, .. } if now < *until => return Next::Wait(*until),
             _ if !wanted => {
                 self.phase = Phase::Idle;
@@ -212,7 +217,6 @@ impl Course {
         self.note_breaker(transition);
         match permit {
             Ok(permit) => {
-                always!(sites::NEVER_DIALS_CONNECTED, !matches!(self.phase, Phase::Connected { .. }));
                 self.phase = Phase::Connecting { permit };
                 Next::Dial
             }
@@ -236,9 +240,13 @@ impl Course {
                 return;
             }
             // The peer has dialled.
-            Phase::Idle | Phase::Waiting { .. } | Phase::Connected { .. } => {
+            Phase::Idle | Phase::Waiting { .. } => {
                 let transition = self.breaker.close();
                 self.note_breaker(transition);
+            }
+            Phase::Connected { .. } => {
+                let reason = "another link took its place".into();
+                self.events.push(PeerEvent::Disconnected { reason });
             }
         }
         let went_on = std::mem::take(&mut self.at_rest) && self.last_life == Some(life);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use cluster_sites::crossing;
 use cluster_types::{Instant, NodeId};
 use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::time::Instant as Moment;
@@ -74,6 +75,7 @@ impl Shared {
 
     /// Changes the course, and tells everybody what came of it.
     pub(super) fn steer<T>(&self, change: impl FnOnce(&mut Course, Instant) -> T) -> T {
+        crossing!();
         let now = self.now();
         let mut state = self.state();
         let result = change(&mut state.course, now);
@@ -104,6 +106,7 @@ impl Shared {
 
     /// Ends what has waited for too long.
     pub(super) fn expire(&self) {
+        crossing!();
         let now = self.now();
         let expired = self.state().queue.expire(now);
         self.end_all(expired, Outcome::NotSent(NotSent::Expired));
@@ -111,6 +114,7 @@ impl Shared {
 
     pub(super) fn close(&self) {
         self.steer(|course, _| course.handle_close());
+        crossing!();
         let waiting = self.state().queue.drain();
         self.end_all(waiting, Outcome::NotSent(NotSent::Closed));
         self.router.remove_inbox(&self.node, &self.inbox);

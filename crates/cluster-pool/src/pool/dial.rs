@@ -9,21 +9,22 @@ use super::event::{DialTarget, PoolEvent};
 use super::lease::Lease;
 use super::limits::Permit;
 use super::serve::{self, code_of_loser};
-use super::slots::{Dial, Installed};
+use super::slots::{Arriving, Dial, Installed};
 use super::stats::Happened;
 use crate::hello::{Hello, greet_as_client};
 use crate::link::Link;
 use crate::planted::Bug;
 use crate::transport::{CloseCode, ConnectError, LinkClass};
 
-/// Runs in the pool's tracker, so that no caller who goes away takes the dial with him.
-pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarget, waiting: Option<Arc<Dial>>) {
-    let waiting = waiting.map(Waiting);
-    // Whatever comes and goes in its slot meanwhile, the place is kept until the link of this dial is in it.
-    let _kept = match (class, &target.node) {
-        (LinkClass::Data, Some(node)) => shared.data.expect(node, &shared.limits).ok(),
-        _ => None,
-    };
+/// Runs in the pool's tracker, so that no caller who goes away takes the dial with him. A dial that others wait for has a place, which is
+/// kept until its link is in it.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    class: LinkClass,
+    target: DialTarget,
+    waiting: Option<(Arc<Dial>, Arriving)>,
+) {
+    let (waiting, kept) = waiting.map(|(dial, kept)| (Waiting(dial), kept)).unzip();
     let outcome = attempt(&shared, class, &target).await.map_err(Arc::new);
     if let (LinkClass::Data, Some(node)) = (class, &target.node) {
         shared.counters.note(node, Happened::Dialled);
@@ -36,6 +37,8 @@ pub(super) async fn run(shared: Arc<Shared>, class: LinkClass, target: DialTarge
         Err(error) => Err(error),
     };
     if let (Some(waiting), Some(node)) = (waiting, &target.node) {
+        // The place is the link's now, or free: before anybody is told.
+        drop(kept);
         let leaks = outcome.is_err() && shared.config.has(Bug::PermitLeak);
         shared.slots(class).end_dial(node, &waiting.0, leaks);
         waiting.0.resolve(outcome.map(Lease::new));

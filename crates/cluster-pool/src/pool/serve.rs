@@ -237,8 +237,9 @@ pub(super) async fn run_link(shared: Arc<Shared>, link: Link) {
         error = accept_streams(&shared, &link) => error,
     };
     let ended = link.note_dead(ended);
-    let was_current = shared.slots(link.class()).remove(&link, shared.config.has(Bug::EndHitsSuccessor));
+    // Counted before it is put away: in between it would be counted nowhere.
     shared.counters.note_end(&link);
+    let was_current = shared.slots(link.class()).remove(&link, shared.config.has(Bug::EndHitsSuccessor));
     tracing::debug!(?link, reason = %ended, "link ended");
     if was_current && link.class() == LinkClass::Control {
         let farewell = ended == ConnectionError::ClosedByPeer { code: CloseCode::SHUTDOWN };

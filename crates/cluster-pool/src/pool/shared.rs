@@ -103,6 +103,14 @@ impl Shared {
         links
     }
 
+    /// Takes links that are over out of their slots: their own tasks do so in their turn.
+    pub(super) fn put_away_dead(&self) {
+        for link in self.data.all().iter().filter(|link| link.is_dead()) {
+            self.counters.note_end(link);
+            self.data.remove_idle(link);
+        }
+    }
+
     /// The one that nobody has used for longest, or one that is dead.
     pub(super) fn longest_idle(&self) -> Option<Link> {
         let idle = self.evictable().into_iter().filter(|link| link.holds_place() && (link.is_dead() || link.is_idle()));

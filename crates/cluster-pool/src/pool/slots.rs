@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::sync::{Arc, OnceLock};
 
-use cluster_sites::{always, reachable, sometimes};
+use cluster_sites::{always, crossing, reachable, sometimes};
 use cluster_types::NodeId;
 use dashmap::DashMap;
 use tokio::sync::Notify;
@@ -74,13 +74,14 @@ impl Slot {
 pub(super) enum Wanted {
     /// The one that is there.
     There(Lease),
-    /// The outcome of a dial; whether it is a new one, which must be run.
-    Dial(Arc<Dial>, bool),
+    /// The outcome of a dial; and its place, where it is a new one, which must be run.
+    Dial(Arc<Dial>, Option<Arriving>),
     /// There is no place.
     Full(Full),
 }
 
-/// A peer on its way in. Its place is kept until this is dropped, and beyond it when its link is there by then.
+/// A link to a peer on its way, in either direction. Its place is kept until this is dropped, and beyond it when the link is there by
+/// then: whatever else comes and goes in the slot meanwhile.
 #[derive(Debug)]
 pub(super) struct Arriving {
     slots: Arc<DashMap<NodeId, Slot>>,
@@ -89,11 +90,18 @@ pub(super) struct Arriving {
 
 impl Drop for Arriving {
     fn drop(&mut self) {
+        crossing!();
         if let Some(mut slot) = self.slots.get_mut(&self.node) {
             slot.arriving -= 1;
         }
-        self.slots.remove_if(&self.node, |_, slot| slot.is_empty());
+        drop_empty(&self.slots, &self.node);
     }
+}
+
+/// Nobody's slot is kept.
+fn drop_empty(slots: &DashMap<NodeId, Slot>, node: &NodeId) {
+    crossing!();
+    slots.remove_if(node, |_, slot| slot.is_empty());
 }
 
 /// What became of a link that wanted into a slot.
@@ -121,6 +129,7 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn current(&self, node: &NodeId) -> Option<Link> {
+        crossing!();
         self.slots.get(node)?.current.as_ref().filter(|link| !link.is_dead()).cloned()
     }
 
@@ -144,6 +153,7 @@ impl Slots {
 
     /// The place that was taken for an address is that of whoever answered, unless his slot has one.
     pub(super) fn settle(&self, node: &NodeId, place: Permit) -> Result<(), Full> {
+        crossing!();
         let mut slot = self.slots.entry(node.clone()).or_default();
         let settled = match &slot.permit {
             Some(_) => Ok(()),
@@ -165,6 +175,7 @@ impl Slots {
 
     /// Takes a link out if it is still the current one, and dead or idle; says whether it was.
     pub(super) fn remove_idle(&self, link: &Link) -> bool {
+        crossing!();
         let mut removed = false;
         if let Some(mut slot) = self.slots.get_mut(link.node()) {
             let current = slot.current.as_ref().is_some_and(|current| current.id() == link.id());
@@ -173,12 +184,13 @@ impl Slots {
                 slot.current = None;
             }
         }
-        self.slots.remove_if(link.node(), |_, slot| slot.is_empty());
+        drop_empty(&self.slots, link.node());
         removed
     }
 
     /// Every current link, by peer.
     pub(super) fn all(&self) -> Vec<Link> {
+        crossing!();
         let mut links: Vec<Link> = self.slots.iter().filter_map(|slot| slot.current.clone()).collect();
         links.sort_by(|a, b| a.node().cmp(b.node()));
         links
@@ -187,27 +199,31 @@ impl Slots {
     /// The link to a peer, leased; else the dial under way, or a new one. Decided in one step: whoever comes at the same moment
     /// gets the same. (A place is counted while the slot is held; counting never asks for a slot.)
     pub(super) fn lease_or_dial(&self, node: &NodeId, limits: &Limits) -> Wanted {
+        crossing!();
         let mut slot = self.slots.entry(node.clone()).or_default();
         if let Some(link) = slot.current.as_ref().filter(|link| link.is_of_use()) {
             return Wanted::There(Lease::new(link.clone()));
         }
         if let Some(dial) = &slot.dial {
             reachable!(sites::DIAL_SHARED);
-            return Wanted::Dial(Arc::clone(dial), false);
+            return Wanted::Dial(Arc::clone(dial), None);
         }
         // A link that is dead leaves its place to its successor.
         if let Err(full) = slot.take_place(node, limits) {
             drop(slot);
-            self.slots.remove_if(node, |_, slot| slot.is_empty());
+            drop_empty(&self.slots, node);
             return Wanted::Full(full);
         }
         let dial = Arc::new(Dial::default());
         slot.dial = Some(Arc::clone(&dial));
-        Wanted::Dial(dial, true)
+        // From this very moment: a link that comes in may answer the dial, and be gone before the dial has begun.
+        slot.arriving += 1;
+        Wanted::Dial(dial, Some(Arriving { slots: Arc::clone(&self.slots), node: node.clone() }))
     }
 
     /// Keeps a place for a peer that is on its way in.
     pub(super) fn expect(&self, node: &NodeId, limits: &Limits) -> Result<Arriving, Full> {
+        crossing!();
         let mut slot = self.slots.entry(node.clone()).or_default();
         let taken = slot.take_place(node, limits);
         if taken.is_ok() {
@@ -217,7 +233,7 @@ impl Slots {
         match taken {
             Ok(()) => Ok(Arriving { slots: Arc::clone(&self.slots), node: node.clone() }),
             Err(full) => {
-                self.slots.remove_if(node, |_, slot| slot.is_empty());
+                drop_empty(&self.slots, node);
                 Err(full)
             }
         }
@@ -225,6 +241,7 @@ impl Slots {
 
     /// Takes the dial out of its slot, so that the next caller begins a new one. `leaks` is a planted mistake.
     pub(super) fn end_dial(&self, node: &NodeId, dial: &Arc<Dial>, leaks: bool) {
+        crossing!();
         if let Some(mut slot) = self.slots.get_mut(node)
             && slot.dial.as_ref().is_some_and(|d| Arc::ptr_eq(d, dial))
         {
@@ -233,11 +250,12 @@ impl Slots {
                 std::mem::forget(slot.permit.take());
             }
         }
-        self.slots.remove_if(node, |_, slot| slot.is_empty());
+        drop_empty(&self.slots, node);
     }
 
     /// Offers a link that has come up. Whoever waits for a dial to that peer gets the winner at once.
     pub(super) fn install(&self, own: &NodeId, link: &Link) -> Installed {
+        crossing!();
         let mut slot = self.slots.entry(link.node().clone()).or_default();
         let installed = match slot.current.take() {
             Some(current) if current.is_of_use() && !beats(own, link, &current) => {
@@ -266,6 +284,7 @@ impl Slots {
 
     /// Takes a link out, if it is still the current one, or, for the planted mistake alone, whichever is.
     pub(super) fn remove(&self, link: &Link, whichever: bool) -> bool {
+        crossing!();
         let mut removed = false;
         if let Some(mut slot) = self.slots.get_mut(link.node())
             && slot.current.as_ref().is_some_and(|current| whichever || current.id() == link.id())
@@ -273,7 +292,7 @@ impl Slots {
             slot.current = None;
             removed = true;
         }
-        self.slots.remove_if(link.node(), |_, slot| slot.is_empty());
+        drop_empty(&self.slots, link.node());
         removed
     }
 }

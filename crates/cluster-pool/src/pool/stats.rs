@@ -59,7 +59,7 @@ pub(super) enum Happened {
 pub(super) struct Counters(Mutex<PoolStats>);
 
 impl Counters {
-    /// Held for a few additions, never across a wait.
+    /// Held for additions, never across a wait.
     fn lock(&self) -> MutexGuard<'_, PoolStats> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,8 +79,9 @@ impl Counters {
 
     /// A connection ends: what was counted on it is counted here.
     pub(super) fn note_end(&self, link: &Link) {
-        let reuses = link.take_reuses();
         let mut stats = self.lock();
+        // Taken while nobody can look: in between they would be counted nowhere.
+        let reuses = link.take_reuses();
         stats.total.reuses += reuses;
         if let Some(peer) = stats.peers.get_mut(link.node()) {
             peer.reuses += reuses;
@@ -89,7 +90,8 @@ impl Counters {
 
     /// With what the connections are at now.
     pub(super) fn with(&self, links: &[Link]) -> PoolStats {
-        let mut stats = self.lock().clone();
+        let held = self.lock();
+        let mut stats = held.clone();
         for link in links {
             let (sent, received) = link.bytes();
             let idle = usize::from(link.is_idle());
@@ -109,6 +111,7 @@ impl Counters {
                 stats.bytes_received += received;
             }
         }
+        drop(held);
         stats
     }
 }

@@ -48,6 +48,10 @@ fn transport_error(side: Side, code: u64, detail: String) -> ConnectionError {
     let Some(alert) = code.checked_sub(CRYPTO).and_then(|a| u8::try_from(a).ok()) else {
         return ConnectionError::Transport { detail: format!("{detail} (code {code:#x})") };
     };
+    if side == Side::Peer && alert == ACCESS_DENIED && detail.contains("no server certificate") {
+        // rustls ends a handshake in which it has none to show: it is not this node's that is missing.
+        return ConnectionError::Certificate { side: Side::Here, fault: CertificateFault::Missing, detail };
+    }
     match certificate_fault(alert, &detail) {
         Some(fault) => ConnectionError::Certificate { side, fault, detail },
         None if alert == NO_APPLICATION_PROTOCOL => ConnectionError::Incompatible { detail },
@@ -55,6 +59,7 @@ fn transport_error(side: Side, code: u64, detail: String) -> ConnectionError {
     }
 }
 
+const ACCESS_DENIED: u8 = 49;
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
 /// Alerts by number: RFC 8446, 6.2.

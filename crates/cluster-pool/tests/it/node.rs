@@ -15,6 +15,8 @@ use cluster_types::{Incarnation, Life, NodeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use crate::seam::Seam;
+
 /// Longer than anything here may take, shorter than anyone's patience.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -87,11 +89,26 @@ impl Node {
         serving: Serving,
         quic: QuicConfig,
     ) -> Self {
-        let transport = QuicTransport::bind(addr, quic, credentials).unwrap();
+        Self::over(Arc::new(QuicTransport::bind(addr, quic, credentials).unwrap()), credentials, life, config, serving)
+    }
+
+    pub(crate) fn over(
+        transport: Arc<dyn Transport>,
+        credentials: &Credentials,
+        life: u32,
+        config: PoolConfig,
+        serving: Serving,
+    ) -> Self {
         let addr = transport.local_addr();
         let hello = hello(credentials, life, addr);
-        let (pool, events) = ConnectionPool::start(Arc::new(transport), hello, config, serving);
+        let (pool, events) = ConnectionPool::start(transport, hello, config, serving);
         Self { pool, events, name: credentials.name().clone(), addr }
+    }
+
+    /// A node over a transport that is watched, which echoes.
+    pub(crate) fn watched(transport: &Arc<Seam>, credentials: &Credentials) -> Self {
+        let serving = Serving { streams: Arc::new(Echo), ..Serving::default() };
+        Self::over(Arc::clone(transport) as _, credentials, 1, PoolConfig::default(), serving)
     }
 
     pub(crate) fn fresh(credentials: &Credentials) -> Self {

@@ -1,7 +1,6 @@
 //! Bad input on the door: whoever does not belong is turned away with the reason, and the others do not notice.
 
 use std::net::UdpSocket;
-use std::sync::Arc;
 
 use cluster_pool::hello::HELLO_TIMEOUT;
 use cluster_pool::identity::authority::Validity;
@@ -9,140 +8,18 @@ use cluster_pool::{BindError, DialTarget, Identity, LinkClass, QuicConfig, QuicT
 
 use crate::node::{Node, PATIENCE, authority, credentials, echo, unix_s};
 
-/// Dials the member with the stranger's credentials; returns what the stranger is told, after checking that the member
-/// still serves a friend.
-async fn turned_away(stranger: &cluster_pool::Credentials) -> String {
-    let prod = authority("prod");
-    turned_away_from(&prod, stranger).await
-}
-
-async fn turned_away_from(prod: &cluster_pool::Authority, stranger: &cluster_pool::Credentials) -> String {
-    let member = Node::fresh(&credentials(prod, "member"));
-    let mut stranger = Node::start(stranger, 2, "127.0.0.1:0".parse().unwrap());
-    stranger.pool.dial_control(DialTarget { addr: member.addr, node: None });
-    let told = stranger.dialled().await.expect_err("a stranger must not get in");
-    assert!(member.pool.is_empty(LinkClass::Control));
-    let friend = Node::fresh(&credentials(prod, "friend"));
-    assert_eq!(echo(friend.data(&member).await.link(), b"well?").await, b"well?");
-    told.replace(&member.addr.to_string(), "MEMBER")
-}
-
-#[tokio::test]
-async fn another_clusters_authority_is_refused() {
-    let told = turned_away(&credentials(&authority("test"), "s")).await;
-    assert!(told.contains("the peer's certificate was signed by another authority"), "{told}");
-}
-
-#[tokio::test]
-async fn another_clusters_name_under_our_authority_is_refused() {
-    let prod = authority("prod");
-    let foreign = Identity::node("test".parse().unwrap(), "s".parse().unwrap());
-    let stranger = prod.issue_identity(foreign, Validity::days(unix_s(), 1)).unwrap();
-    let told = turned_away_from(&prod, &stranger).await;
-    assert!(told.ends_with("(the certificate is for cluster prod, this is cluster test)"), "{told}");
-}
-
 /// A client's certificate is good, and still nobody's who could be a member: not even under a member's name.
 #[tokio::test]
 async fn a_client_is_not_taken_for_the_member_of_its_name() {
     let prod = authority("prod");
     let client = Identity { role: Role::Client("member".parse().unwrap()), cluster: "prod".parse().unwrap() };
     let stranger = prod.issue_identity(client, Validity::days(unix_s(), 1)).unwrap();
-    let told = turned_away_from(&prod, &stranger).await;
-    assert_eq!(told, "refused: cluster://prod/client/member is a client: only members have control links");
-}
-
-#[tokio::test]
-async fn an_expired_certificate_is_refused_by_the_other_side_in_words() {
-    let prod = authority("prod");
-    let now = unix_s();
-    let past = Validity { from_unix_s: now - 7_200, until_unix_s: now - 3_600 };
-    let stranger = prod.issue(&"s".parse().unwrap(), past).unwrap();
-    let told = turned_away_from(&prod, &stranger).await;
-    assert!(told.contains("the peer refused this node's certificate: it has expired"), "{told}");
-}
-
-#[tokio::test]
-async fn a_certificate_of_tomorrow_is_refused() {
-    let prod = authority("prod");
-    let now = unix_s();
-    let future = Validity { from_unix_s: now + 3_600, until_unix_s: now + 7_200 };
-    let told = turned_away_from(&prod, &prod.issue(&"s".parse().unwrap(), future).unwrap()).await;
-    assert!(told.contains("is not valid yet: compare the clocks"), "{told}");
-}
-
-/// A QUIC client without a certificate of its own, built from the libraries directly.
-#[tokio::test]
-async fn nobody_gets_in_without_a_certificate() {
-    let prod = authority("prod");
     let member = Node::fresh(&credentials(&prod, "member"));
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(prod.certificate().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(anyone::Anyone))
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![b"cluster/1".to_vec()];
-    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
-    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    let connecting =
-        endpoint.connect_with(quinn::ClientConfig::new(Arc::new(crypto)), member.addr, "cluster.invalid").unwrap();
-    let refused = match connecting.await {
-        Err(error) => error,
-        Ok(connection) => tokio::time::timeout(PATIENCE, connection.closed()).await.unwrap(),
-    };
-    // TLS alert 116 is certificate_required.
-    assert!(
-        matches!(&refused, quinn::ConnectionError::ConnectionClosed(close)
-        if u64::from(close.error_code) == 0x100 + 116),
-        "{refused:?}"
-    );
-    assert!(member.pool.is_empty(LinkClass::Control) && member.pool.is_empty(LinkClass::Data));
-}
-
-mod anyone {
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-
-    /// Trusts every server: only what the member thinks of the client is looked at.
-    #[derive(Debug)]
-    pub(super) struct Anyone;
-
-    impl ServerCertVerifier for Anyone {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-        fn verify_tls12_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-        fn verify_tls13_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            vec![SignatureScheme::ED25519]
-        }
-    }
+    let mut stranger = Node::start(&stranger, 2, "127.0.0.1:0".parse().unwrap());
+    stranger.pool.dial_control(DialTarget { addr: member.addr, node: None });
+    let told = stranger.dialled().await.expect_err("a client must not get in as a member");
+    assert!(member.pool.is_empty(LinkClass::Control));
+    assert_eq!(told, "refused: cluster://prod/client/member is a client: only members have control links");
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Whole clusters in simulated worlds.
 
+mod breaker;
 mod clients;
 mod engine;
+mod interleaved;
 mod levels;
 #[cfg(feature = "mocks")]
 mod mocked;

@@ -135,42 +135,106 @@ fn what_was_not_even_tried_waits_and_leaves_the_breaker_alone() {
     assert_eq!((course.breaker(), course.failures()), (BreakerState::Closed, 10));
 }
 
+/// A link is there, or on its way: whatever the driver asks for then, nothing is dialled and nothing forgotten.
+#[test]
+fn a_dial_while_connected_or_connecting_is_none() {
+    let mut course = course();
+    assert_eq!(course.next(at(0), true), Next::Dial);
+    for wanted in [true, false] {
+        assert_eq!((course.next(at(1), wanted), course.state()), (Next::Rest, PeerState::Connecting));
+    }
+    course.handle_connected(at(2), FIRST);
+    for wanted in [true, false] {
+        assert_eq!((course.next(at(60_000), wanted), course.life()), (Next::Rest, Some(FIRST)));
+    }
+    course.handle_failed(at(60_001), "of an attempt that was never made".into());
+    course.handle_not_tried(at(60_001), "nor this one".into());
+    assert_eq!((course.life(), course.failures()), (Some(FIRST), 0));
+    assert_eq!(course.take_events(), [PeerEvent::Connected { life: FIRST }]);
+    // One that comes up beside it takes its place, and both are told in order.
+    course.handle_connected(at(60_002), SECOND);
+    let over = PeerEvent::Disconnected { reason: "another link took its place".into() };
+    let restarted = PeerEvent::Restarted { from: FIRST, to: SECOND };
+    assert_eq!(course.take_events(), [over, restarted, PeerEvent::Connected { life: SECOND }]);
+}
+
+/// What is asked of a course in any order; spans in milliseconds come beside it.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Next { wanted: bool },
+    Connected { life: Life },
+    Proof,
+    Failed,
+    NotTried,
+    Lost { orderly: bool },
+    Rested,
+    Alive,
+    Close,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    // Closing ends everything: seldom.
+    prop_oneof![
+        8 => any::<bool>().prop_map(|unwanted| Step::Next { wanted: !unwanted }),
+        6 => prop_oneof![Just(FIRST), Just(SECOND)].prop_map(|life| Step::Connected { life }),
+        1 => Just(Step::Proof),
+        4 => Just(Step::Failed),
+        1 => Just(Step::NotTried),
+        3 => any::<bool>().prop_map(|orderly| Step::Lost { orderly }),
+        1 => Just(Step::Rested),
+        1 => Just(Step::Alive),
+        1 => prop::bool::weighted(0.1).prop_map(|close| if close { Step::Close } else { Step::Proof }),
+    ]
+}
+
+/// Asks for the next step, and says what is wrong with the answer.
+fn next_is_right(course: &mut Course, now: Instant, wanted: bool) -> Result<(), TestCaseError> {
+    let (before, ready_at, life) = (course.state(), course.retry_at(), course.life());
+    let busy = matches!(before, PeerState::Connecting | PeerState::Connected);
+    match course.next(now, wanted) {
+        Next::Dial => {
+            prop_assert!(wanted && !busy && before != PeerState::Closed, "a dial while {before}");
+            prop_assert!(ready_at.is_none_or(|at| now >= at), "before its time");
+            prop_assert_eq!(course.state(), PeerState::Connecting);
+        }
+        Next::Wait(until) => prop_assert!(until > now && !busy),
+        Next::Rest => prop_assert!(busy || !wanted, "nothing is done while {before}, and it is wanted"),
+        Next::Stop => prop_assert_eq!(before, PeerState::Closed),
+    }
+    prop_assert!(!busy || (course.state(), course.life()) == (before, life), "{before} was forgotten");
+    Ok(())
+}
+
 proptest! {
-    /// In any order of things: a dial is begun only where none is under way and no link is there, never before its time, and
-    /// every link that is told to be up is told to be over before the next.
+    /// In any order of things, also such as meet a link that is up: a dial is begun only where none is under way and no link is
+    /// there, never before its time, and every link that is told to be up is told to be over before the next.
     #[test]
-    fn never_connecting_and_connected(steps in prop::collection::vec((0u8..7, 0u64..5_000), 1..100)) {
+    fn never_connecting_and_connected(steps in prop::collection::vec((any_step(), 0u64..5_000), 1..100)) {
         let mut course = course();
         let (mut now, mut up) = (at(0), false);
         for (step, after) in steps {
             now += Duration::from_millis(after);
-            let before = course.state();
             match step {
-                0 | 1 => match course.next(now, true) {
-                    Next::Dial => prop_assert!(!matches!(before, PeerState::Closed)),
-                    Next::Wait(until) => prop_assert!(until > now),
-                    Next::Rest => prop_assert!(false, "it is wanted"),
-                    Next::Stop => prop_assert_eq!(before, PeerState::Closed),
-                },
-                2 if before == PeerState::Connecting => course.handle_connected(now, FIRST),
-                3 => course.handle_failed(now, "no".into()),
-                4 => course.handle_disconnected(now, "over".into(), false),
-                5 => course.handle_alive(),
-                6 if after > 4_900 => course.handle_close(),
-                _ => {}
-            }
-            // The driver asks for the next step only when there is no link.
-            if course.state() == PeerState::Connected {
-                course.handle_proof();
-                course.handle_disconnected(now, "over".into(), true);
+                Step::Next { wanted } => next_is_right(&mut course, now, wanted)?,
+                Step::Connected { life } => course.handle_connected(now, life),
+                Step::Proof => course.handle_proof(),
+                Step::Failed => course.handle_failed(now, "no".into()),
+                Step::NotTried => course.handle_not_tried(now, "no room".into()),
+                Step::Lost { orderly } => course.handle_disconnected(now, "over".into(), orderly),
+                Step::Rested => course.handle_rested(),
+                Step::Alive => course.handle_alive(),
+                Step::Close => course.handle_close(),
             }
             for event in course.take_events() {
                 match event {
-                    PeerEvent::Connected { .. } => { prop_assert!(!up); up = true; }
-                    PeerEvent::Disconnected { .. } => { prop_assert!(up); up = false; }
+                    PeerEvent::Connected { .. } => { prop_assert!(!up, "up twice"); up = true; }
+                    PeerEvent::Disconnected { .. } => { prop_assert!(up, "over twice"); up = false; }
+                    // A link at rest is told no more: that it is over is told by what comes of the next dial.
+                    PeerEvent::ConnectFailed { .. } | PeerEvent::Restarted { .. } => up = false,
                     _ => {}
                 }
             }
+            prop_assert!(up || course.state() != PeerState::Connected, "a link that nobody was told of");
         }
     }
 }
