@@ -2,9 +2,14 @@
 
 mod clients;
 mod engine;
+mod events;
 mod levels;
 #[cfg(feature = "mocks")]
 mod mocked;
+#[cfg(feature = "mocks")]
+mod mocked_connections;
+#[cfg(feature = "mocks")]
+mod mocked_gossip;
 #[cfg(feature = "mocks")]
 mod mocked_manager;
 mod ping_pong;
