@@ -11,8 +11,11 @@ use cluster_failure::{FailureDetector, PhiAccrualDetector};
 use cluster_types::{Claim, EventBus, Incarnation, Instant, Life, State};
 use divan::{Bencher, black_box};
 
+mod windows;
+
 fn main() {
     divan::main();
+    windows::compare();
 }
 
 const WINDOW: usize = 100;

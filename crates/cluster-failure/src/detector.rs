@@ -15,6 +15,10 @@ pub trait FailureDetector: fmt::Debug + Send {
     fn handle_beat(&mut self, now: Instant);
     /// Anything authenticated arrived. It proves life, but says nothing about the rhythm of beats.
     fn handle_sign(&mut self, now: Instant);
+    /// The interval under way says nothing about the rhythm: an outage lay in it, or the observer itself was away.
+    fn skip_interval(&mut self);
+    /// Since anything was heard, or since the detector was made.
+    fn silence(&self, now: Instant) -> Duration;
     /// How suspicious the silence is, from 0; [`is_overdue`](Self::is_overdue) compares it with the threshold.
     fn level(&self, now: Instant) -> f64;
     /// Whether the silence has passed the threshold.
@@ -50,18 +54,26 @@ impl FailureDetector for FixedTimeout {
         self.last_heard = self.last_heard.max(now);
     }
 
+    /// It knows no rhythm.
+    fn skip_interval(&mut self) {}
+
+    fn silence(&self, now: Instant) -> Duration {
+        now.since(self.last_heard)
+    }
+
     /// Silence in time-outs: 1 is the threshold.
     fn level(&self, now: Instant) -> f64 {
-        now.since(self.last_heard).as_secs_f64() / self.timeout.as_secs_f64()
+        self.silence(now).as_secs_f64() / self.timeout.as_secs_f64()
     }
 
     fn is_overdue(&self, now: Instant) -> bool {
-        now.since(self.last_heard) >= self.timeout
+        self.silence(now) >= self.timeout
     }
 }
 
 /// Evidence that is not silence: somebody who knows that a process has ended, such as the kernel it ran on. Nobody
-/// implements it yet; the seam is here so that a verdict faster than the pause budget has a place to come from.
+/// implements it yet. Like a link that ends, what it says is a reason to look at once, and no verdict: the membership core
+/// takes it so.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait DeathWatch: fmt::Debug + Send {
     /// The next process known to have ended, `None` when there is none.

@@ -166,6 +166,14 @@ impl FailureDetector for PhiAccrualDetector {
         self.last_heard = self.last_heard.max(now);
     }
 
+    fn skip_interval(&mut self) {
+        Self::skip_interval(self);
+    }
+
+    fn silence(&self, now: Instant) -> Duration {
+        Self::silence(self, now)
+    }
+
     fn level(&self, now: Instant) -> f64 {
         self.phi(now)
     }

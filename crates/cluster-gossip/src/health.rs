@@ -4,6 +4,7 @@
 //! [`HealthChecker`] suspects it by itself, in the registry it was given.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use cluster_failure::{ConfigError, FailureDetector, PhiAccrualDetector};
@@ -19,8 +20,8 @@ const MIN_SAMPLES: usize = 5;
 
 /// The rhythm of one member's scheduled beats.
 #[derive(Debug, Clone)]
-pub(crate) struct Pulse {
-    phi: PhiAccrualDetector,
+pub(crate) struct Pulse<D = PhiAccrualDetector> {
+    detector: D,
     tripped: bool,
 }
 
@@ -28,41 +29,52 @@ impl Pulse {
     pub(crate) fn new(period: Duration, now: Instant) -> Self {
         let phi = PhiAccrualDetector::new(THRESHOLD, WINDOW, MIN_SAMPLES).and_then(|phi| phi.with_period(period));
         let phi = phi.unwrap_or_else(|e| unreachable!("constants, and a period above zero: {e}"));
-        Self { phi: phi.started_at(now), tripped: false }
+        Self::of(phi.started_at(now))
     }
 
     /// A scheduled beat came; one is expected every `period`.
-    pub(crate) fn beat(&mut self, now: Instant, period: Duration) {
-        self.phi.set_period(period);
-        self.phi.handle_beat(now);
+    pub(crate) fn beat_of(&mut self, now: Instant, period: Duration) {
+        self.detector.set_period(period);
+        self.beat(now);
+    }
+}
+
+impl<D: FailureDetector> Pulse<D> {
+    const fn of(detector: D) -> Self {
+        Self { detector, tripped: false }
+    }
+
+    /// A scheduled beat came.
+    fn beat(&mut self, now: Instant) {
+        self.detector.handle_beat(now);
         self.tripped = false;
     }
 
     /// Anything else came.
     pub(crate) fn sign(&mut self, now: Instant) {
-        self.phi.handle_sign(now);
+        self.detector.handle_sign(now);
         self.tripped = false;
     }
 
     /// The observer itself was away: the silence is its own.
     pub(crate) fn excuse(&mut self, now: Instant) {
-        self.phi.handle_sign(now);
-        self.phi.skip_interval();
+        self.detector.handle_sign(now);
+        self.detector.skip_interval();
     }
 
     /// Phi in thousandths. Silence without end stays a number.
     pub(crate) fn phi_milli(&self, now: Instant) -> u64 {
-        (self.phi.phi(now) * 1_000.0) as u64
+        (self.detector.level(now) * 1_000.0) as u64
     }
 
     /// Phi in thousandths, when it has just crossed the threshold: once until a sign of life.
     pub(crate) fn crossing(&mut self, now: Instant) -> Option<u64> {
-        if self.tripped || !self.phi.is_overdue(now) {
+        if self.tripped || !self.detector.is_overdue(now) {
             return None;
         }
         self.tripped = true;
         // What was an outage is no part of the rhythm: counted as one, it would hide the next.
-        self.phi.skip_interval();
+        self.detector.skip_interval();
         Some(self.phi_milli(now))
     }
 }
@@ -87,20 +99,28 @@ impl Default for HealthConfig {
 }
 
 #[derive(Debug)]
-struct Watched {
+struct Watched<D> {
     life: Life,
-    pulse: Pulse,
+    pulse: Pulse<D>,
+}
+
+/// Makes the detector of a member that is watched from that moment on.
+struct Fresh<D>(Box<dyn Fn(Instant) -> D + Send>);
+
+impl<D> fmt::Debug for Fresh<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fresh")
+    }
 }
 
 /// Phi for each member of a registry, for who has beats and no [`Swim`](crate::Swim).
 ///
 /// Whoever drives it says which beats came ([`note_beat`](Self::note_beat)) and calls [`check`](Self::check) every so often.
 #[derive(Debug)]
-pub struct HealthChecker {
+pub struct HealthChecker<D = PhiAccrualDetector> {
     own: NodeId,
-    fresh: PhiAccrualDetector,
-    period: Duration,
-    watched: BTreeMap<NodeId, Watched>,
+    fresh: Fresh<D>,
+    watched: BTreeMap<NodeId, Watched<D>>,
 }
 
 impl HealthChecker {
@@ -111,13 +131,27 @@ impl HealthChecker {
     pub fn new(own: NodeId, config: &HealthConfig) -> Result<Self, ConfigError> {
         let HealthConfig { threshold, window, min_samples, period } = *config;
         let fresh = PhiAccrualDetector::new(threshold, window, min_samples)?.with_period(period)?;
-        Ok(Self { own, fresh, period, watched: BTreeMap::new() })
+        Ok(Self::with_detector(own, move |now| fresh.clone().started_at(now)))
+    }
+
+    /// Phi of a member now, if it is watched.
+    #[must_use]
+    pub fn phi(&self, now: Instant, node: &NodeId) -> Option<f64> {
+        self.watched.get(node).map(|watched| watched.pulse.detector.phi(now))
+    }
+}
+
+impl<D: FailureDetector> HealthChecker<D> {
+    /// As [`new`](HealthChecker::new), with detectors of one's own: `fresh` makes one for each life of a member, at the moment
+    /// from which it is watched. What is reported as phi is the detector's level.
+    pub fn with_detector(own: NodeId, fresh: impl Fn(Instant) -> D + Send + 'static) -> Self {
+        Self { own, fresh: Fresh(Box::new(fresh)), watched: BTreeMap::new() }
     }
 
     /// A scheduled beat of a member came. One that is not watched yet is watched from the next check on.
     pub fn note_beat(&mut self, now: Instant, node: &NodeId) {
         if let Some(watched) = self.watched.get_mut(node) {
-            watched.pulse.beat(now, self.period);
+            watched.pulse.beat(now);
         }
     }
 
@@ -126,12 +160,6 @@ impl HealthChecker {
         if let Some(watched) = self.watched.get_mut(node) {
             watched.pulse.sign(now);
         }
-    }
-
-    /// Phi of a member now, if it is watched.
-    #[must_use]
-    pub fn phi(&self, now: Instant, node: &NodeId) -> Option<f64> {
-        self.watched.get(node).map(|watched| watched.pulse.phi.phi(now))
     }
 
     /// Looks at every live member of the registry. An overdue one is reported (`health_check_failed`, once until it recovers)
@@ -145,7 +173,7 @@ impl HealthChecker {
         let mut published = Vec::new();
         for member in table.iter().filter(|member| *member.node() != self.own && member.state().is_live()) {
             let life = member.claim.life;
-            let fresh = || Watched { life, pulse: Pulse { phi: self.fresh.clone().started_at(now), tripped: false } };
+            let fresh = || Watched { life, pulse: Pulse::of((self.fresh.0)(now)) };
             let watched = self.watched.entry(member.node().clone()).or_insert_with(fresh);
             if watched.life != life {
                 // What was learnt of a former process says nothing about this one.
@@ -167,7 +195,7 @@ impl HealthChecker {
     }
 
     fn evidence(&self, now: Instant, node: &NodeId) -> Evidence {
-        let silence = self.watched.get(node).map(|watched| watched.pulse.phi.silence(now)).unwrap_or_default();
+        let silence = self.watched.get(node).map(|watched| watched.pulse.detector.silence(now)).unwrap_or_default();
         Evidence { accusers: vec![self.own.clone()], votes_needed: 1, silence, ..Evidence::bare(Accusation::Phi) }
     }
 }

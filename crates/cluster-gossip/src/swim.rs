@@ -218,7 +218,8 @@ impl Swim {
     /// What was refused or dropped.
     #[must_use]
     pub const fn stats(&self) -> SwimStats {
-        self.stats
+        let (broadcasts_over_limit, tombs_over_limit) = (self.user_news.over_limit(), self.tombs.over_limit());
+        SwimStats { broadcasts_over_limit, tombs_over_limit, ..self.stats }
     }
 
     /// How often a linked peer has said what cannot be decoded or cannot be true, since its link came up.

@@ -95,11 +95,18 @@ pub(crate) struct UserNews {
     pieces: Vec<Piece>,
     heard: BTreeMap<NodeId, Heard>,
     own_seq: u64,
+    /// How many there was no room for, or gave way.
+    over_limit: u64,
 }
 
 impl UserNews {
     pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
+    }
+
+    /// Broadcasts that were not taken for want of room, or gave way before their rounds were over.
+    pub(crate) const fn over_limit(&self) -> u64 {
+        self.over_limit
     }
 
     /// A broadcast of this node's own.
@@ -108,6 +115,7 @@ impl UserNews {
             return Err(BroadcastError::TooLong { len: payload.len() });
         }
         if self.pieces.len() >= BROADCASTS_MAX {
+            self.over_limit += 1;
             return Err(BroadcastError::Full);
         }
         self.own_seq += 1;
@@ -134,6 +142,7 @@ impl UserNews {
         if self.pieces.len() >= BROADCASTS_MAX {
             let most_told = (0..self.pieces.len()).max_by_key(|&i| self.pieces[i].told);
             most_told.map(|i| self.pieces.swap_remove(i));
+            self.over_limit += 1;
         }
         self.pieces.push(Piece { broadcast: broadcast.clone(), told: 0 });
         true
@@ -218,6 +227,7 @@ mod tests {
         assert_eq!(news.next().len(), BROADCASTS_MAX);
         assert!(news.next().iter().all(|b| b.id.seq != 9), "the most told one gave way");
         assert!(news.next().iter().any(|b| b.id == other));
+        assert_eq!(news.over_limit(), 2, "one was not taken, and one gave way");
     }
 
     proptest! {

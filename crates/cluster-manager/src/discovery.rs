@@ -42,6 +42,12 @@ pub trait Discovery: Send + Sync + fmt::Debug {
     fn period(&self) -> Duration {
         Duration::from_secs(30)
     }
+
+    /// What it found and left out of its answers because there was too much of it, since this was last asked. Nothing, where it leaves
+    /// nothing out.
+    fn take_left_out(&self) -> usize {
+        0
+    }
 }
 
 /// Why a discovery found nobody.

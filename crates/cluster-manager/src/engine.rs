@@ -40,6 +40,8 @@ pub struct Engine {
     look_for_cluster: Instant,
     seed: Seed,
     last_turn: Instant,
+    /// Places that were not looked at because there were too many.
+    places_left_out: u64,
     outputs: std::collections::VecDeque<Output>,
 }
 
@@ -73,6 +75,7 @@ impl Engine {
             look_for_cluster: Instant::END,
             seed,
             last_turn: now,
+            places_left_out: 0,
             outputs: std::collections::VecDeque::new(),
         };
         engine.drain_swim(now);
@@ -103,6 +106,7 @@ impl Engine {
             links_up: wanted.iter().filter(|(node, _)| swim.is_linked(node)).count(),
             local_health: swim.local_health().score(),
             stats: swim.stats(),
+            places_left_out: self.places_left_out,
             ..Health::default()
         }
     }
@@ -147,6 +151,7 @@ impl Engine {
     pub fn handle_resolved(&mut self, now: Instant, name: &str, found: Result<Vec<SocketAddr>, String>) {
         if let Some(join) = &mut self.join {
             let dials = join.handle_resolved(name, found);
+            self.places_left_out += join.take_left_out();
             self.outputs.extend(dials.into_iter().map(|addr| Output::Dial(DialTarget { addr, node: None })));
         }
         self.drain_swim(now);

@@ -46,6 +46,8 @@ pub struct Health {
     pub discoveries: Vec<DiscoveryStatus>,
     /// What the core refused, dropped and did.
     pub stats: SwimStats,
+    /// Places to join through that were not looked at, because too many were given at once or one name led to too many.
+    pub places_left_out: u64,
 }
 
 impl Health {

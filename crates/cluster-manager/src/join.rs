@@ -63,6 +63,8 @@ pub(crate) struct Join {
     backoff: Backoff,
     retry: bool,
     next_round: Option<Instant>,
+    /// Places that were not looked at, because there were too many, and of which nobody was told yet.
+    left_out: u64,
 }
 
 /// What to do after an input.
@@ -85,6 +87,7 @@ impl Join {
             backoff: Backoff::new(BackoffConfig::join(), seed),
             retry,
             next_round: Some(now),
+            left_out: 0,
         }
     }
 
@@ -96,8 +99,15 @@ impl Join {
     /// More seeds, for the next round.
     pub(crate) fn add(&mut self, seeds: Vec<Seed>) {
         let room = SEEDS_MAX.saturating_sub(self.seeds.len());
-        let new: Vec<Seed> = seeds.into_iter().filter(|seed| !self.seeds.contains(seed)).take(room).collect();
+        let mut new: Vec<Seed> = seeds.into_iter().filter(|seed| !self.seeds.contains(seed)).collect();
+        self.left_out += new.len().saturating_sub(room) as u64;
+        new.truncate(room);
         self.seeds.extend(new);
+    }
+
+    /// Places that were left out since this was last asked.
+    pub(crate) const fn take_left_out(&mut self) -> u64 {
+        std::mem::replace(&mut self.left_out, 0)
     }
 
     /// When the next round begins; `None` while one is under way.
@@ -143,6 +153,7 @@ impl Join {
             Ok(found) => {
                 self.places.remove(&place);
                 let mut dials = Vec::new();
+                self.left_out += found.len().saturating_sub(ADDRESSES_MAX) as u64;
                 for addr in found.into_iter().take(ADDRESSES_MAX) {
                     // Where two seeds are in one place, one dial serves both.
                     let dialling = |((_, at), progress): (&(Seed, Option<SocketAddr>), &Progress)| {
@@ -325,6 +336,20 @@ mod tests {
         let JoinStep::Done(report) = join.step(again) else { panic!("not done") };
         assert_eq!(report.seeds[0], ("db:7000 (10.0.0.1:7000)".to_owned(), SeedOutcome::Failed("no answer".into())));
         assert_eq!(report.seeds[1], ("db:7000 (10.0.0.2:7000)".to_owned(), SeedOutcome::Joined(node)));
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted() {
+        let addr = |n: usize| SocketAddr::from(([10, 0, (n / 250) as u8, 1], 1_000 + n as u16));
+        let seed: Seed = "db:7000".parse().unwrap();
+        let mut join = Join::new(vec![seed.clone()], true, at(0), cluster_types::Seed::new(1));
+        join.begin_round(at(0));
+        let dials = join.handle_resolved("db:7000", Ok((0..ADDRESSES_MAX + 3).map(addr).collect()));
+        assert_eq!((dials.len(), join.take_left_out(), join.take_left_out()), (ADDRESSES_MAX, 3, 0));
+        join.add((0..SEEDS_MAX - 1).map(|n| Seed::Addr(addr(n))).collect());
+        assert_eq!(join.take_left_out(), 0, "there is room for these");
+        join.add(vec![seed, Seed::Addr(addr(0)), Seed::Addr(addr(SEEDS_MAX)), Seed::Addr(addr(SEEDS_MAX + 1))]);
+        assert_eq!(join.take_left_out(), 2, "those that it has need no room");
     }
 
     fn failed_lookup() -> Result<Vec<SocketAddr>, String> {

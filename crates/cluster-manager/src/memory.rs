@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,10 @@ use crate::storage::Storage;
 
 /// Between two writings, however much happens.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Between two tries while writing fails: [`INTERVAL`] at first, then twice as long each time, up to this. A full disk is looked at
+/// often enough, and not worn out.
+const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// The memory of one node; without a file it remembers nothing. Dropping it stops it.
 #[derive(Debug)]
@@ -47,6 +51,8 @@ struct Keeper {
     loaded: BTreeMap<NodeId, SocketAddr>,
     /// What was wrong the last time: said once, and not with every try.
     last_error: Option<String>,
+    /// How often in a row it could not be written.
+    failures: u32,
 }
 
 impl Memory {
@@ -61,6 +67,7 @@ impl Memory {
         let (finish, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let Some(path) = path else { return Ok(Self { remembered: Vec::new(), finish, stop, tasks }) };
         let file = StateFile::new(&path, cluster, own.clone());
+        clear_unfinished(&*storage, &path);
         let loaded = file.load_from(&*storage).map_err(|source| StartError::State { path: path.clone(), source })?;
         let loaded: BTreeMap<NodeId, SocketAddr> = match loaded {
             Loaded::Fresh => BTreeMap::new(),
@@ -72,7 +79,7 @@ impl Memory {
             }
         };
         let remembered = loaded.iter().filter(|(node, _)| **node != own).map(|(_, addr)| *addr).collect();
-        let keeper = Keeper { file, storage, registry, own, loaded, last_error: None };
+        let keeper = Keeper { file, storage, registry, own, loaded, last_error: None, failures: 0 };
         let (last, end) = (finish.clone(), stop.clone());
         spawner.spawn(Box::pin(tasks.track_future(async move {
             // Whatever it is at, it ends there.
@@ -109,8 +116,8 @@ impl Keeper {
                 biased;
                 () = finish.cancelled() => return self.save().await,
                 () = tokio::time::sleep_until(wake), if due.is_some() => {
-                    due = None;
                     self.save().await;
+                    due = self.again_in().map(|wait| Instant::now() + wait);
                 }
                 delivery = events.recv() => {
                     let changed = match delivery {
@@ -137,6 +144,23 @@ impl Keeper {
         if let Some(reason) = error.as_ref().filter(|_| error != self.last_error) {
             tracing::warn!(file = %self.file.path().display(), %reason, "the members cannot be written down; it is tried again");
         }
+        self.failures = if error.is_some() { self.failures.saturating_add(1) } else { 0 };
         self.last_error = error;
+    }
+
+    /// When what could not be written is tried again, though nothing may have changed meanwhile.
+    fn again_in(&self) -> Option<Duration> {
+        let doublings = self.failures.checked_sub(1)?;
+        Some(INTERVAL.saturating_mul(2_u32.saturating_pow(doublings)).min(RETRY_MAX))
+    }
+}
+
+/// What is left of writings that were cut short would be there for ever. Not being able to clear it away is no reason not to start.
+fn clear_unfinished(storage: &dyn Storage, path: &Path) {
+    let file = path.display();
+    match storage.remove_unfinished(path) {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(%file, count, "writings of the state file that were cut short are cleared away"),
+        Err(reason) => tracing::warn!(%file, %reason, "what was left beside the state file cannot be cleared away"),
     }
 }

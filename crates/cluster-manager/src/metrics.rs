@@ -66,6 +66,7 @@ table! {
     events_total Counter "event" "events published"
     events_dropped_total Counter "" "events that slow subscribers missed"
     handshakes_refused_total Counter "" "handshakes of peers refused because too many were under way"
+    limits_reached_total Counter "limit" "times that something was dropped or refused because a limit was reached, by the limit: see LIMITS"
     links Gauge "class" "connections open: control for membership, data for users"
     links_wanted Gauge "" "control links that membership wants"
     links_up Gauge "" "of these, the ones that are up"
@@ -91,6 +92,30 @@ table! {
     discovery_failures_total Counter "discovery" "times a discovery did not answer"
     discovery_strangers Gauge "discovery" "places it named last where no member is known to be"
 }
+
+/// Limits that have no number of their own, and what was dropped or refused when one was reached.
+pub const LIMITS: &[(&str, &str)] = &[
+    ("votes", "accusations of a member that has as many accusers as are counted, twice its observers"),
+    ("broadcasts", "broadcasts: 64 are under way at once"),
+    ("rivals", "claims to this node's name, where 16 other lives claim it"),
+    ("tombstones", "members that were forgotten before their time: the last word on 65,536 is kept"),
+    ("join_places", "places to join through: 4,096 at once, and 16 of a name"),
+    ("discovery", "names and places in the answers of discoveries: 256 and 4,096"),
+    ("pool_callers", "data connections that this node asked for: all places of the pool were in use"),
+    ("pool_peers", "data connections that others asked for, for the same reason"),
+    ("pool_addresses", "addresses of the pool that were forgotten: 4,096 are remembered"),
+    ("pool_peer_counts", "what the pool counts in all only, and not by peer: 4,096 have counts of their own"),
+    ("control_requests", "requests of members that were refused because the loop was behind"),
+    ("control_datagrams", "datagrams to members that were too long for the path, or made room for newer ones"),
+    ("unreachable_hints", "words of the system that an address cannot be sent to, of which the loop was not told"),
+    ("requests", "requests that waited in vain for their turn among those to one member"),
+    ("request_len", "requests that were too long"),
+    ("reply_len", "replies of handlers here that were too long"),
+    ("peer_events", "events of peers that this node itself missed: it looked at their breakers instead"),
+];
+
+/// Those that only the membership loop can tell of: the first ones of [`LIMITS`].
+const LIMITS_OF_THE_LOOP: usize = 5;
 
 /// What only the membership loop can tell.
 const OF_THE_LOOP: [&str; 11] = [
@@ -142,7 +167,35 @@ pub(crate) struct Sources {
     pub(crate) peers: PeerMetrics,
     pub(crate) peers_now: usize,
     pub(crate) breakers_open: usize,
+    pub(crate) peer_events_missed: u64,
     pub(crate) router: RouterStats,
+}
+
+/// How often each of [`LIMITS`] was reached, in that order.
+fn limits_reached(from: &Sources) -> Vec<(&'static str, u64)> {
+    let Sources { health, peers, router, .. } = from;
+    let (swim, pool) = (&health.stats, &from.pool.limits);
+    let counts: [u64; LIMITS.len()] = [
+        swim.votes_over_limit,
+        swim.broadcasts_over_limit,
+        swim.rivals_over_limit,
+        swim.tombs_over_limit,
+        health.places_left_out,
+        health.discoveries.iter().map(|discovery| discovery.left_out).sum(),
+        pool.callers,
+        pool.peers,
+        pool.addresses,
+        pool.peer_counts,
+        pool.control_requests,
+        pool.datagrams,
+        pool.unreachable_hints,
+        peers.requests_busy,
+        peers.requests_too_long,
+        router.replies_too_long,
+        from.peer_events_missed,
+    ];
+    let untold = if health.loop_answers { 0 } else { LIMITS_OF_THE_LOOP };
+    LIMITS.iter().map(|(limit, _)| *limit).zip(counts).skip(untold).collect()
 }
 
 impl Metrics {
@@ -216,6 +269,7 @@ fn samples(name: &'static str, from: &Sources) -> Vec<Sample> {
         "events_total" => by(&from.events),
         "events_dropped_total" => one(from.events_dropped as f64),
         "handshakes_refused_total" => one(from.handshakes_refused as f64),
+        "limits_reached_total" => by(&limits_reached(from)),
         "links" => {
             by(&from.links.map(|(class, n)| (if class == LinkClass::Control { "control" } else { "data" }, n as u64)))
         }
@@ -302,8 +356,46 @@ mod tests {
             peers: PeerMetrics::default(),
             peers_now: 0,
             breakers_open: 0,
+            peer_events_missed: 0,
             router: RouterStats::default(),
         }
+    }
+
+    /// Every limit is read where it is counted, and nowhere else.
+    #[test]
+    fn each_limit_has_the_number_of_its_own_count() {
+        const LIMIT: &str = "cluster_limits_reached_total";
+        let reset = Metrics::from_sources(sources());
+        assert!(LIMITS.iter().all(|(limit, _)| reset.value(LIMIT, limit) == Some(0.0)));
+        let mut read = std::collections::BTreeSet::new();
+        let mut only = |limit: &'static str, count: fn(&mut Sources)| {
+            let mut from = sources();
+            count(&mut from);
+            let metrics = Metrics::from_sources(from);
+            for (other, _) in LIMITS {
+                let expected = if *other == limit { 3.0 } else { 0.0 };
+                assert_eq!(metrics.value(LIMIT, other), Some(expected), "{other} when {limit} was reached");
+            }
+            read.insert(limit);
+        };
+        only("votes", |from| from.health.stats.votes_over_limit = 3);
+        only("broadcasts", |from| from.health.stats.broadcasts_over_limit = 3);
+        only("rivals", |from| from.health.stats.rivals_over_limit = 3);
+        only("tombstones", |from| from.health.stats.tombs_over_limit = 3);
+        only("join_places", |from| from.health.places_left_out = 3);
+        only("discovery", |from| from.health.discoveries[0].left_out = 3);
+        only("pool_callers", |from| from.pool.limits.callers = 3);
+        only("pool_peers", |from| from.pool.limits.peers = 3);
+        only("pool_addresses", |from| from.pool.limits.addresses = 3);
+        only("pool_peer_counts", |from| from.pool.limits.peer_counts = 3);
+        only("control_requests", |from| from.pool.limits.control_requests = 3);
+        only("control_datagrams", |from| from.pool.limits.datagrams = 3);
+        only("unreachable_hints", |from| from.pool.limits.unreachable_hints = 3);
+        only("requests", |from| from.peers.requests_busy = 3);
+        only("request_len", |from| from.peers.requests_too_long = 3);
+        only("reply_len", |from| from.router.replies_too_long = 3);
+        only("peer_events", |from| from.peer_events_missed = 3);
+        assert_eq!(read.len(), LIMITS.len());
     }
 
     /// Every row of the table has samples, with a label where it says so and none where it does not.
@@ -329,6 +421,34 @@ mod tests {
         assert_eq!(metrics.value("cluster_message_seconds_bucket", "+Inf"), Some(0.0));
     }
 
+    /// What is dropped or refused and has a number of its own is read from there.
+    #[test]
+    fn each_drop_with_a_number_of_its_own_is_read_from_it() {
+        let mut from = Sources { events_dropped: 3, datagrams_dropped: 5, handshakes_refused: 7, ..sources() };
+        let stats = &mut from.health.stats;
+        (stats.over_limit, stats.malformed, stats.implausible) = (11, 13, 17);
+        from.pool.total.evictions = 19;
+        (from.peers.dropped, from.peers.expired, from.peers.rejected) = (23, 29, 31);
+        (from.router.violations, from.router.refused) = (37, 41);
+        let metrics = Metrics::from_sources(from);
+        for (name, label, value) in [
+            ("cluster_events_dropped_total", "", 3.0),
+            ("cluster_datagrams_dropped_total", "", 5.0),
+            ("cluster_handshakes_refused_total", "", 7.0),
+            ("cluster_members_over_limit_total", "", 11.0),
+            ("cluster_gossip_malformed_total", "", 13.0),
+            ("cluster_claims_implausible_total", "", 17.0),
+            ("cluster_pool_evictions_total", "", 19.0),
+            ("cluster_messages_total", "dropped", 23.0),
+            ("cluster_messages_total", "expired", 29.0),
+            ("cluster_messages_total", "rejected", 31.0),
+            ("cluster_handled_total", "not_understood", 37.0),
+            ("cluster_handled_total", "refused", 41.0),
+        ] {
+            assert_eq!(metrics.value(name, label), Some(value), "{name} {label}");
+        }
+    }
+
     /// A loop that does not answer makes no counter fall.
     #[test]
     fn what_only_the_loop_knows_is_left_out_while_it_does_not_answer() {
@@ -336,6 +456,10 @@ mod tests {
         let metrics = Metrics::from_sources(stuck);
         assert!(OF_THE_LOOP.iter().all(|name| metrics.value(name, "").is_none()));
         assert!(OF_THE_LOOP.iter().all(|name| TABLE.iter().any(|row| row.name == *name)));
+        for (nth, (limit, _)) in LIMITS.iter().enumerate() {
+            let told = metrics.value("cluster_limits_reached_total", limit).is_some();
+            assert_eq!(told, nth >= LIMITS_OF_THE_LOOP, "{limit}");
+        }
         assert_eq!(metrics.value("cluster_live", ""), Some(0.0));
         assert_eq!(metrics.value("cluster_events_total", "joined"), Some(3.0));
     }
@@ -347,5 +471,9 @@ mod tests {
         let missing: Vec<&str> =
             TABLE.iter().map(|row| row.name).filter(|name| !page.contains(&format!("`{name}`"))).collect();
         assert!(missing.is_empty(), "docs/operations.md says nothing of {missing:?}");
+        let limits = page.split_once("### Every limit").expect("a part about limits").1;
+        let missing: Vec<&str> =
+            LIMITS.iter().map(|(limit, _)| *limit).filter(|limit| !limits.contains(&format!("`{limit}`"))).collect();
+        assert!(missing.is_empty(), "docs/operations.md does not say which limits {missing:?} are");
     }
 }

@@ -1,6 +1,7 @@
 //! Members as peers: one for each member that somebody has something to say to, made when that is, and gone with the member.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster_failure::BreakerState;
@@ -27,6 +28,8 @@ struct Shared {
     peers: Mutex<BTreeMap<NodeId, Peer>>,
     /// Held to add, to move, or to sum up.
     ledger: Mutex<Ledger>,
+    /// Events of peers that were missed here.
+    events_missed: AtomicU64,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -70,6 +73,8 @@ pub(crate) struct Totals {
     pub(crate) all: PeerMetrics,
     pub(crate) now: usize,
     pub(crate) breakers_open: usize,
+    /// Their events that were missed here: after them the breakers are looked at.
+    pub(crate) events_missed: u64,
 }
 
 /// What peers stand on.
@@ -87,10 +92,23 @@ pub(crate) struct Ground {
 impl Peers {
     pub(crate) fn new(ground: Ground) -> Self {
         let Ground { own, pool, router, registry, spawner, config, seed, clock } = ground;
-        let (peers, ledger) = (Mutex::default(), Mutex::default());
+        let (peers, ledger, events_missed) = (Mutex::default(), Mutex::default(), AtomicU64::default());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let shared =
-            Arc::new(Shared { own, pool, router, registry, spawner, config, seed, clock, peers, ledger, stop, tasks });
+        let shared = Arc::new(Shared {
+            own,
+            pool,
+            router,
+            registry,
+            spawner,
+            config,
+            seed,
+            clock,
+            peers,
+            ledger,
+            events_missed,
+            stop,
+            tasks,
+        });
         shared.spawn(follow(Arc::clone(&shared)));
         Self(shared)
     }
@@ -121,7 +139,8 @@ impl Peers {
     pub(crate) fn totals(&self) -> Totals {
         let now = self.0.peers().len();
         let ledger = self.0.ledger();
-        let mut totals = Totals { all: ledger.gone.clone(), now, breakers_open: 0 };
+        let events_missed = self.0.events_missed.load(Ordering::Relaxed);
+        let mut totals = Totals { all: ledger.gone.clone(), now, breakers_open: 0, events_missed };
         for peer in ledger.running.values() {
             let metrics = peer.metrics();
             totals.breakers_open += usize::from(metrics.breaker == BreakerState::Open);
@@ -262,14 +281,62 @@ async fn follow(shared: Arc<Shared>) {
 
 /// Makes a peer's breaker an event of the cluster.
 async fn tell_breaker(shared: Arc<Shared>, node: NodeId, mut events: PeerEvents) {
+    let mut told = Told::default();
     while let Some(event) = events.next().await {
-        if let PeerEvent::Breaker { to, .. } = event {
-            let kind = match to {
+        if let PeerEvent::Lagged(missed) = event {
+            shared.events_missed.fetch_add(missed, Ordering::Relaxed);
+        }
+        let now = || shared.peer(&node).map(|peer| peer.metrics().breaker);
+        if let Some(breaker) = told.news(&event, now) {
+            let kind = match breaker {
                 BreakerState::Open => EventKind::BreakerOpen(node.clone()),
                 BreakerState::HalfOpen => EventKind::BreakerHalfOpen(node.clone()),
                 BreakerState::Closed => EventKind::BreakerClosed(node.clone()),
             };
             shared.registry.note(shared.clock.now(), kind);
         }
+    }
+}
+
+/// What was last told of a peer's breaker, which begins closed.
+struct Told(BreakerState);
+
+impl Default for Told {
+    fn default() -> Self {
+        Self(BreakerState::Closed)
+    }
+}
+
+impl Told {
+    /// What is to be told after an event. Where events were missed, it is what the breaker is `now`, unless that was told last.
+    fn news(&mut self, event: &PeerEvent, now: impl FnOnce() -> Option<BreakerState>) -> Option<BreakerState> {
+        let breaker = match event {
+            PeerEvent::Breaker { to, .. } => *to,
+            PeerEvent::Lagged(_) => now().filter(|breaker| *breaker != self.0)?,
+            _ => return None,
+        };
+        self.0 = breaker;
+        Some(breaker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cluster_failure::BreakerState::{Closed, HalfOpen, Open};
+
+    /// A breaker that opened, closed or went on while its events were missed is told as what it is, once.
+    #[test]
+    fn what_was_missed_of_a_breaker_is_told_as_it_is_now() {
+        let mut told = Told::default();
+        let after_missing = |told: &mut Told, now| told.news(&PeerEvent::Lagged(70), || now);
+        assert_eq!(after_missing(&mut told, Some(Closed)), None, "it is what it was");
+        assert_eq!(after_missing(&mut told, Some(Open)), Some(Open));
+        assert_eq!(after_missing(&mut told, Some(Open)), None, "told already");
+        let trial = PeerEvent::Breaker { from: Open, to: HalfOpen };
+        assert_eq!(told.news(&trial, || unreachable!("nothing was missed")), Some(HalfOpen));
+        assert_eq!(after_missing(&mut told, None), None, "there is no such peer any more");
+        assert_eq!(after_missing(&mut told, Some(Closed)), Some(Closed));
+        assert_eq!(told.news(&PeerEvent::Closed, || unreachable!("nothing was missed")), None);
     }
 }

@@ -1,12 +1,18 @@
 //! Where a node keeps what must outlive it. Production has the disk of the machine; a simulated world brings its own, which can be
 //! slow, full, or lost.
 
+mod files;
+#[cfg(test)]
+mod power_cut;
+mod replacing;
+
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+
+use files::SystemFiles;
 
 /// Files, as far as a node needs them.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -22,7 +28,7 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// disk when it returns.
     ///
     /// # Errors
-    /// What the system says; the former file stays then.
+    /// What the system says. The former file stays then; where only its directory could not be written, these bytes may be there.
     async fn replace(&self, path: &Path, bytes: Vec<u8>) -> io::Result<()>;
 
     /// Moves a file that cannot be used out of the way, under a name that is free, and says which.
@@ -30,6 +36,15 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the system says.
     fn set_aside(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// Clears away what writings that were cut short, by a crash or a power cut, have left beside a file; says how many they were.
+    /// Asked once, before a node starts. A storage whose writings leave nothing has nothing to do.
+    ///
+    /// # Errors
+    /// What the system says; the file itself is not touched.
+    fn remove_unfinished(&self, _path: &Path) -> io::Result<usize> {
+        Ok(0)
+    }
 }
 
 /// The disk of this machine.
@@ -59,24 +74,13 @@ impl Storage for SystemStorage {
         std::fs::rename(path, &to)?;
         Ok(to)
     }
+
+    fn remove_unfinished(&self, path: &Path) -> io::Result<usize> {
+        replacing::remove_unfinished(&SystemFiles, path)
+    }
 }
 
-/// Written beside its place and moved there; the directory is written, too, or the move might be lost with the power.
+/// Replaces a file on the disk of this machine, on the caller's thread.
 pub(crate) fn replace_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Two nodes of one process, of which one has not ended yet, must not write one file.
-    static WRITINGS: AtomicU64 = AtomicU64::new(0);
-    let nth = WRITINGS.fetch_add(1, Ordering::Relaxed);
-    let temporary = path.with_extension(format!("tmp-{}-{nth}", std::process::id()));
-    let written = std::fs::File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    let placed = written.and_then(|()| std::fs::rename(&temporary, path));
-    if placed.is_err() {
-        // The first error is the one to report.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    placed?;
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(directory)?.sync_all()
+    replacing::replace(&SystemFiles, path, bytes)
 }

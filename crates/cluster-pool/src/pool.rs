@@ -12,6 +12,7 @@ mod event;
 mod lease;
 mod limits;
 mod pulse;
+mod reached;
 mod registry;
 mod serve;
 mod shared;
@@ -35,6 +36,7 @@ pub use event::MockStreamHandler;
 pub use event::{DialTarget, InboundRequest, NoStreams, PoolEvent, StreamHandler};
 pub use lease::Lease;
 pub(crate) use limits::Permit;
+pub use reached::LimitsReached;
 pub use stats::{PeerStats, PoolStats};
 
 use crate::complaints::Complaints;
@@ -46,6 +48,7 @@ use crate::spawn::{RuntimeSpawner, Spawner};
 use crate::transport::{CloseCode, LinkClass, ReloadError, Transport};
 use addresses::{Addresses, WantedAt};
 use limits::{Holder, Limits, Max};
+use reached::{Limit, Reached};
 use registry::Registry;
 use shared::Shared;
 use slots::{Slots, Wanted};
@@ -137,6 +140,7 @@ impl ConnectionPool {
             next_link: AtomicU64::new(1),
             dropped_datagrams: AtomicU64::new(0),
             refused_handshakes: AtomicU64::new(0),
+            reached: Reached::default(),
             draining: AtomicBool::new(false),
             complaints: Complaints::default(),
             winding_down: CancellationToken::new(),
@@ -190,7 +194,7 @@ impl ConnectionPool {
             other => Ok(other),
         });
         let planted = self.has(crate::planted::Bug::CallerTakesDialWithHim);
-        let dial = match wanted? {
+        let dial = match wanted.inspect_err(|_| self.note_full())? {
             Wanted::There(lease) => {
                 lease.note_reused();
                 return Ok(lease);
@@ -224,8 +228,9 @@ impl ConnectionPool {
         if self.0.draining.load(Ordering::Acquire) {
             return Err(PoolError::Closing);
         }
-        let wanted = self.0.with_room(|| self.0.addresses.lease_or_dial(addr, &self.0.data, &self.0.limits))?;
-        let dial = match wanted {
+        let shared = &self.0;
+        let lease_or_dial = || shared.addresses.lease_or_dial(addr, &shared.data, &shared.limits, &shared.reached);
+        let dial = match shared.with_room(lease_or_dial).inspect_err(|_| self.note_full())? {
             WantedAt::There(lease) => {
                 lease.note_reused();
                 return Ok(lease);
@@ -237,7 +242,10 @@ impl ConnectionPool {
             }
         };
         dial.outcome().await.map_err(|source| match &*source {
-            DialError::Full { current, max } => PoolError::PoolFull { current: *current, max: *max },
+            DialError::Full { current, max } => {
+                self.note_full();
+                PoolError::PoolFull { current: *current, max: *max }
+            }
             _ => PoolError::DialAt { addr, source },
         })
     }
@@ -301,7 +309,8 @@ impl ConnectionPool {
         if self.0.draining.load(Ordering::Acquire) {
             return Err(PoolError::Closing);
         }
-        let place = self.0.with_room(|| self.0.limits.reserve(Holder::Node(node.clone())))?;
+        let place = self.0.with_room(|| self.0.limits.reserve(Holder::Node(node.clone())));
+        let place = place.inspect_err(|_| self.note_full())?;
         let target = DialTarget { addr, node: Some(node.clone()) };
         self.0.counters.note(node, Happened::Dialled);
         let link = dial::attempt(&self.0, LinkClass::Private, &target).await.map_err(|error| {
@@ -320,7 +329,14 @@ impl ConnectionPool {
     pub fn stats(&self) -> PoolStats {
         // Whoever has heard of a link's end finds no place taken by it, also before it is put away.
         self.0.put_away_dead();
-        PoolStats { places: self.0.limits.taken(), ..self.0.counters.with(&self.0.data.all()) }
+        let counted = self.0.counters.with(&self.0.data.all());
+        let limits = self.0.reached.read(counted.limits.peer_counts, self.0.transport.drops());
+        PoolStats { places: self.0.limits.taken(), limits, ..counted }
+    }
+
+    /// A caller is turned away.
+    fn note_full(&self) {
+        self.0.reached.note(Limit::Callers);
     }
 
     /// Dials a control link; the outcome comes as [`PoolEvent::Dialled`].

@@ -11,6 +11,7 @@ mod window;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use quinn::{AsyncUdpSocket, Endpoint, Runtime, TokioRuntime, VarInt};
@@ -20,7 +21,9 @@ pub use config::{QuicConfig, UnixTime};
 pub use socket::{NodeSocket, SocketStats};
 
 use crate::identity::{Credentials, Revocations};
-use crate::transport::{CloseCode, ConnectError, Connection, Incoming, LinkClass, ReloadError, Transport};
+use crate::transport::{
+    CloseCode, ConnectError, Connection, Incoming, LinkClass, ReloadError, Transport, TransportDrops,
+};
 use connection::QuicConnection;
 
 /// Why a transport could not be set up.
@@ -63,6 +66,8 @@ pub struct QuicTransport {
     local_addr: SocketAddr,
     /// `None` over a socket that is not ours, as in the simulated world.
     socket: Option<Arc<NodeSocket>>,
+    /// Datagrams that its connections dropped.
+    dropped: Arc<AtomicU64>,
 }
 
 impl QuicTransport {
@@ -95,7 +100,7 @@ impl QuicTransport {
         let server = config.server(&tls, credentials.secret());
         let endpoint =
             Endpoint::new_with_abstract_socket(endpoint_config, Some(server), socket, runtime).map_err(failed)?;
-        Ok(Self { endpoint, config, tls, local_addr, socket: None })
+        Ok(Self { endpoint, config, tls, local_addr, socket: None, dropped: Arc::default() })
     }
 
     /// What went wrong on the socket so far; `None` over a socket that was passed in.
@@ -121,7 +126,7 @@ impl Transport for QuicTransport {
             other => ConnectError::BadAddress { addr, reason: other.to_string() },
         })?;
         let connection = connecting.await.map_err(|e| fault::connect_error(addr, e))?;
-        Ok(Arc::new(QuicConnection::dialled(connection, addr)?))
+        Ok(Arc::new(QuicConnection::dialled(connection, addr, Arc::clone(&self.dropped))?))
     }
 
     async fn accept(&self) -> Option<Incoming> {
@@ -132,11 +137,11 @@ impl Transport for QuicTransport {
         let take = |shared: &std::sync::Mutex<Option<quinn::Incoming>>| {
             shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
         };
-        let to_refuse = Arc::clone(&shared);
+        let (to_refuse, dropped) = (Arc::clone(&shared), Arc::clone(&self.dropped));
         let handshake = async move {
             let incoming = take(&shared).ok_or(ConnectError::ShuttingDown)?;
             let connection = incoming.await.map_err(|e| fault::connect_error(remote_addr, e))?;
-            Ok(Arc::new(QuicConnection::accepted(connection, remote_addr)?) as Arc<dyn Connection>)
+            Ok(Arc::new(QuicConnection::accepted(connection, remote_addr, dropped)?) as Arc<dyn Connection>)
         };
         let refuse = move || {
             if let Some(incoming) = take(&to_refuse) {
@@ -167,6 +172,11 @@ impl Transport for QuicTransport {
 
     fn revoke(&self, revoked: Arc<Revocations>) {
         self.tls.trust.revoke(revoked);
+    }
+
+    fn drops(&self) -> TransportDrops {
+        let refusals = self.socket_stats().map_or(0, SocketStats::refusals_dropped);
+        TransportDrops { datagrams: self.dropped.load(Ordering::Relaxed), refusals }
     }
 
     fn release(&self) {

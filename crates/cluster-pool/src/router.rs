@@ -109,6 +109,7 @@ struct Counters {
     failures: AtomicU64,
     panics: AtomicU64,
     violations: AtomicU64,
+    replies_too_long: AtomicU64,
 }
 
 fn add(counter: &AtomicU64) {
@@ -133,6 +134,8 @@ pub struct RouterStats {
     pub panics: u64,
     /// Streams on which something came that is not understood.
     pub violations: u64,
+    /// Replies of handlers that were longer than may be sent: their requesters were told that the handler failed.
+    pub replies_too_long: u64,
 }
 
 /// Puts a [`Router`] together.
@@ -233,6 +236,7 @@ impl Router {
             failures: read(&counters.failures),
             panics: read(&counters.panics),
             violations: read(&counters.violations),
+            replies_too_long: read(&counters.replies_too_long),
         }
     }
 
@@ -287,6 +291,7 @@ impl Router {
         };
         let answer = match handled {
             Ok(Ok(Ok(reply))) if reply.len() > MESSAGE_LEN_MAX => {
+                add(&counters.replies_too_long);
                 let words = format!("a reply of {} bytes: at most {MESSAGE_LEN_MAX} are sent", reply.len());
                 tracing::warn!(peer = %link.node(), %channel, "{words}");
                 wire::refusal(CloseCode::FAILED, &words)

@@ -408,6 +408,16 @@ impl fmt::Debug for Incoming {
     }
 }
 
+/// What a transport dropped because there was no room for it, since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TransportDrops {
+    /// Datagrams that were too long for their path, or gave way to newer ones before they were sent.
+    pub datagrams: u64,
+    /// Addresses that the system refused to send to, of which nobody was told because so many others were to be told of.
+    pub refusals: u64,
+}
+
 /// A way to reach peers and be reached, bound to one local address.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -447,6 +457,10 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// Refuses these from now on, in handshakes of either side, instead of those revoked before. What is connected stays: ending it
     /// is the pool's.
     fn revoke(&self, revoked: Arc<Revocations>);
+    /// What it dropped because there was no room for it. Nothing, where it cannot tell.
+    fn drops(&self) -> TransportDrops {
+        TransportDrops::default()
+    }
     /// Lets go of the address, though handles to this transport or its connections may live on.
     fn release(&self);
 }

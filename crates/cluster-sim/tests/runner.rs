@@ -48,6 +48,22 @@ fn a_run_that_differs_is_caught_and_the_first_event_is_shown() {
     assert_ne!(lines[0], lines[1]);
 }
 
+/// The summary as a user reads it. How many events there were, and how long it took, says nothing of what was run, and is left out.
+#[test]
+fn a_summary_says_what_ran_at_which_level_and_for_how_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut said = String::new();
+    for args in [&["crash-one", "--seeds", "3"][..], &["halves", "--seeds", "2", "--level", "L0"]] {
+        let output = run(&[&["scenarios"], args].concat(), dir.path());
+        assert!(output.status.success(), "{}", text(&output));
+        said += &format!("$ cargo xtask sim {}\n{}\n", args.join(" "), String::from_utf8_lossy(&output.stdout));
+    }
+    insta::with_settings!({ filters => vec![
+        (r"\| \d+ \|\n", "| [events] |\n"),
+        (r"(\d+) runs in \d+ s", "$1 runs in [time]"),
+    ] }, { insta::assert_snapshot!(said) });
+}
+
 #[test]
 fn a_failure_comes_with_a_schedule_that_plays_again() {
     let dir = tempfile::tempdir().unwrap();

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Admin, Shared, explained};
+use crate::logging::lines_lost;
 use crate::texts::{Echo, Text};
 
 /// The longest that somebody may wait for the outcome of a text or a reply.
@@ -90,9 +91,19 @@ fn told(well: bool, health: &Health) -> Response {
 pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
     let numbers = shared.cluster.metrics().await;
     // To this recorder, and to nobody else in the process.
-    metrics::with_local_recorder(&*shared.recorder, || numbers.record());
+    metrics::with_local_recorder(&*shared.recorder, || {
+        numbers.record();
+        record_lines_lost(&shared);
+    });
     let format = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, format)], shared.recorder.handle().render()).into_response()
+}
+
+/// The one number that is the agent's own, and not its node's.
+fn record_lines_lost(shared: &Shared) {
+    const NAME: &str = "cluster_log_lines_lost_total";
+    metrics::describe_counter!(NAME, metrics::Unit::Count, "log lines lost because whoever reads them is too slow");
+    metrics::counter!(NAME, "node" => shared.cluster.node().to_string()).absolute(lines_lost());
 }
 
 pub(super) async fn explain(State(shared): State<Shared>, Path(node): Path<String>) -> Answer<Json<Value>> {

@@ -53,7 +53,9 @@ fn health_numbers_and_explanations_follow_what_happens() {
     }
     assert_eq!(number(&admin, "cluster_members{node=\"n1\",state=\"alive\"}"), Some(3.0));
     assert_eq!(number(&admin, "cluster_ready{node=\"n1\"}"), Some(1.0));
-    assert!(get(&admin, "/metrics").1.contains("# TYPE cluster_probes_total counter"));
+    let page = get(&admin, "/metrics").1;
+    assert!(page.contains("# TYPE cluster_probes_total counter"));
+    assert!(page.contains("# TYPE cluster_log_lines_lost_total counter"), "{page}");
     let health = cluster(&["health", "--admin", &admin]);
     assert!(health.status.success(), "{}", text(&health.stderr));
     assert_eq!(text(&health.stdout), "ready: 2 others take part, 0 lost\n");

@@ -102,7 +102,9 @@ impl Swim {
         let charges_max = self.config.observers * 2;
         let suspicion = &mut known.watched().suspicion;
         let room = suspicion.charges.len() < charges_max || accuser == self.own.node;
-        if (room || suspicion.charges.contains_key(&accuser)) && suspicion.enter(accuser.clone(), charge) {
+        if !room && !suspicion.accuses(&accuser) {
+            self.stats.votes_over_limit += 1;
+        } else if suspicion.enter(accuser.clone(), charge) {
             self.judge_soon(now);
             self.tell_vote(subject, &accuser);
         }

@@ -26,6 +26,8 @@ const REUNION: Duration = Duration::from_secs(1);
 pub(super) struct Tombs {
     last_words: BTreeMap<NodeId, (Claim, Instant)>,
     by_age: BTreeSet<(Instant, NodeId)>,
+    /// How many went before their time, to make room.
+    over_limit: u64,
 }
 
 impl Tombs {
@@ -43,11 +45,20 @@ impl Tombs {
         self.remove(&claim.node);
         self.by_age.insert((now, claim.node.clone()));
         self.last_words.insert(claim.node.clone(), (claim, now));
-        while self.by_age.len() > TOMBS_MAX || self.oldest().is_some_and(|reaped| now.since(reaped) > TOMB_KEPT) {
+        while let Some(oldest) = self.oldest() {
+            let (over, crowded) = (now.since(oldest) > TOMB_KEPT, self.by_age.len() > TOMBS_MAX);
+            if !over && !crowded {
+                return;
+            }
+            self.over_limit += u64::from(!over);
             if let Some((_, node)) = self.by_age.pop_first() {
                 self.last_words.remove(&node);
             }
         }
+    }
+
+    pub(super) const fn over_limit(&self) -> u64 {
+        self.over_limit
     }
 
     fn oldest(&self) -> Option<Instant> {
@@ -138,9 +149,10 @@ mod tests {
             tombs.insert(at(200), claim(i));
         }
         assert!(tombs.get(&claim(1).node).is_some());
-        assert_eq!(tombs.last_words.len(), TOMBS_MAX);
+        assert_eq!((tombs.last_words.len(), tombs.over_limit()), (TOMBS_MAX, 0), "age is no limit");
         tombs.insert(at(200), claim(TOMBS_MAX + 1));
         assert!(tombs.get(&claim(1).node).is_none(), "the oldest went");
+        assert_eq!(tombs.over_limit(), 1, "and is counted");
         tombs.remove(&claim(2).node);
         assert_eq!((tombs.last_words.len(), tombs.by_age.len()), (TOMBS_MAX - 1, TOMBS_MAX - 1));
     }

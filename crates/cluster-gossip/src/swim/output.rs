@@ -105,4 +105,12 @@ pub struct SwimStats {
     pub unanswered: u64,
     /// Suspicions of this node that it refuted.
     pub refuted: u64,
+    /// Accusations that were not entered because the accused has as many accusers as are counted.
+    pub votes_over_limit: u64,
+    /// Broadcasts that were not taken because too many are under way, or that gave way to newer ones before their rounds were over.
+    pub broadcasts_over_limit: u64,
+    /// Claims to this node's name by lives that are not followed because so many others are.
+    pub rivals_over_limit: u64,
+    /// Members that were forgotten altogether, before their time, because so many have gone since.
+    pub tombs_over_limit: u64,
 }

@@ -95,6 +95,8 @@ impl Swim {
         rival.refuted_with = self.own.incarnation;
         if self.rivals.lives.len() < RIVALS_MAX || self.rivals.lives.contains_key(&heard.life) {
             self.rivals.lives.insert(heard.life, rival);
+        } else {
+            self.stats.rivals_over_limit += 1;
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_failure::DeathWatch;
 use cluster_sites::{buggify, reachable, sometimes};
 use cluster_types::{EventKind, HealthFault, Instant, NodeId};
 
@@ -208,7 +209,7 @@ impl Swim {
         }
         match spacing {
             Some(spacing) if scheduled => {
-                watch.pulse.get_or_insert_with(|| Pulse::new(spacing, now)).beat(now, spacing);
+                watch.pulse.get_or_insert_with(|| Pulse::new(spacing, now)).beat_of(now, spacing);
             }
             Some(_) => {}
             // Nobody this node probes on a schedule.
@@ -358,6 +359,19 @@ impl Swim {
             }
         }
         self.advance_rounds(now);
+    }
+
+    /// Takes what a watch over processes knows into account. As with a link that ends that is no verdict, but a reason to
+    /// look at a member now rather than at its next turn.
+    pub fn handle_deaths(&mut self, now: Instant, watch: &mut dyn DeathWatch) {
+        while let Some((node, life)) = watch.poll_death() {
+            // The end of a former process says nothing about this one.
+            let this_life = self.view.claim(&node).is_some_and(|claim| claim.life == life);
+            if this_life && self.view.is_live(&node) && self.farewell.is_none() && self.plan.is_neighbour(&node) {
+                self.start_round(now, &node);
+            }
+        }
+        self.flush(now);
     }
 
     fn ask_others(&mut self, now: Instant, seq: u64, round: Round) {

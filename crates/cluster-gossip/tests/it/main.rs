@@ -7,6 +7,7 @@ mod corpus;
 mod departed;
 mod explaining;
 mod hand;
+mod limits;
 mod own;
 mod probing;
 mod pulse;

@@ -1,9 +1,9 @@
 //! Rhythm and health: overdue members, unwell applications, the second ping, and looking at who is accused.
 
 use cluster_gossip::Output;
-use cluster_gossip::wire::DatagramKind::{Ack, Gossip, Ping, PingReq};
-use cluster_gossip::wire::DatagramWriter;
-use cluster_types::{EventKind, HealthFault};
+use cluster_gossip::wire::DatagramKind::{Ack, Gossip, Ping, PingReq, Relayed};
+use cluster_gossip::wire::{Datagram, DatagramWriter};
+use cluster_types::{Accusation, EventKind, Evidence, HealthFault, State};
 
 use crate::hand::{Hand, alive, ms, node};
 
@@ -30,6 +30,102 @@ fn an_overdue_member_is_reported_once_until_it_is_back() {
     assert_eq!(faults(&mut hand), []);
     hand.pass(ms(5_000), &[]);
     assert_eq!(faults(&mut hand).len(), 1, "a new silence is a new failure");
+}
+
+/// What a core that watches "x" put out, in order.
+#[derive(Debug, Clone, PartialEq)]
+enum Said {
+    /// It pinged "x".
+    Pinged,
+    /// It asked "a" to ping "x", in this round.
+    AskedOthers(u64),
+    /// Phi of "x" crossed its threshold.
+    Overdue,
+    /// It suspects "x".
+    Suspected(Evidence),
+}
+
+/// Moves a core to its next deadline. "a" answers its own pings at once, and passes on an answer of "x" if there is one;
+/// nothing comes from "x" itself.
+fn step_without_x(hand: &mut Hand, x_answers_a: bool) -> Vec<Said> {
+    hand.step();
+    let mut said = Vec::new();
+    for output in hand.read() {
+        match output {
+            Output::Datagram { to, bytes } => {
+                let sent = Datagram::decode(&bytes).expect("what we send decodes");
+                match (to.as_str(), sent.kind) {
+                    ("x", Ping) => said.push(Said::Pinged),
+                    ("a", Ping) => hand.receive("a", Ack, sent.seq, None, &[]),
+                    ("a", PingReq) => {
+                        said.push(Said::AskedOthers(sent.seq));
+                        if x_answers_a {
+                            hand.receive("a", Relayed, sent.seq, None, &[]);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            Output::Event(EventKind::HealthCheckFailed { member, .. }) if *member.node() == node("x") => {
+                said.push(Said::Overdue);
+            }
+            Output::Publish(statement) if statement.claim().node == node("x") => {
+                assert_eq!(statement.claim().state, State::Suspect);
+                said.push(Said::Suspected(statement.evidence.expect("a suspicion has evidence")));
+            }
+            _ => {}
+        }
+    }
+    said
+}
+
+/// A core that "x" answers through "a" alone, at the moment at which phi crosses its threshold: no round stayed without an
+/// answer, but the rhythm is broken. With it, what it did at that moment.
+fn overdue_though_others_hear_it() -> (Hand, Vec<Said>) {
+    let mut hand = Hand::with(&["a", "x"]);
+    hand.pass(ms(40_000), &["a", "x"]);
+    hand.read();
+    let began = hand.now;
+    loop {
+        let said = step_without_x(&mut hand, true);
+        assert!(!said.iter().any(|said| matches!(said, Said::Suspected(_))), "every round was answered: {said:?}");
+        if said.contains(&Said::Overdue) {
+            return (hand, said);
+        }
+        assert!(hand.now < began + ms(10_000), "phi 8 of beats every two seconds is at 4.8 s");
+    }
+}
+
+/// What comes after the crossing: the rest of the round that it began, and perhaps the first ping of the next turn.
+fn the_round(hand: &mut Hand, x_answers_a: bool) -> Vec<Said> {
+    let (until, mut said) = (hand.now + ms(1_100), Vec::new());
+    while hand.swim.next_deadline() <= until {
+        said.extend(step_without_x(hand, x_answers_a));
+    }
+    said
+}
+
+/// Crossing the threshold is a reason to look, and no more: the direct ping, its repetition and the others come first.
+#[test]
+fn phi_is_the_evidence_of_a_suspicion_after_a_round_without_an_answer() {
+    let (mut hand, at_once) = overdue_though_others_hear_it();
+    assert_eq!(at_once, [Said::Overdue, Said::Pinged], "it is probed out of turn");
+    let said = the_round(&mut hand, false);
+    let [Said::Pinged, Said::AskedOthers(_), Said::Suspected(evidence), ..] = &said[..] else {
+        panic!("pinged again, then through others, then suspected: {said:?}")
+    };
+    assert_eq!(evidence.accusation, Accusation::Phi);
+    assert_eq!((evidence.accusers.as_slice(), evidence.helpers_asked), (&[node("m")][..], 1));
+    let round = evidence.unanswered_for.expect("its own round");
+    assert!(round >= ms(500), "there was time for an answer: {round:?}");
+}
+
+#[test]
+fn a_crossing_whose_round_is_answered_is_no_suspicion() {
+    let (mut hand, _) = overdue_though_others_hear_it();
+    let said = the_round(&mut hand, true);
+    assert!(matches!(said[..], [Said::Pinged, Said::AskedOthers(_), ..]), "it is looked at: {said:?}");
+    assert!(!said.iter().any(|said| matches!(said, Said::Suspected(_) | Said::Overdue)), "and found alive: {said:?}");
 }
 
 #[test]

@@ -64,6 +64,7 @@ impl Cluster {
             peers: peers.all,
             peers_now: peers.now,
             breakers_open: peers.breakers_open,
+            peer_events_missed: peers.events_missed,
             router: self.0.peers.router().stats(),
         })
     }

@@ -1,6 +1,7 @@
 //! DNS records: addresses of one name with a fixed port, or the services that an SRV record lists.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,6 +35,8 @@ pub struct DnsDiscovery {
     name_server: Option<SocketAddr>,
     /// Made where it is used first, in the runtime it is used in.
     resolver: OnceCell<TokioResolver>,
+    /// Targets that were not looked up, and of which nobody was told yet.
+    left_out: AtomicUsize,
 }
 
 impl std::fmt::Debug for DnsDiscovery {
@@ -54,7 +57,7 @@ impl DnsDiscovery {
     }
 
     fn new(asked: Asked) -> Self {
-        Self { asked, name_server: None, resolver: OnceCell::new() }
+        Self { asked, name_server: None, resolver: OnceCell::new(), left_out: AtomicUsize::new(0) }
     }
 
     /// Asks this name server, and not those of the system.
@@ -62,6 +65,13 @@ impl DnsDiscovery {
     pub const fn with_name_server(mut self, addr: SocketAddr) -> Self {
         self.name_server = Some(addr);
         self
+    }
+
+    /// As many services as are looked up; counts the others.
+    fn some_of(&self, mut services: Vec<(String, u16)>) -> Vec<(String, u16)> {
+        self.left_out.fetch_add(services.len().saturating_sub(TARGETS_MAX), Ordering::Relaxed);
+        services.truncate(TARGETS_MAX);
+        services
     }
 
     fn failed(&self, reason: impl ToString) -> DiscoveryError {
@@ -139,7 +149,7 @@ impl Discovery for DnsDiscovery {
             RData::SRV(service) => Some((service.target.to_string(), service.port)),
             _ => None,
         });
-        let targets = services.take(TARGETS_MAX).map(|(target, port)| async move {
+        let targets = self.some_of(services.collect()).into_iter().map(|(target, port)| async move {
             let lookup = tokio::time::timeout(TARGET_PATIENCE, self.addresses_of(&target, port)).await;
             lookup
                 .unwrap_or_else(|_elapsed| Err(self.failed(format!("{target}: no answer within {TARGET_PATIENCE:?}"))))
@@ -156,5 +166,24 @@ impl Discovery for DnsDiscovery {
             Some(error) if found.is_empty() => Err(error),
             _ => Ok(found),
         }
+    }
+
+    fn take_left_out(&self) -> usize {
+        self.left_out.swap(0, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_that_are_not_looked_up_are_counted_until_somebody_asks() {
+        let discovery = DnsDiscovery::services("_cluster._udp.test.");
+        let services = |n: usize| vec![("a.test.".to_owned(), 1); n];
+        assert_eq!(discovery.some_of(services(TARGETS_MAX)).len(), TARGETS_MAX);
+        assert_eq!(discovery.take_left_out(), 0);
+        assert_eq!(discovery.some_of(services(TARGETS_MAX + 3)).len(), TARGETS_MAX);
+        assert_eq!((discovery.take_left_out(), discovery.take_left_out()), (3, 0));
     }
 }

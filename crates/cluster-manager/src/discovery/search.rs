@@ -52,6 +52,8 @@ pub struct DiscoveryStatus {
     pub found: usize,
     /// Of these, the ones where no member is known to be.
     pub strangers: usize,
+    /// Names and places of its answers that were not looked at, because there were too many, since the start.
+    pub left_out: u64,
     /// What was wrong the last time, if something was.
     pub last_error: Option<String>,
 }
@@ -127,6 +129,15 @@ fn lock(status: &Mutex<DiscoveryStatus>) -> MutexGuard<'_, DiscoveryStatus> {
     status.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What an answer leads to.
+struct Places {
+    places: BTreeSet<SocketAddr>,
+    /// How many there was no room for.
+    left_out: u64,
+    /// What is wrong with names that lead nowhere.
+    doubt: Option<String>,
+}
+
 struct Search {
     ground: Arc<Ground>,
     discovery: Arc<dyn Discovery>,
@@ -165,13 +176,14 @@ impl Search {
             Ok(seeds) => seeds,
             Err(error) => return self.note_failure(&error),
         };
-        let (places, doubt) = self.places(seeds).await;
+        let Places { places, left_out, doubt } = self.places(seeds).await;
         let now = self.ground.clock.now();
         let strange = self.strange(&places);
         let offered = self.strangers.pick(now, &strange);
         {
             let mut status = lock(&self.status);
             status.answers += 1;
+            status.left_out = status.left_out.saturating_add(left_out);
             (status.found, status.strangers, status.last_error) = (places.len(), strange.len(), doubt);
         }
         let Some(commands) = self.ground.commands.upgrade().filter(|_| !offered.is_empty()) else { return };
@@ -208,8 +220,8 @@ impl Search {
         }
     }
 
-    /// Every place that is named, and what is wrong with names that lead nowhere. All names are looked up at once.
-    async fn places(&self, seeds: Vec<Seed>) -> (BTreeSet<SocketAddr>, Option<String>) {
+    /// Every place that is named. All names are looked up at once.
+    async fn places(&self, seeds: Vec<Seed>) -> Places {
         let (mut places, mut names) = (BTreeSet::new(), BTreeSet::new());
         for seed in seeds {
             match seed {
@@ -217,6 +229,7 @@ impl Search {
                 Seed::Name(name) => drop(names.insert(name)),
             }
         }
+        let mut left_out = names.len().saturating_sub(NAMES_MAX) + self.discovery.take_left_out();
         let resolved = names.into_iter().take(NAMES_MAX).map(|name| async move {
             let lookup = tokio::time::timeout(NAME_PATIENCE, self.ground.resolver.resolve(&name)).await;
             let found = lookup.unwrap_or_else(|_elapsed| Err(format!("no answer within {NAME_PATIENCE:?}")));
@@ -229,7 +242,8 @@ impl Search {
                 Err(reason) => doubt = Some(reason),
             }
         }
-        (places.into_iter().take(ADDRESSES_MAX).collect(), doubt)
+        left_out += places.len().saturating_sub(ADDRESSES_MAX);
+        Places { places: places.into_iter().take(ADDRESSES_MAX).collect(), left_out: left_out as u64, doubt }
     }
 
     /// Where no member is that takes part, and not this node either.

@@ -51,7 +51,10 @@ impl Engine {
             return;
         }
         match &mut self.join {
-            Some(join) if join.goes_on() => join.add(seeds),
+            Some(join) if join.goes_on() => {
+                join.add(seeds);
+                self.places_left_out += join.take_left_out();
+            }
             // Its end is near, and it has no other round for more.
             Some(_) => self.keep_for_later(seeds),
             None => self.search(now, seeds),
@@ -61,8 +64,13 @@ impl Engine {
 
     fn keep_for_later(&mut self, seeds: Vec<JoinSeed>) {
         for seed in seeds {
-            if self.discovered.len() < DISCOVERED_MAX && !self.discovered.contains(&seed) {
+            if self.discovered.contains(&seed) {
+                continue;
+            }
+            if self.discovered.len() < DISCOVERED_MAX {
                 self.discovered.push(seed);
+            } else {
+                self.places_left_out += 1;
             }
         }
     }

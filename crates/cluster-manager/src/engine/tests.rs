@@ -75,3 +75,24 @@ fn finding_oneself_is_finding_nobody() {
     fail(&mut engine, at(10), 9, DialFailure::Myself);
     assert!(!engine.health().joining && engine.health().is_ready());
 }
+
+/// What is found during a join without an end waits for it, so many places at most; of more, the engine says how many there were. A
+/// name that leads to too many places is no different.
+#[test]
+fn places_beyond_those_that_may_wait_are_counted() {
+    let place = |n: u16| JoinSeed::Addr(SocketAddr::from(([10, 1, (n >> 8) as u8, n as u8], 7)));
+    let mut engine = engine();
+    engine.join(at(0), vec!["db:7".parse().unwrap()], false);
+    engine.discovered(at(1), (0..4_096).map(place).collect());
+    engine.discovered(at(2), vec![place(0), place(4_095)]);
+    assert_eq!(engine.health().places_left_out, 0);
+    engine.discovered(at(3), (4_096..4_100).map(place).collect());
+    assert_eq!(engine.health().places_left_out, 4);
+    engine.handle_resolved(at(4), "db:7", Ok((1..=18).map(addr).collect()));
+    assert_eq!(engine.health().places_left_out, 6, "sixteen of a name are dialled");
+    // A join that goes on takes what is found along, up to a limit.
+    let mut patient = self::engine();
+    patient.join(at(0), vec![place(0)], true);
+    patient.discovered(at(1), (0..4_100).map(place).collect());
+    assert_eq!(patient.health().places_left_out, 4);
+}

@@ -41,6 +41,7 @@ impl Peer {
             return Err(PeerError::Closed { node: shared.node.clone() });
         }
         if len > max {
+            shared.state().metrics.requests_too_long += 1;
             return Err(PeerError::TooLong { node: shared.node.clone(), len, max });
         }
         let deadline = after(began, patience);
@@ -48,7 +49,10 @@ impl Peer {
             Ok(turn) => turn,
             Err(_all_taken) => {
                 cluster_sites::reachable!(crate::sites::REQUESTS_BUSY);
-                let busy = || PeerError::Busy { node: shared.node.clone(), patience, max: shared.config.requests_max };
+                let busy = || {
+                    shared.state().metrics.requests_busy += 1;
+                    PeerError::Busy { node: shared.node.clone(), patience, max: shared.config.requests_max }
+                };
                 let turn =
                     tokio::time::timeout_at(deadline, shared.requests.acquire()).await.map_err(|_late| busy())?;
                 turn.map_err(|_closed| busy())?

@@ -98,6 +98,10 @@ pub struct PeerMetrics {
     pub requests: u64,
     /// Of these, the ones that were answered.
     pub replies: u64,
+    /// Of these, the ones that waited in vain for their turn: too many others were under way.
+    pub requests_busy: u64,
+    /// Of these, the ones that were too long, and were not sent.
+    pub requests_too_long: u64,
     /// Messages that wait now.
     pub queue_len: usize,
     /// And their bytes.
@@ -129,6 +133,8 @@ impl Default for PeerMetrics {
             closed: 0,
             requests: 0,
             replies: 0,
+            requests_busy: 0,
+            requests_too_long: 0,
             queue_len: 0,
             queue_bytes: 0,
             in_flight: 0,
@@ -182,6 +188,8 @@ impl PeerMetrics {
         self.closed += other.closed;
         self.requests += other.requests;
         self.replies += other.replies;
+        self.requests_busy += other.requests_busy;
+        self.requests_too_long += other.requests_too_long;
         self.queue_len += other.queue_len;
         self.queue_bytes += other.queue_bytes;
         self.in_flight += other.in_flight;
@@ -231,6 +239,8 @@ mod tests {
             closed: 37,
             requests: 41,
             replies: 43,
+            requests_busy: 61,
+            requests_too_long: 67,
             queue_len: 47,
             queue_bytes: 53,
             in_flight: 59,
@@ -262,6 +272,8 @@ mod tests {
         twice(|m| m.closed);
         twice(|m| m.requests);
         twice(|m| m.replies);
+        twice(|m| m.requests_busy);
+        twice(|m| m.requests_too_long);
         twice(|m| m.queue_len as u64);
         twice(|m| m.queue_bytes as u64);
         twice(|m| m.in_flight as u64);

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::event::{InboundRequest, PoolEvent};
 use super::limits::{Holder, Permit};
 use super::pulse::Pulse;
+use super::reached::Limit;
 use super::slots::Arriving;
 use super::{Shared, dial};
 use crate::frame::{read_frame, write_frame};
@@ -86,7 +87,9 @@ pub(super) async fn tell_refused(shared: Arc<Shared>) {
             addr = shared.transport.send_refused() => addr,
         };
         // A hint: an owner that is behind does without.
-        let _ = shared.events.try_send(PoolEvent::SendRefused { addr });
+        if shared.events.try_send(PoolEvent::SendRefused { addr }).is_err() {
+            shared.reached.note(Limit::UnreachableHints);
+        }
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
@@ -177,7 +180,10 @@ impl Admission for Gate {
             }
         };
         sometimes!(sites::REFUSED_FULL, place.is_err());
-        let place = place.map_err(|_full| Refusal::Full)?;
+        let place = place.map_err(|_full| {
+            shared.reached.note(Limit::Peers);
+            Refusal::Full
+        })?;
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
         Ok(())
     }
@@ -362,6 +368,7 @@ async fn serve_request(shared: &Shared, link: &Link, mut stream: LinkStream) {
     let (answer, answered) = oneshot::channel();
     let request = InboundRequest { link: link.clone(), frame, answer };
     if shared.events.try_send(PoolEvent::Request(request)).is_err() {
+        shared.reached.note(Limit::ControlRequests);
         return end(stream, CloseCode::OVERLOADED);
     }
     match tokio::time::timeout(ANSWER_PATIENCE, answered).await {

@@ -14,6 +14,7 @@ use super::addresses::Addresses;
 use super::config::PoolConfig;
 use super::event::PoolEvent;
 use super::limits::{Full, Limits};
+use super::reached::Reached;
 use super::registry::Registry;
 use super::slots::Slots;
 use super::stats::{Counters, Happened};
@@ -53,6 +54,7 @@ pub(super) struct Shared {
     pub(super) next_link: AtomicU64,
     pub(super) dropped_datagrams: AtomicU64,
     pub(super) refused_handshakes: AtomicU64,
+    pub(super) reached: Reached,
     pub(super) draining: AtomicBool,
     pub(super) complaints: Complaints,
     /// Cancelled when nothing new is to begin; each link has a child of it.

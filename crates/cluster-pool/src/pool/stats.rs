@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cluster_types::NodeId;
 
+use super::reached::LimitsReached;
 use crate::link::Link;
 
 /// Peers whose counters are kept; what more there are is counted in the totals only.
@@ -45,6 +46,8 @@ pub struct PoolStats {
     pub places: usize,
     /// By peer, up to 4,096 of them.
     pub peers: BTreeMap<NodeId, PeerStats>,
+    /// What was dropped or refused because a limit was reached.
+    pub limits: LimitsReached,
 }
 
 /// What is counted as it happens.
@@ -74,6 +77,8 @@ impl Counters {
         count(&mut stats.total);
         if stats.peers.len() < PEERS_MAX || stats.peers.contains_key(peer) {
             count(stats.peers.entry(peer.clone()).or_default());
+        } else {
+            stats.limits.peer_counts += 1;
         }
     }
 
@@ -113,5 +118,21 @@ impl Counters {
         }
         drop(held);
         stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_counted_by_peer_is_counted_as_such() {
+        let counters = Counters::default();
+        let peer = |n: usize| format!("p{n}").parse().unwrap();
+        (0..PEERS_MAX + 2).for_each(|n| counters.note(&peer(n), Happened::Dialled));
+        counters.note(&peer(0), Happened::Failed);
+        let stats = counters.with(&[]);
+        assert_eq!((stats.total.dials, stats.total.failures), (PEERS_MAX as u64 + 2, 1));
+        assert_eq!((stats.peers.len(), stats.limits.peer_counts), (PEERS_MAX, 2));
     }
 }

@@ -3,7 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,17 +31,27 @@ pub(super) struct QuicConnection {
     fingerprint: Fingerprint,
     /// The code this side closed with, which quinn does not remember.
     closed_with: OnceLock<CloseCode>,
+    /// Datagrams that this transport's connections dropped.
+    dropped: Arc<AtomicU64>,
 }
 
 impl QuicConnection {
     /// One that this side began.
-    pub(super) fn dialled(connection: quinn::Connection, addr: SocketAddr) -> Result<Self, ConnectError> {
-        Self::new(connection, addr)
+    pub(super) fn dialled(
+        connection: quinn::Connection,
+        addr: SocketAddr,
+        dropped: Arc<AtomicU64>,
+    ) -> Result<Self, ConnectError> {
+        Self::new(connection, addr, dropped)
     }
 
     /// One that came in: by the door for its kind.
-    pub(super) fn accepted(connection: quinn::Connection, addr: SocketAddr) -> Result<Self, ConnectError> {
-        let accepted = Self::new(connection, addr)?;
+    pub(super) fn accepted(
+        connection: quinn::Connection,
+        addr: SocketAddr,
+        dropped: Arc<AtomicU64>,
+    ) -> Result<Self, ConnectError> {
+        let accepted = Self::new(connection, addr, dropped)?;
         let data = accepted.connection.handshake_data();
         let door = data.and_then(|any| any.downcast::<HandshakeData>().ok()).and_then(|data| data.protocol);
         if door.as_deref() == Some(door_of(&accepted.identity.role)) {
@@ -52,7 +63,7 @@ impl QuicConnection {
     }
 
     /// Reads the peer's identity, which the verifier has already accepted.
-    fn new(connection: quinn::Connection, addr: SocketAddr) -> Result<Self, ConnectError> {
+    fn new(connection: quinn::Connection, addr: SocketAddr, dropped: Arc<AtomicU64>) -> Result<Self, ConnectError> {
         let refuse = |detail: String| ConnectError::Handshake {
             addr,
             source: ConnectionError::Certificate { side: Side::Here, fault: CertificateFault::WrongIdentity, detail },
@@ -64,7 +75,11 @@ impl QuicConnection {
         let certificate = chain.first().ok_or_else(|| refuse("the chain is empty".into()))?;
         let identity = Identity::of_certificate(certificate).map_err(|e| refuse(e.to_string()))?;
         let fingerprint = Fingerprint::of(certificate);
-        Ok(Self { connection, identity, fingerprint, closed_with: OnceLock::new() })
+        Ok(Self { connection, identity, fingerprint, closed_with: OnceLock::new(), dropped })
+    }
+
+    fn note_dropped(&self, datagrams: u64) {
+        self.dropped.fetch_add(datagrams, Ordering::Relaxed);
     }
 
     fn error(&self, error: quinn::ConnectionError) -> ConnectionError {
@@ -119,14 +134,17 @@ impl Connection for QuicConnection {
     }
 
     fn send_datagram(&self, bytes: Bytes) -> Result<(), ConnectionError> {
+        // quinn makes room by dropping the oldest, and does not say so.
+        let crowded = bytes.len() > self.connection.datagram_send_buffer_space();
         match self.connection.send_datagram(bytes) {
-            Ok(()) => Ok(()),
-            Err(SendDatagramError::ConnectionLost(e)) => Err(self.error(e)),
+            Ok(()) => self.note_dropped(u64::from(crowded)),
+            Err(SendDatagramError::ConnectionLost(e)) => return Err(self.error(e)),
             Err(dropped) => {
                 tracing::debug!(peer = %self.identity, reason = %dropped, "datagram dropped");
-                Ok(())
+                self.note_dropped(1);
             }
         }
+        Ok(())
     }
 
     async fn read_datagram(&self) -> Result<Bytes, ConnectionError> {

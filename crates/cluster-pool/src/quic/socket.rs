@@ -26,6 +26,7 @@ const REFUSED_MAX: usize = 256;
 pub struct SocketStats {
     send_errors: AtomicU64,
     recv_errors: AtomicU64,
+    refusals_dropped: AtomicU64,
 }
 
 impl SocketStats {
@@ -39,6 +40,12 @@ impl SocketStats {
     #[must_use]
     pub fn recv_errors(&self) -> u64 {
         self.recv_errors.load(Ordering::Relaxed)
+    }
+
+    /// Addresses refused by the system of which nobody was told, because so many others waited to be told of.
+    #[must_use]
+    pub fn refusals_dropped(&self) -> u64 {
+        self.refusals_dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -101,6 +108,8 @@ impl NodeSocket {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() < REFUSED_MAX {
             refused.insert(addr);
+        } else if !refused.contains(&addr) {
+            self.stats.refusals_dropped.fetch_add(1, Ordering::Relaxed);
         }
         drop(refused);
         self.newly_refused.notify_waiters();
@@ -238,5 +247,16 @@ mod tests {
             socket.try_send(&packet(nowhere)).unwrap();
         });
         assert_eq!(told, nowhere);
+    }
+
+    #[tokio::test]
+    async fn addresses_beyond_those_that_may_wait_are_counted() {
+        let socket = NodeSocket::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let addr = |n: usize| SocketAddr::from(([10, 0, 0, 1], 1_000 + n as u16));
+        (0..REFUSED_MAX).for_each(|n| socket.note_refused(addr(n)));
+        socket.note_refused(addr(0));
+        assert_eq!(socket.stats().refusals_dropped(), 0, "it waits already");
+        (0..3).for_each(|n| socket.note_refused(addr(REFUSED_MAX + n)));
+        assert_eq!(socket.stats().refusals_dropped(), 3);
     }
 }

@@ -31,6 +31,7 @@ async fn test_per_peer_limit_enforced() {
     let error = a.pool.open_new(&b.name, b.addr).await.unwrap_err();
     assert_eq!(full(&error), (2, 2));
     assert_eq!(full(&a.pool.get_or_create(&b.name, b.addr).await.unwrap_err()), (2, 2));
+    assert_eq!(a.pool.stats().limits.callers, 2, "both are counted");
     assert_eq!(error.to_string(), "the pool is full: 2 of 2 connections are in use");
     assert_eq!(error.blame(), Blame::CallerMisused);
     for link in [&first, &second] {
@@ -87,6 +88,8 @@ async fn test_pool_exhausted_error() {
     let error = a.pool.get_or_create(&others[1].name, others[1].addr).await.unwrap_err();
     assert_eq!(full(&error), (1, 1));
     assert_eq!(a.pool.stats().total.dials, 1, "no dial was made for it");
+    assert_eq!(full(&a.pool.get_or_create_at(others[1].addr).await.unwrap_err()), (1, 1));
+    assert_eq!(a.pool.stats().limits.callers, 2, "by name and by address");
     drop(held);
     drop(a.data(&others[1]).await);
 }
@@ -110,6 +113,8 @@ async fn a_peer_for_whom_there_is_no_place_is_told_so() {
     let error = others[1].pool.get_or_create(&a.name, a.addr).await.unwrap_err();
     let PoolError::Dial { source, .. } = &error else { panic!("{error}") };
     assert_eq!(source.to_string(), "the peer has all the connections it may have");
+    let limits = a.pool.stats().limits;
+    assert_eq!((limits.peers, limits.callers), (1, 0), "counted where the place is missing");
     // An idle one makes room for a peer as well as for this side.
     drop(held);
     assert_eq!(echo(&others[1].data(&a).await.clone(), b"well?").await, b"well?");
@@ -182,7 +187,7 @@ async fn a_full_peer_is_told_as_such_by_its_address() {
         .map(|(name, max)| Node::with(&credentials(&authority, name), PoolConfig::new().with_max_per_peer(max)));
     let own = a.pool.open_new(&b.name, b.addr).await.unwrap();
     let error = a.pool.get_or_create_at(b.addr).await.unwrap_err();
-    assert_eq!(full(&error), (1, 1));
+    assert_eq!((full(&error), a.pool.stats().limits.callers), ((1, 1), 1));
     drop(own);
 }
 
@@ -210,6 +215,47 @@ async fn a_pool_says_what_it_holds_and_whether_it_takes_more() {
     let who = a.pool.who_is_at(b.addr, Duration::from_secs(5)).await.expect("it still answers");
     assert!(who.draining, "and says that it is about to go");
     drop(lease);
+}
+
+/// An owner that reads nothing: what it is told waits, datagrams and requests are dropped, and each is counted.
+#[tokio::test]
+async fn what_an_owner_does_not_read_in_time_is_dropped_and_counted() {
+    let authority = authority("prod");
+    let mut one_event = PoolConfig::new();
+    one_event.event_queue_len = 1;
+    let [mut a, b] = [("a", PoolConfig::new()), ("b", one_event)]
+        .map(|(name, config)| Node::with(&credentials(&authority, name), config));
+    a.dial(&b);
+    let link = a.dialled().await.unwrap();
+    until("the news of the link fills the queue", || b.pool.len(LinkClass::Control) == 1).await;
+    until("a datagram is dropped", || {
+        link.send_datagram(vec![7; 10]).unwrap();
+        b.pool.dropped_datagrams() > 0
+    })
+    .await;
+    let refused = link.request(1, b"well?", 100, Duration::from_secs(5)).await.unwrap_err();
+    assert!(!matches!(refused, cluster_pool::link::RequestError::Timeout { .. }), "it is told at once: {refused}");
+    assert_eq!(b.pool.stats().limits.control_requests, 1);
+    assert_eq!(a.pool.stats().limits.control_requests, 0);
+}
+
+/// Datagrams leave when the thread that sends them gives way: until then the oldest make room. One that fits no packet is dropped.
+#[tokio::test]
+async fn datagrams_that_cannot_be_sent_are_counted() {
+    let (mut a, others) = nodes(PoolConfig::new(), 1);
+    a.dial(&others[0]);
+    let link = a.dialled().await.unwrap();
+    for _ in 0..64 {
+        link.send_datagram(vec![7; 1_000]).unwrap();
+    }
+    assert_eq!(a.pool.stats().limits.datagrams, 0, "so many there is room for");
+    for _ in 0..64 {
+        link.send_datagram(vec![7; 1_000]).unwrap();
+    }
+    let crowded = a.pool.stats().limits.datagrams;
+    assert!((32..=64).contains(&crowded), "{crowded}");
+    link.send_datagram(vec![7; 60_000]).unwrap();
+    assert_eq!(a.pool.stats().limits.datagrams, crowded + 1);
 }
 
 /// Dials that lead nowhere end soon: how long they take is not what is tested.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use cluster_pool::peer::{MESSAGE_LEN_MAX, NotSent, RejectReason, Unknown};
-use cluster_pool::{CloseCode, Message, Outcome, PeerConfig, PeerError, PeerEvent, PeerState, Router};
+use cluster_pool::{CloseCode, Message, Outcome, PeerConfig, PeerError, PeerEvent, PeerState, Router, request_fn};
 
 use crate::node::{PATIENCE, authority, credentials, until};
 use crate::speakers::{ECHO, Speaker, WORDS, echo_router, in_time, outcome, pair, received, words};
@@ -107,6 +108,42 @@ async fn what_is_a_byte_too_long_is_refused_and_what_is_not_goes() {
     assert!(matches!(error, PeerError::TooLong { len: 1_001, max: 1_000, .. }), "{error}");
     let metrics = peer.metrics();
     assert_eq!((metrics.requests, metrics.replies, metrics.rejected), (2, 1, 1));
+    assert_eq!(metrics.requests_too_long, 1);
+}
+
+/// One request at a time: whoever waits for its turn in vain is told so, and counted.
+#[tokio::test]
+async fn a_request_that_waits_in_vain_for_its_turn_is_counted() {
+    let never = request_fn(|_, _: Bytes| std::future::pending());
+    let (mut a, b) = pair(Router::builder().on_request(ECHO, never).build().unwrap());
+    let mut config = PeerConfig::default();
+    config.requests_max = 1;
+    let peer = a.peer_with(&b, config);
+    let first = peer.request(ECHO, "x", PATIENCE);
+    let second = async {
+        until("the first is under way", || b.router.stats().requests == 1).await;
+        peer.request(ECHO, "y", Duration::from_millis(20)).await
+    };
+    tokio::select! {
+        biased;
+        _ = first => panic!("nobody answers"),
+        error = second => assert!(matches!(error, Err(PeerError::Busy { max: 1, .. })), "{error:?}"),
+    }
+    let metrics = peer.metrics();
+    assert_eq!((metrics.requests, metrics.requests_busy), (2, 1));
+}
+
+/// A handler whose reply is a byte too long has failed, for whoever asked; here it is counted what it was.
+#[tokio::test]
+async fn a_reply_that_is_too_long_is_not_sent_and_counted() {
+    let lavish = request_fn(|_, body: Bytes| async move { Ok(vec![7; MESSAGE_LEN_MAX + body.len()].into()) });
+    let (mut a, b) = pair(Router::builder().on_request(ECHO, lavish).build().unwrap());
+    let peer = a.peer(&b);
+    let reply = in_time("a reply", peer.request(ECHO, "", PATIENCE)).await.unwrap();
+    assert_eq!((reply.body.len(), b.router.stats().replies_too_long), (MESSAGE_LEN_MAX, 0));
+    let error = in_time("an error", peer.request(ECHO, "x", PATIENCE)).await.unwrap_err();
+    assert!(error.to_string().contains("at most 1048576 are sent"), "{error}");
+    assert_eq!((b.router.stats().replies_too_long, b.router.stats().failures), (1, 0));
 }
 
 #[test]

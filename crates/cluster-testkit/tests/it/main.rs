@@ -3,10 +3,15 @@
 mod breaker;
 mod clients;
 mod engine;
+mod events;
 mod interleaved;
 mod levels;
 #[cfg(feature = "mocks")]
 mod mocked;
+#[cfg(feature = "mocks")]
+mod mocked_connections;
+#[cfg(feature = "mocks")]
+mod mocked_gossip;
 #[cfg(feature = "mocks")]
 mod mocked_manager;
 mod ping_pong;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster_pool::client::ClientHost;
+use cluster_pool::transport::TransportDrops;
 use cluster_pool::{
     CertificateFault, Channel, ClientError, CloseCode, ConnectError, ConnectionConfig, ConnectionError,
     ConnectionManager, ConnectionPool, Hello, Link, LinkClass, Message, Outcome, Peer, PeerConfig, PeerError,
@@ -40,6 +41,7 @@ fn transport() -> MockTransport {
     transport.expect_local_addr().return_const(addr(1));
     transport.expect_accept().returning(|| None);
     transport.expect_send_refused().return_const(addr(9));
+    transport.expect_drops().return_const(TransportDrops::default());
     transport
 }
 

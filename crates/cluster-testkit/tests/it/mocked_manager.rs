@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cluster_manager::{Cluster, DiscoveryError, Host, Incarnation, JoinError, JoinSeed, Phase, Profile, State};
 use cluster_pool::identity::authority::Validity;
+use cluster_pool::transport::TransportDrops;
 use cluster_pool::{Authority, CloseCode, Credentials, RuntimeSpawner, Spawner, Transport};
 use cluster_testkit::MemoryNet;
 use cluster_testkit::mocks::{MockDiscovery, MockResolver, MockSpawner, MockStorage, MockTransport, MockWallClock};
@@ -90,6 +91,7 @@ async fn whoever_a_discovery_names_is_looked_up_and_joined_through() {
     let mut discovery = MockDiscovery::new();
     discovery.expect_describe().return_const("a mock".to_owned());
     discovery.expect_period().return_const(Duration::from_secs(30));
+    discovery.expect_take_left_out().return_const(0_usize);
     discovery.expect_find().returning(|| Ok(vec!["a.internal:1".parse().unwrap()]));
     let credentials = credentials(&authority, "b");
     let transport = Arc::new(net.transport(&credentials));
@@ -105,6 +107,28 @@ async fn whoever_a_discovery_names_is_looked_up_and_joined_through() {
     for node in [first, second] {
         assert!(node.shutdown(PATIENCE).await.is_clean());
     }
+}
+
+/// An answer that is too long is cut: the names that are not looked up, and what the discovery itself has left out, are counted.
+#[tokio::test(start_paused = true)]
+async fn what_is_left_out_of_the_answers_of_a_discovery_is_counted() {
+    let (net, authority) = (MemoryNet::new(), authority());
+    let mut resolver = MockResolver::new();
+    resolver.expect_resolve().times(256).returning(|_| Ok(Vec::new()));
+    let mut discovery = MockDiscovery::new();
+    discovery.expect_describe().return_const("a mock".to_owned());
+    discovery.expect_period().return_const(Duration::from_secs(3_600));
+    let names: Vec<JoinSeed> = (0..300).map(|n| format!("n{n}.internal:1").parse().unwrap()).collect();
+    discovery.expect_find().returning(move || Ok(names.clone()));
+    discovery.expect_take_left_out().times(1).return_const(7_usize);
+    let credentials = credentials(&authority, "a");
+    let transport = Arc::new(net.transport(&credentials));
+    let builder = Cluster::builder(credentials, Profile::Local).discover(discovery);
+    let node = builder.start_on(host(transport, resolver)).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let left_out = node.metrics().await.value("cluster_limits_reached_total", "discovery");
+    assert_eq!(left_out, Some(f64::from(300 - 256 + 7)));
+    assert!(node.shutdown(PATIENCE).await.is_clean());
 }
 
 /// Alone it asks after a second, then more and more rarely, but never more rarely than it is told; errors are told and counted.
@@ -146,6 +170,7 @@ fn silent(addr: SocketAddr) -> MockTransport {
     transport.expect_accept().returning(|| None);
     transport.expect_send_refused().return_const(addr);
     transport.expect_revoke().return_const(());
+    transport.expect_drops().return_const(TransportDrops::default());
     transport
 }
 
@@ -199,6 +224,7 @@ async fn a_shutdown_of_a_node_that_does_not_turn_ends_at_its_limits() {
 async fn a_damaged_state_file_is_set_aside_and_the_members_are_written_down() {
     let (net, authority) = (MemoryNet::new(), authority());
     let mut storage = MockStorage::new();
+    storage.expect_remove_unfinished().withf(|path| path == Path::new("state")).times(1).returning(|_| Ok(1));
     storage.expect_read().withf(|path| path == Path::new("state")).times(1).returning(|_| Ok(b"{ half".to_vec()));
     storage.expect_set_aside().times(1).returning(|_| Ok("state.damaged".into()));
     let written = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -232,11 +258,39 @@ async fn a_damaged_state_file_is_set_aside_and_the_members_are_written_down() {
     }
 }
 
+/// On a disk that is full for a while the members are written down when there is room again, though none has come or gone since. It
+/// is tried more and more rarely meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_writing_that_failed_is_tried_again_though_nothing_changes() {
+    let (net, authority) = (MemoryNet::new(), authority());
+    let mut storage = MockStorage::new();
+    storage.expect_remove_unfinished().returning(|_| Ok(0));
+    storage.expect_read().returning(|_| Err(std::io::ErrorKind::NotFound.into()));
+    let tries = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let tried = Arc::clone(&tries);
+    let full_until = Instant::now() + Duration::from_secs(200);
+    storage.expect_replace().returning(move |_, _| {
+        tried.lock().unwrap().push(Instant::now());
+        if Instant::now() < full_until { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    });
+    let credentials = credentials(&authority, "a");
+    let transport = Arc::new(net.transport(&credentials));
+    let host = Host { storage: Arc::new(storage), ..host(transport, MockResolver::new()) };
+    let node = Cluster::builder(credentials, Profile::Local).state("state").start_on(host).unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let tries = tries.lock().unwrap().clone();
+    let waits: Vec<u64> = tries.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60], "twice as long each time, up to a minute");
+    assert!(tries[8] < full_until && tries[9] >= full_until, "and no more once it is written");
+    node.shutdown(PATIENCE).await;
+}
+
 /// What a former process wrote down is worth joining through; a file that cannot be read is a reason not to start.
 #[tokio::test(start_paused = true)]
 async fn what_was_written_down_is_remembered_and_what_cannot_be_read_is_said() {
     let (net, authority) = (MemoryNet::new(), authority());
     let mut storage = MockStorage::new();
+    storage.expect_remove_unfinished().returning(|_| Err(std::io::ErrorKind::PermissionDenied.into()));
     let text = r#"{"version":1,"cluster":"test","node":"a","peers":[{"node":"b","addr":"10.0.0.2:7"}]}"#;
     storage.expect_read().returning(move |_| Ok(text.as_bytes().to_vec()));
     storage.expect_replace().returning(|_, _| Ok(()));
@@ -250,6 +304,7 @@ async fn what_was_written_down_is_remembered_and_what_cannot_be_read_is_said() {
     assert_eq!(node.remembered(), ["10.0.0.2:7".parse().unwrap()]);
     assert!(node.shutdown(PATIENCE).await.is_clean());
     let mut storage = MockStorage::new();
+    storage.expect_remove_unfinished().returning(|_| Ok(0));
     storage.expect_read().returning(|_| Err(std::io::ErrorKind::PermissionDenied.into()));
     let error = start(storage).unwrap_err().to_string();
     assert_eq!(error, "the state file state cannot be used: permission denied; mend it, or give another path");
