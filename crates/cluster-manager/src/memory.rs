@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::StartError;
+use crate::planted::Bug;
 use crate::state_file::{Loaded, StateFile};
 use crate::storage::Storage;
 
@@ -47,12 +48,14 @@ struct Keeper {
     loaded: BTreeMap<NodeId, SocketAddr>,
     /// What was wrong the last time: said once, and not with every try.
     last_error: Option<String>,
+    /// A planted mistake.
+    bug: Option<Bug>,
 }
 
 impl Memory {
     /// Reads the file, and begins to keep it.
     pub(crate) fn start(
-        path: Option<PathBuf>,
+        (path, bug): (Option<PathBuf>, Option<Bug>),
         storage: Arc<dyn Storage>,
         (cluster, own): (ClusterName, NodeId),
         registry: SharedNodeRegistry,
@@ -60,7 +63,8 @@ impl Memory {
     ) -> Result<Self, StartError> {
         let (finish, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let Some(path) = path else { return Ok(Self { remembered: Vec::new(), finish, stop, tasks }) };
-        let file = StateFile::new(&path, cluster, own.clone());
+        let mut file = StateFile::new(&path, cluster, own.clone());
+        file.overwrites_damaged = bug == Some(Bug::OverwriteDamaged);
         let loaded = file.load_from(&*storage).map_err(|source| StartError::State { path: path.clone(), source })?;
         let loaded: BTreeMap<NodeId, SocketAddr> = match loaded {
             Loaded::Fresh => BTreeMap::new(),
@@ -72,7 +76,7 @@ impl Memory {
             }
         };
         let remembered = loaded.iter().filter(|(node, _)| **node != own).map(|(_, addr)| *addr).collect();
-        let keeper = Keeper { file, storage, registry, own, loaded, last_error: None };
+        let keeper = Keeper { file, storage, registry, own, loaded, last_error: None, bug };
         let (last, end) = (finish.clone(), stop.clone());
         spawner.spawn(Box::pin(tasks.track_future(async move {
             // Whatever it is at, it ends there.
@@ -128,6 +132,9 @@ impl Keeper {
 
     /// Everybody ever heard of.
     async fn save(&mut self) {
+        if self.bug == Some(Bug::DiskErrorEndsMemory) && self.last_error.is_some() {
+            return;
+        }
         let mut peers = self.loaded.clone();
         let members = self.registry.snapshot();
         peers.extend(members.iter().map(|member| (member.node().clone(), member.claim.addr)));

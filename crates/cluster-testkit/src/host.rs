@@ -12,6 +12,7 @@ use cluster_manager::{Cluster, Credentials, NodeId, WallClock};
 use cluster_types::Life;
 use tokio::time::Instant;
 
+use crate::world::stack::numbers::Stops;
 use crate::world::{ORIGIN_UNIX_MS, Subscriber};
 use disk::SimDisk;
 use gate::Gate;
@@ -98,6 +99,10 @@ pub(crate) struct SimHost {
     pub(crate) stopping: bool,
     /// When the last process ended or was told to, since the world's origin.
     pub(crate) ended: Option<Duration>,
+    /// How often the loop of the process was stopped.
+    pub(crate) stops: Stops,
+    /// The incarnation it began with.
+    pub(crate) first: Option<u64>,
 }
 
 impl SimHost {

@@ -242,6 +242,9 @@ pub struct Expect {
     pub met_within_ms: Option<u64>,
     /// Bytes a node and second, on the wire, over the whole run.
     pub bytes_per_s_max: Option<f64>,
+    /// Bytes of membership a node and second, without headers, from a minute after the last act on. At L0 alone, which knows them.
+    #[serde(default)]
+    pub quiet_payload_per_s_max: Option<f64>,
 }
 
 /// A cluster, what is done to it, and what must hold.

@@ -51,8 +51,20 @@ fn goes_with(step: &Step, later: &Step) -> bool {
     }
 }
 
+/// The same without some of its units.
+pub(super) fn without(scenario: &Scenario, out: &[Unit]) -> Scenario {
+    let gone = |n: &usize| out.iter().any(|unit| unit.contains(n));
+    let steps = scenario.steps.iter().enumerate().filter(|(n, _)| !gone(n)).map(|(_, step)| step.clone());
+    Scenario { steps: steps.collect(), ..scenario.clone() }
+}
+
+/// The same without some nodes, given from the last to the first.
+pub(super) fn without_nodes(scenario: &Scenario, gone: &[usize]) -> Scenario {
+    gone.iter().fold(scenario.clone(), |scenario, gone| without_node(&scenario, *gone))
+}
+
 /// The same without a node: those after it move up by one.
-pub(super) fn without_node(scenario: &Scenario, gone: usize) -> Scenario {
+fn without_node(scenario: &Scenario, gone: usize) -> Scenario {
     let steps = scenario.steps.iter().filter_map(|step| {
         let act = Renumber(gone).act(&step.act)?;
         Some(Step { at_ms: step.at_ms, act })

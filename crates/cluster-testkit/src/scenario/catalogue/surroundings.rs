@@ -22,8 +22,8 @@ pub(super) fn draw(entry: &Entry, scenario: &mut Scenario, seed: Seed) {
         scenario.links.latency = Latency::Uniform(ms(low), ms(high));
     }
     let short = ms(scenario.until_ms) <= TALKS_FOR;
-    scenario.traffic = short && !entry.large;
-    // Unusual turns cost bytes.
+    // Traffic costs bytes, and so do unusual turns.
     let costs = scenario.expect.bytes_per_s_max.is_some();
+    scenario.traffic = short && !entry.large && !costs;
     scenario.storm = short && !entry.large && !costs && seed.below(1, 2) == 0;
 }

@@ -26,6 +26,7 @@ impl StackWorld {
         self.note(&format!("crash {i}"));
         self.net.unbind(self.hosts[i].addr);
         self.hosts[i].disk.go_down();
+        self.compare_numbers(i);
         if let Some(process) = self.hosts[i].process.take() {
             process.kill();
             self.hosts[i].ended = Some(self.origin_elapsed());
@@ -134,6 +135,7 @@ impl StackWorld {
     /// Lets go of a node that has stopped: what is left of its tasks, and how many of these are not the transport's own.
     fn let_go(&mut self, i: usize) -> Option<(Gate, usize)> {
         assert!(self.hosts[i].stopping, "node {i} was not told to stop");
+        self.compare_numbers(i);
         let Process { cluster, node, application, workload, observer, .. } = self.hosts[i].process.take()?;
         application.kill();
         workload.kill();
@@ -154,6 +156,13 @@ impl StackWorld {
         if let Some(process) = &self.hosts[i].process {
             [&process.node, &process.application, &process.workload].into_iter().for_each(Gate::stop);
         }
+        self.note_stop(i);
+    }
+
+    /// From now on its loop does not turn.
+    fn note_stop(&mut self, i: usize) {
+        let now = self.origin_elapsed();
+        self.hosts[i].stops.stop(now);
     }
 
     /// Stops a node's loop and its users' tasks, while its transport goes on and acknowledges what arrives.
@@ -163,6 +172,7 @@ impl StackWorld {
             process.node.half_stop();
             [&process.application, &process.workload].into_iter().for_each(Gate::stop);
         }
+        self.note_stop(i);
     }
 
     /// Lets a stopped process go on: its late timers fire, and it reads what has arrived.
@@ -171,6 +181,8 @@ impl StackWorld {
         if let Some(process) = &self.hosts[i].process {
             [&process.node, &process.application, &process.workload].into_iter().for_each(Gate::resume);
         }
+        let now = self.origin_elapsed();
+        self.hosts[i].stops.resume(now);
     }
 
     /// Blocks the user's tasks on a node, while the node itself goes on.
@@ -216,9 +228,11 @@ impl StackWorld {
         if let (Some(server), Some(returner)) = (&self.hosts[from].process, &self.hosts[to].process) {
             let [of_server, of_returner] = names;
             let game = Game { from, to, rounds };
-            let play = self.games.clone().play(game, server.cluster.clone(), of_returner);
+            let counts = |i: usize| (self.ledger.counts.clone(), (i, self.hosts[i].boots));
+            let play = self.games.clone().play(game, server.cluster.clone(), of_returner, counts(from));
             server.application.spawn_here(play);
-            returner.application.spawn_here(give_back(returner.cluster.clone(), of_server));
+            let give_back = give_back(returner.cluster.clone(), (from, of_server), counts(to));
+            returner.application.spawn_here(give_back);
         }
     }
 
@@ -248,7 +262,7 @@ impl StackWorld {
         for what in self.ledger.balance(|(node, boots)| running[node] != boots) {
             self.troubles.add(format!("the ledger does not balance: {what}"));
         }
-        sometimes!(self.ledger.counts().1 > 100, "a hundred things of the traffic are known to have arrived");
+        sometimes!(self.ledger.sent_and_arrived().1 > 100, "a hundred things of the traffic are known to have arrived");
         self.end_workloads();
         for Game { from, to, rounds } in self.games.unfinished() {
             self.troubles.add(format!("the game of {rounds} rounds between {from} and {to} was not played to its end"));

@@ -10,6 +10,7 @@ use cluster_types::Seed;
 
 use super::StackWorld;
 use super::names::seed_of;
+use super::numbers::Stops;
 use super::traffic::{self, Talker};
 use super::transfer::CountingSink;
 use crate::host::disk::{STATE_FILE, SimDisk};
@@ -82,6 +83,8 @@ impl StackWorld {
             });
         });
         self.hosts[i].process = Some(process);
+        self.hosts[i].stops = Stops::default();
+        self.hosts[i].first = self.member(i, i).map(|own| own.claim.incarnation.get());
     }
 
     /// Gives every node that starts from now on something to do, once it has joined.
@@ -114,6 +117,8 @@ impl StackWorld {
             lives: Vec::new(),
             stopping: false,
             ended: None,
+            stops: Stops::default(),
+            first: None,
         });
     }
 
@@ -163,7 +168,7 @@ impl StackWorld {
     fn observe(&self, by: usize, cluster: &Cluster, observer: &Gate) -> Arc<Mutex<Subscriber>> {
         let mut events = cluster.subscribe();
         let (reports, trace, origin) = (Arc::clone(&self.reports), self.trace.clone(), self.origin);
-        let troubles = self.troubles.clone();
+        let (troubles, counts, run) = (self.troubles.clone(), self.ledger.counts.clone(), (by, self.hosts[by].boots));
         let subscriber = Arc::new(Mutex::new(Subscriber::of(cluster.node().clone())));
         let taking = Arc::clone(&subscriber);
         observer.spawn_here(async move {
@@ -173,6 +178,7 @@ impl StackWorld {
                 match delivery {
                     Delivery::Event { event, .. } => {
                         trace.note_report(at, by, &event.kind);
+                        counts.told(run, event.kind.as_str());
                         let reported = Reported { at: Instant::after_origin(at), by, kind: event.kind.clone() };
                         reports.lock().unwrap_or_else(PoisonError::into_inner).push(reported);
                     }
