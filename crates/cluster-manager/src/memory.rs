@@ -103,7 +103,7 @@ impl Memory {
 }
 
 impl Keeper {
-    /// Writes the members down when they have changed, at most once a second, until the end.
+    /// Writes the members down when they have changed, at most once a second and until it succeeds, until the end.
     async fn keep(mut self, finish: CancellationToken) {
         let mut events = self.registry.subscribe();
         let mut due: Option<Instant> = None;
@@ -113,8 +113,9 @@ impl Keeper {
                 biased;
                 () = finish.cancelled() => return self.save().await,
                 () = tokio::time::sleep_until(wake), if due.is_some() => {
-                    due = None;
                     self.save().await;
+                    // Where it could not be written nobody waits for the next change: the disk may have room by then.
+                    due = self.last_error.is_some().then(|| Instant::now() + INTERVAL);
                 }
                 delivery = events.recv() => {
                     let changed = match delivery {

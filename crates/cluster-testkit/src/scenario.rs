@@ -329,7 +329,7 @@ impl Scenario {
     #[must_use]
     pub fn nodes(&self) -> usize {
         let started = self.steps.iter().filter_map(|step| match step.act {
-            Act::Start { node, .. } | Act::StartAt { node, .. } => Some(node + 1),
+            Act::Start { node, .. } | Act::StartAt { node, .. } => Some(node.saturating_add(1)),
             _ => None,
         });
         started.max().unwrap_or(0)

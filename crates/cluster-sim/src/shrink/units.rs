@@ -37,7 +37,11 @@ pub(super) fn units(scenario: &Scenario) -> Vec<Unit> {
 }
 
 const fn is_end(act: &Act) -> bool {
-    matches!(act, Act::Start { .. } | Act::Resume(_) | Act::Mend(_))
+    matches!(act, Act::Start { .. } | Act::Resume(_) | Act::Mend(_)) || is_good_disk(act)
+}
+
+const fn is_good_disk(act: &Act) -> bool {
+    matches!(act, Act::Disk { slow_by_ms: 0, full: false, .. } | Act::DiskFault { fault: None, .. })
 }
 
 /// Whether a later step belongs to an earlier one: its end, or another part of it.
@@ -47,6 +51,10 @@ fn goes_with(step: &Step, later: &Step) -> bool {
         (Act::Crash(node) | Act::Leave(node), Act::Start { node: other, .. })
         | (Act::Pause(node) | Act::HalfStop(node) | Act::BlockApplication(node), Act::Resume(other)) => node == other,
         (Act::Fault { id, .. }, Act::Mend(other)) => id == other,
+        (Act::Disk { node, .. }, Act::Disk { node: other, .. })
+        | (Act::DiskFault { node, .. }, Act::DiskFault { node: other, .. }) => {
+            node == other && is_good_disk(&later.act) && !is_good_disk(&step.act)
+        }
         _ => false,
     }
 }
@@ -167,12 +175,15 @@ mod tests {
             .at(14 * S, Act::Mend(7))
             .at(15 * S, Act::Resume(2))
             .at(16 * S, Act::CloseLinks { node: 0, to: 1 })
+            .at(17 * S, Act::Disk { node: 0, slow_by_ms: 0, full: true })
+            .at(18 * S, Act::Disk { node: 1, slow_by_ms: 0, full: false })
+            .at(19 * S, Act::Disk { node: 0, slow_by_ms: 0, full: false })
             .then_quiet(S)
     }
 
     #[test]
     fn what_belongs_together_is_one_unit() {
-        assert_eq!(units(&schedule()), [vec![3, 4, 6], vec![5, 8], vec![7, 9], vec![10]]);
+        assert_eq!(units(&schedule()), [vec![3, 4, 6], vec![5, 8], vec![7, 9], vec![10], vec![11, 13], vec![12]]);
     }
 
     #[test]
@@ -188,7 +199,9 @@ mod tests {
                 "Fault { id: 7, from: [0], to: [1], fault: Cut }",
                 "Pause(1)",
                 "Mend(7)",
-                "Resume(1)"
+                "Resume(1)",
+                "Disk { node: 0, slow_by_ms: 0, full: true }",
+                "Disk { node: 0, slow_by_ms: 0, full: false }",
             ]
         );
         let first = without_node(&schedule(), 0);

@@ -9,6 +9,7 @@ mod mocked;
 mod mocked_manager;
 mod ping_pong;
 mod planted;
+#[cfg(feature = "planted")]
 mod planted_stack;
 mod regressions;
 mod silence;

@@ -215,7 +215,7 @@ pub(super) async fn burst(cluster: Cluster, to: NodeId, ledger: Ledger, run: Run
         let priority = [Priority::Low, Priority::Normal, Priority::High][(n % 3) as usize];
         let number = ledger.begin(Kind::Message(priority), run);
         let mut body = number.to_le_bytes().to_vec();
-        body.resize(if n % LONG_EVERY == 5 { LONG_LEN } else { BURST_LEN }, 7);
+        body.resize(if n % LONG_EVERY == LONG_EVERY / 3 { LONG_LEN } else { BURST_LEN }, 7);
         match peer.try_send(Message::new(TALK, body).with_priority(priority).with_time_to_live(TIME_TO_LIVE)) {
             Ok(ticket) => {
                 ledger.counts.queued(run);
@@ -238,7 +238,7 @@ pub(super) async fn burst(cluster: Cluster, to: NodeId, ledger: Ledger, run: Run
 const BURST_LEN: usize = 2_000;
 
 /// One in so many is longer than a stream takes at once: its link may end while it is being written.
-const LONG_EVERY: u64 = 24;
+const LONG_EVERY: u64 = 96;
 const LONG_LEN: usize = 1 << 20;
 
 const fn of(fate: Fate) -> End {
