@@ -13,7 +13,7 @@ type Step = (&'static str, fn(&Path) -> Outcome);
 /// Three seeds of each scenario, which must cover every site of the worlds; campaigns of thousands are run by hand.
 const SCENARIO_SEEDS: &str = "170";
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     ("format", |root| shell::run(root, "cargo", &["fmt", "--all", "--check"])),
     ("tidy", |root| tidy::run(root, false)),
     ("lints", |root| {
@@ -38,6 +38,7 @@ const STEPS: [Step; 12] = [
     ("crates", |root| crates::run_all(root, false)),
     ("examples", tests::examples),
     ("scenarios", |root| sim::run(root, &["--seeds".into(), SCENARIO_SEEDS.into()])),
+    ("planted", |root| sim::run(root, &["planted".into()])),
     ("demo", |root| {
         shell::run(root, "cargo", &["run", "--release", "--quiet", "--", "demo", "--nodes", "16", "--json"])
     }),

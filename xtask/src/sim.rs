@@ -6,8 +6,20 @@ use crate::Outcome;
 use crate::shell::run as run_visibly;
 
 /// What the runner does beside scenarios.
-const RUNNER_WORDS: [&str; 11] =
-    ["speed", "membership", "decide", "memory", "quiet", "list", "replay", "shrink", "scenarios", "help", "--help"];
+const RUNNER_WORDS: [&str; 12] = [
+    "planted",
+    "speed",
+    "membership",
+    "decide",
+    "memory",
+    "quiet",
+    "list",
+    "replay",
+    "shrink",
+    "scenarios",
+    "help",
+    "--help",
+];
 
 /// Its options, and whether a value comes after them.
 const RUNNER_OPTIONS: [(&str, bool); 17] = [
@@ -34,7 +46,8 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Outcome {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let base = ["run", "--quiet", "--release", "--package", "cluster-sim"];
     // Mistakes are not built into what measures and judges, unless one is asked for.
-    let features: &[&str] = if args.contains(&"--plant") { &["--features", "planted", "--"] } else { &["--"] };
+    let plants = args.contains(&"--plant") || args.first() == Some(&"planted");
+    let features: &[&str] = if plants { &["--features", "planted", "--"] } else { &["--"] };
     // Whatever is not a word of the runner's own is a scenario, or an option of a run over scenarios.
     let own = args.first().is_some_and(|first| RUNNER_WORDS.contains(first));
     let what: &[&str] = if own { &[] } else { &["scenarios"] };
@@ -59,7 +72,7 @@ pub(crate) fn check(args: &[String], is_scenario: impl Fn(&str) -> bool) -> Outc
         }
     }
     match plain[..] {
-        [] | ["replay" | "shrink", _] => Ok(()),
+        [] | ["replay" | "shrink", _] | ["planted", ..] => Ok(()),
         [word] if RUNNER_WORDS.contains(&word) || is_scenario(word) => Ok(()),
         ["scenarios", name] if is_scenario(name) => Ok(()),
         ["scenarios", unknown, ..] | [unknown] => Err(format!("there is no scenario {unknown:?}")),
@@ -89,6 +102,8 @@ mod tests {
             "membership --nodes-max 1000 --html FILE",
             "replay target/schedule.json",
             "halves --plant KeepLoser",
+            "planted",
+            "planted KeepLoser RefutesOnce --seconds 30",
         ] {
             assert_eq!(judged(good), Ok(()), "{good}");
         }

@@ -10,7 +10,7 @@ pub enum Bug {
     SkipRefutation,
     /// An equal incarnation replaces what is held, whatever it says.
     AcceptEqualIncarnation,
-    /// One member in a while never gets a place on the rings.
+    /// Every other member never gets a place on the rings.
     RingMissesMember,
     /// A farewell waits until views are compared: nobody is told directly, and it is no news.
     StarvedLeave,

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::StartError;
+use crate::planted::Bug;
 use crate::state_file::{Loaded, StateFile};
 use crate::storage::Storage;
 
@@ -53,12 +54,14 @@ struct Keeper {
     last_error: Option<String>,
     /// How often in a row it could not be written.
     failures: u32,
+    /// A planted mistake.
+    bug: Option<Bug>,
 }
 
 impl Memory {
     /// Reads the file, and begins to keep it.
     pub(crate) fn start(
-        path: Option<PathBuf>,
+        (path, bug): (Option<PathBuf>, Option<Bug>),
         storage: Arc<dyn Storage>,
         (cluster, own): (ClusterName, NodeId),
         registry: SharedNodeRegistry,
@@ -66,7 +69,8 @@ impl Memory {
     ) -> Result<Self, StartError> {
         let (finish, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let Some(path) = path else { return Ok(Self { remembered: Vec::new(), finish, stop, tasks }) };
-        let file = StateFile::new(&path, cluster, own.clone());
+        let mut file = StateFile::new(&path, cluster, own.clone());
+        file.overwrites_damaged = bug == Some(Bug::OverwriteDamaged);
         clear_unfinished(&*storage, &path);
         let loaded = file.load_from(&*storage).map_err(|source| StartError::State { path: path.clone(), source })?;
         let loaded: BTreeMap<NodeId, SocketAddr> = match loaded {
@@ -79,7 +83,7 @@ impl Memory {
             }
         };
         let remembered = loaded.iter().filter(|(node, _)| **node != own).map(|(_, addr)| *addr).collect();
-        let keeper = Keeper { file, storage, registry, own, loaded, last_error: None, failures: 0 };
+        let keeper = Keeper { file, storage, registry, own, loaded, last_error: None, failures: 0, bug };
         let (last, end) = (finish.clone(), stop.clone());
         spawner.spawn(Box::pin(tasks.track_future(async move {
             // Whatever it is at, it ends there.
@@ -106,7 +110,7 @@ impl Memory {
 }
 
 impl Keeper {
-    /// Writes the members down when they have changed, at most once a second, until the end.
+    /// Writes the members down when they have changed, at most once a second and until it succeeds, until the end.
     async fn keep(mut self, finish: CancellationToken) {
         let mut events = self.registry.subscribe();
         let mut due: Option<Instant> = None;
@@ -135,6 +139,9 @@ impl Keeper {
 
     /// Everybody ever heard of.
     async fn save(&mut self) {
+        if self.bug == Some(Bug::DiskErrorEndsMemory) && self.last_error.is_some() {
+            return;
+        }
         let mut peers = self.loaded.clone();
         let members = self.registry.snapshot();
         peers.extend(members.iter().map(|member| (member.node().clone(), member.claim.addr)));

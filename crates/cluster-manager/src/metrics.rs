@@ -232,6 +232,12 @@ impl Metrics {
         }
     }
 
+    /// Of a loop that was not asked, it is not known how it is.
+    pub(crate) fn without_health(mut self) -> Self {
+        self.samples.retain(|sample| !matches!(sample.name, "cluster_live" | "cluster_ready"));
+        self
+    }
+
     pub(crate) fn from_sources(sources: Sources) -> Self {
         let Sources { node, .. } = &sources;
         Self { node: node.clone(), samples: TABLE.iter().flat_map(|row| samples(row.name, &sources)).collect() }

@@ -16,12 +16,23 @@ pub enum Bug {
     LoseAnswers,
     /// The state file is neither read nor written.
     RememberNobody,
+    /// A state file that cannot be read as a whole is taken for none, and written over.
+    OverwriteDamaged,
+    /// After a writing that failed the state file is not written any more.
+    DiskErrorEndsMemory,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::ForgetLinkDown, Self::SkipFarewell, Self::NeverReconnect, Self::LoseAnswers, Self::RememberNobody];
+    pub const ALL: [Self; 7] = [
+        Self::ForgetLinkDown,
+        Self::SkipFarewell,
+        Self::NeverReconnect,
+        Self::LoseAnswers,
+        Self::RememberNobody,
+        Self::OverwriteDamaged,
+        Self::DiskErrorEndsMemory,
+    ];
 }
 
 impl ClusterConfig {

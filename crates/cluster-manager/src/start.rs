@@ -146,7 +146,7 @@ pub(crate) fn assemble(
     let registry = registry.with_bug(config.swim.bug);
     let names = (identity.cluster.clone(), node.clone());
     let state = state.filter(|_| config.planted() != Some(Bug::RememberNobody));
-    let memory = match Memory::start(state, storage, names, registry.clone(), &*spawner) {
+    let memory = match Memory::start((state, config.planted()), storage, names, registry.clone(), &*spawner) {
         Ok(memory) => memory,
         Err(error) => {
             transport.release();

@@ -50,6 +50,7 @@ pub use queue::Overflow;
 
 use crate::latest::Latest;
 use crate::link::Link;
+use crate::planted::Bug;
 use crate::pool::ConnectionPool;
 use crate::router::Router;
 use crate::transport::{CloseCode, LinkClass};
@@ -217,7 +218,12 @@ impl Peer {
     /// # Errors
     /// As there.
     pub fn try_send(&self, message: Message) -> Result<Ticket, Rejected> {
-        self.enqueue(message).inspect_err(|_| self.note_rejected())
+        let uncounted = self.shared().pool.has(Bug::RejectedUncounted);
+        self.enqueue(message).inspect_err(|_| {
+            if !uncounted {
+                self.note_rejected()
+            }
+        })
     }
 
     fn note_rejected(&self) {

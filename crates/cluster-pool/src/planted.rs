@@ -20,11 +20,13 @@ pub enum Bug {
     ReorderAfterReconnect,
     /// A stream that is given up looks as if it had been finished.
     CancelLooksComplete,
+    /// A message that is handed back at once, for lack of room, is not counted.
+    RejectedUncounted,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::KeepLoser,
         Self::DropLoserStreams,
         Self::EndHitsSuccessor,
@@ -32,6 +34,7 @@ impl Bug {
         Self::PermitLeak,
         Self::ReorderAfterReconnect,
         Self::CancelLooksComplete,
+        Self::RejectedUncounted,
     ];
 }
 

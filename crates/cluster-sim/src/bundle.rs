@@ -28,7 +28,11 @@ pub(crate) fn write(bundles: &Path, job: &Job) -> io::Result<PathBuf> {
 }
 
 /// Plays a saved schedule.
-pub(crate) fn replay(file: &Path) -> bool {
+pub(crate) fn replay(file: &Path, plant: Option<&str>) -> bool {
+    if let Err(why) = plant.map_or(Ok(()), super::campaign::can_plant) {
+        eprintln!("error: {why}");
+        return false;
+    }
     let saved = match Saved::load(file) {
         Ok(saved) => saved,
         Err(reason) => {
@@ -41,7 +45,7 @@ pub(crate) fn replay(file: &Path) -> bool {
     for step in &scenario.steps {
         println!("  {:>9.3} s  {:?}", step.at_ms as f64 / 1_000.0, step.act);
     }
-    let told = play(&scenario, level, seed, &Trace::default());
+    let told = play(&scenario, level, seed, plant, &Trace::default());
     for (event, count) in &told.reported {
         println!("{event}: {count}");
     }

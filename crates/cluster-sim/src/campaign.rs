@@ -165,7 +165,7 @@ fn run_from(options: &Options, base: u64, workers: usize) -> bool {
 }
 
 #[cfg(feature = "planted")]
-fn can_plant(name: &str) -> Result<(), String> {
+pub(crate) fn can_plant(name: &str) -> Result<(), String> {
     let names = cluster_testkit::planted::names();
     if names.iter().any(|known| known == name) {
         return Ok(());
@@ -174,7 +174,7 @@ fn can_plant(name: &str) -> Result<(), String> {
 }
 
 #[cfg(not(feature = "planted"))]
-fn can_plant(name: &str) -> Result<(), String> {
+pub(crate) fn can_plant(name: &str) -> Result<(), String> {
     Err(format!("to plant {name:?} this program must be built with feature `planted`"))
 }
 

@@ -7,6 +7,7 @@ mod campaign;
 mod coverage;
 mod measure;
 mod measurements;
+mod planted;
 mod shrink;
 mod speed;
 mod verify;
@@ -39,6 +40,9 @@ enum What {
     Replay {
         /// The file.
         file: PathBuf,
+        /// Plants a mistake into every node (built with feature `planted`).
+        #[arg(long, value_name = "MISTAKE")]
+        plant: Option<String>,
     },
     /// Makes the schedule of a bundle, or a saved one, smaller until nothing can go, and keeps the result beside it.
     Shrink {
@@ -47,10 +51,12 @@ enum What {
         /// Plants a mistake into every node (built with feature `planted`).
         #[arg(long, value_name = "MISTAKE")]
         plant: Option<String>,
-        /// Seconds it may take.
+        /// Processor time it may take, in seconds.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Plants each mistake there is, finds it, and makes the schedule that shows it as small as it can be.
+    Planted(planted::Options),
     /// How fast the worlds are, against real time.
     Speed,
     /// One seed of one scenario in this process, for the campaign: prints one line of JSON.
@@ -98,8 +104,9 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         What::Scenarios(options) => campaign::run(options, cli.jobs),
+        What::Planted(options) => planted::run(options),
         What::Speed => speed::speed(),
-        What::Replay { file } => bundle::replay(file),
+        What::Replay { file, plant } => bundle::replay(file, plant.as_deref()),
         What::Shrink { bundle, plant, seconds } => {
             shrink::command(bundle, plant.as_ref(), Duration::from_secs(*seconds))
         }

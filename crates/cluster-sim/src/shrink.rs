@@ -1,59 +1,89 @@
-//! Makes a schedule that fails smaller, until nothing can go: fewer faults, fewer nodes, less time (delta debugging; Zeller and Hildebrandt,
-//! "Simplifying and Isolating Failure-Inducing Input", 2002).
+//! Makes a schedule that fails smaller, until nothing can go: fewer nodes, fewer faults, less time, smaller amounts (delta debugging; Zeller
+//! and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002).
 //!
 //! Each attempt is played in a process of its own and counts when the same check finds something. What belongs together goes together: a
-//! fault and its end, a crash and the start after it. Randomness is keyed, so that what is taken away moves nothing else.
+//! fault and its end, a crash and the start after it. Randomness is keyed, so that what is taken away moves nothing else. No attempt leaves more
+//! broken at its end than the first one did, or no time to recover: it would fail for that, with the mistake and without it.
 
+mod fair;
+mod plainer;
 mod units;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cluster_testkit::Scenario;
-use cluster_testkit::net::LinkModel;
 use cluster_testkit::scenario::Saved;
 
 use super::campaign::run_one;
 use super::worker::Job;
-use units::{Unit, units, without_node};
+use fair::End;
+use plainer::{plainer, shorter, smaller};
+use units::{units, without, without_nodes};
 
 /// What is left of a schedule, and what it took.
 #[derive(Debug)]
 pub(crate) struct Shrunk {
     pub(crate) saved: Saved,
-    /// Faults, and other things that are done: all that is not the first start of a node.
-    pub(crate) acts: usize,
-    pub(crate) nodes: usize,
+    pub(crate) size: Size,
     pub(crate) attempts: u64,
-    pub(crate) took: Duration,
+    /// Processor time of all attempts.
+    pub(crate) cpu: Duration,
     /// Which check still finds something.
     pub(crate) check: String,
 }
 
+/// How large a schedule is: what is to become less, the most important first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Size {
+    /// Faults, and other things that are done: all that is not the first start of a node.
+    pub(crate) acts: usize,
+    pub(crate) nodes: usize,
+    /// Virtual time.
+    pub(crate) ms: u64,
+    amounts: u64,
+    extras: usize,
+}
+
+impl Size {
+    pub(crate) fn of(scenario: &Scenario) -> Self {
+        let Scenario { until_ms, .. } = scenario;
+        let (acts, nodes) = (units(scenario).len(), scenario.nodes());
+        Self { acts, nodes, ms: *until_ms, amounts: plainer::amounts(scenario), extras: plainer::extras(scenario) }
+    }
+}
+
 /// The check that a line of findings is of.
-fn check_of(finding: &str) -> &str {
+pub(crate) fn check_of(finding: &str) -> &str {
     finding.split_once(": ").map_or(finding, |(check, _)| check)
 }
 
-/// Shrinks a schedule that breaks a promise, for so long at most.
+/// Shrinks a schedule that breaks a promise, for so much processor time at most. `check` is the one that must go on finding something;
+/// the first one that does if none is given.
 ///
 /// # Errors
 /// In words: it breaks none, or cannot be written down.
-pub(crate) fn shrink(job: &Job, saved: &Saved, dir: &Path, patience: Duration) -> Result<Shrunk, String> {
-    let attempts = AtomicU64::new(0);
-    let mut shrinker =
-        Shrinker { job, saved, dir, attempts: &attempts, check: String::new(), until: Instant::now() + patience };
-    let first = shrinker.findings(&saved.scenario)?;
-    shrinker.check = check_of(first.first().ok_or("it breaks no promise: there is nothing to shrink")?).to_owned();
-    let began = Instant::now();
+pub(crate) fn shrink(
+    job: &Job,
+    saved: &Saved,
+    dir: &Path,
+    budget: Duration,
+    check: Option<&str>,
+) -> Result<Shrunk, String> {
+    let mut shrinker = Shrinker::new(job, saved, dir, budget);
+    let findings = shrinker.findings(&saved.scenario)?;
+    let found =
+        findings.iter().map(|finding| check_of(finding)).find(|found| check.is_none_or(|check| check == *found));
+    shrinker.check = found.ok_or("it breaks no promise: there is nothing to shrink")?.to_owned();
     let scenario = shrinker.smallest(saved.scenario.clone());
     Ok(Shrunk {
-        acts: units(&scenario).len(),
-        nodes: scenario.nodes(),
+        size: Size::of(&scenario),
         saved: Saved::new(saved.level, saved.seed, scenario),
-        attempts: attempts.load(Ordering::Relaxed),
-        took: began.elapsed(),
+        attempts: shrinker.attempts.load(Ordering::Relaxed),
+        cpu: shrinker.spent(),
         check: shrinker.check,
     })
 }
@@ -62,32 +92,63 @@ struct Shrinker<'a> {
     job: &'a Job,
     saved: &'a Saved,
     dir: &'a Path,
-    attempts: &'a AtomicU64,
     check: String,
-    until: Instant,
+    attempts: AtomicU64,
+    spent_ms: AtomicU64,
+    budget: Duration,
+    /// How the first one ends: what is smaller ends no worse.
+    end: End,
+    /// Attempts that did not fail, as text: none is made twice.
+    in_vain: Mutex<HashSet<String>>,
 }
 
-impl Shrinker<'_> {
+impl<'a> Shrinker<'a> {
+    fn new(job: &'a Job, saved: &'a Saved, dir: &'a Path, budget: Duration) -> Self {
+        let (attempts, spent_ms) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (end, in_vain) = (End::of(&saved.scenario), Mutex::default());
+        Self { job, saved, dir, check: String::new(), attempts, spent_ms, budget, end, in_vain }
+    }
+
+    fn spent(&self) -> Duration {
+        Duration::from_millis(self.spent_ms.load(Ordering::Relaxed))
+    }
+
+    fn is_spent(&self) -> bool {
+        self.spent() >= self.budget
+    }
+
     /// Plays a schedule; what its checks find.
     fn findings(&self, scenario: &Scenario) -> Result<Vec<String>, String> {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed);
         let file = self.dir.join(format!("attempt-{number}.json"));
         Saved::new(self.saved.level, self.saved.seed, scenario.clone()).save(&file).map_err(|e| e.to_string())?;
+        let began = Instant::now();
         let told = run_one(&Job { schedule: Some(file.clone()), ..self.job.clone() });
+        let passed = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.spent_ms.fetch_add(told.cpu_ms.unwrap_or(passed).max(1), Ordering::Relaxed);
         // What cannot be removed stays beside the result, and does no harm.
         let _ = std::fs::remove_file(&file);
         Ok(told.findings)
     }
 
     fn fails(&self, scenario: &Scenario) -> bool {
-        if Instant::now() >= self.until || scenario.check().is_err() {
+        if self.is_spent() || scenario.check().is_err() || !self.end.allows(&End::of(scenario)) {
+            return false;
+        }
+        let known = || self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = format!("{scenario:?}");
+        if known().contains(&text) {
             return false;
         }
         let findings = self.findings(scenario).unwrap_or_default();
-        findings.iter().any(|finding| check_of(finding) == self.check)
+        let fails = findings.iter().any(|finding| check_of(finding) == self.check);
+        if !fails {
+            known().insert(text);
+        }
+        fails
     }
 
-    /// Of several attempts one that fails, tried two at a time.
+    /// Of several attempts the first that fails, tried two at a time.
     fn any<'s>(&self, attempts: &'s [Scenario]) -> Option<&'s Scenario> {
         attempts.chunks(PARALLEL).find_map(|chunk| {
             let failed: Vec<bool> = std::thread::scope(|scope| {
@@ -100,106 +161,81 @@ impl Shrinker<'_> {
 
     fn smallest(&self, mut scenario: Scenario) -> Scenario {
         loop {
-            let before = size(&scenario);
-            scenario = self.plainer(scenario);
-            scenario = self.fewer_faults(scenario);
+            let before = Size::of(&scenario);
+            scenario = self.while_any(scenario, plainer);
             scenario = self.fewer_nodes(scenario);
-            scenario = self.shorter(scenario);
-            if size(&scenario) >= before || Instant::now() >= self.until {
+            scenario = self.fewer_faults(scenario);
+            scenario = self.while_any(scenario, shorter);
+            scenario = self.while_any(scenario, smaller);
+            if Size::of(&scenario) >= before || self.is_spent() {
                 return scenario;
             }
         }
     }
 
-    /// Without traffic, unusual turns and long paths, if it fails all the same.
-    fn plainer(&self, scenario: Scenario) -> Scenario {
-        let changes: [fn(&mut Scenario); 3] =
-            [|s| s.traffic = false, |s| s.storm = false, |s| s.links = LinkModel::lan()];
-        changes.into_iter().fold(scenario, |scenario, change| {
-            let mut attempt = scenario.clone();
-            change(&mut attempt);
-            if attempt != scenario && self.fails(&attempt) { attempt } else { scenario }
+    /// Makes changes for as long as one of them still fails.
+    fn while_any(&self, mut scenario: Scenario, changes: impl Fn(&Scenario) -> Vec<Scenario>) -> Scenario {
+        while let Some(changed) = self.any(&changes(&scenario)) {
+            scenario = changed.clone();
+        }
+        scenario
+    }
+
+    /// Leaves out what is done.
+    fn fewer_faults(&self, scenario: Scenario) -> Scenario {
+        self.fewer(scenario, |scenario| {
+            let all = units(scenario);
+            (all.len(), Box::new(move |scenario, out| without(scenario, &all[out])))
         })
     }
 
-    /// Delta debugging over what is done: ever smaller parts are left out, until no single one can be.
-    fn fewer_faults(&self, mut scenario: Scenario) -> Scenario {
+    /// Leaves out nodes, the last ones first: others join through the first ones.
+    fn fewer_nodes(&self, scenario: Scenario) -> Scenario {
+        self.fewer(scenario, |scenario| {
+            let all: Vec<usize> = (0..scenario.nodes()).rev().collect();
+            (all.len(), Box::new(move |scenario, out| without_nodes(scenario, &all[out])))
+        })
+    }
+
+    /// Delta debugging: ever smaller parts are left out, until no single one can be.
+    fn fewer(&self, mut scenario: Scenario, parts_of: impl Fn(&Scenario) -> (usize, LeaveOut)) -> Scenario {
         let mut parts = 2;
         loop {
-            let all = units(&scenario);
-            if all.is_empty() {
+            let (count, without) = parts_of(&scenario);
+            if count == 0 {
                 return scenario;
             }
-            let size = all.len().div_ceil(parts);
-            let attempts: Vec<Scenario> = all.chunks(size).map(|out| without(&scenario, out)).collect();
+            let size = count.div_ceil(parts);
+            let starts = (0..count).step_by(size);
+            let attempts: Vec<Scenario> =
+                starts.map(|from| without(&scenario, from..(from + size).min(count))).collect();
             match self.any(&attempts) {
                 Some(smaller) => {
                     scenario = smaller.clone();
                     parts = (parts - 1).max(2);
                 }
                 None if size == 1 => return scenario,
-                None => parts = (parts * 2).min(all.len()),
-            }
-        }
-    }
-
-    fn fewer_nodes(&self, mut scenario: Scenario) -> Scenario {
-        loop {
-            let attempts: Vec<Scenario> =
-                (0..scenario.nodes()).rev().map(|node| without_node(&scenario, node)).collect();
-            match self.any(&attempts) {
-                Some(smaller) => scenario = smaller.clone(),
-                None => return scenario,
-            }
-        }
-    }
-
-    /// Pauses between what is done become shorter, and so does the end.
-    fn shorter(&self, mut scenario: Scenario) -> Scenario {
-        loop {
-            let mut moments: Vec<u64> =
-                scenario.steps.iter().map(|step| step.at_ms).chain([scenario.until_ms]).collect();
-            moments.dedup();
-            let gaps = moments.windows(2).filter(|pair| pair[1] - pair[0] >= GAP_MIN_MS);
-            let attempts: Vec<Scenario> =
-                gaps.map(|pair| earlier(&scenario, pair[1], (pair[1] - pair[0]) / 2)).collect();
-            match self.any(&attempts) {
-                Some(smaller) => scenario = smaller.clone(),
-                None => return scenario,
+                None => parts = (parts * 2).min(count),
             }
         }
     }
 }
+
+/// A schedule without some of its parts.
+type LeaveOut = Box<dyn Fn(&Scenario, std::ops::Range<usize>) -> Scenario>;
 
 /// Attempts at once: as many as the machine has cores, usually.
 const PARALLEL: usize = 2;
 
-/// A pause that is shorter is short enough.
-const GAP_MIN_MS: u64 = 2_000;
-
-/// What is to become less, the most important first.
-fn size(scenario: &Scenario) -> (usize, usize, u64) {
-    (units(scenario).len(), scenario.nodes(), scenario.until_ms)
-}
-
-fn without(scenario: &Scenario, out: &[Unit]) -> Scenario {
-    let gone = |n: &usize| out.iter().any(|unit| unit.contains(n));
-    let steps = scenario.steps.iter().enumerate().filter(|(n, _)| !gone(n)).map(|(_, step)| step.clone());
-    Scenario { steps: steps.collect(), ..scenario.clone() }
-}
-
-/// Everything from a moment on happens so much earlier.
-fn earlier(scenario: &Scenario, from: u64, by: u64) -> Scenario {
-    let mut scenario = scenario.clone();
-    scenario.steps.iter_mut().filter(|step| step.at_ms >= from).for_each(|step| step.at_ms -= by);
-    scenario.until_ms -= by;
-    scenario
-}
-
 /// What `shrink BUNDLE` does: shrinks its schedule and writes the smallest one beside it.
-pub(crate) fn command(bundle: &Path, plant: Option<&String>, patience: Duration) -> bool {
+pub(crate) fn command(bundle: &Path, plant: Option<&String>, budget: Duration) -> bool {
+    if let Err(why) = plant.map_or(Ok(()), |name| super::campaign::can_plant(name)) {
+        eprintln!("error: {why}");
+        return false;
+    }
+    // Beside the schedule, in a bundle and out of one.
     let file = if bundle.is_dir() { bundle.join("schedule.json") } else { bundle.to_owned() };
-    match Saved::load(&file).and_then(|saved| at(&file, &saved, plant, patience)) {
+    match Saved::load(&file).and_then(|saved| at(&file, &saved, plant, budget)) {
         Ok(path) => {
             println!("kept as {}", path.display());
             true
@@ -212,20 +248,28 @@ pub(crate) fn command(bundle: &Path, plant: Option<&String>, patience: Duration)
 }
 
 /// Shrinks a schedule and writes the smallest one beside its file, under a name that says what it breaks.
-pub(crate) fn at(file: &Path, saved: &Saved, plant: Option<&String>, patience: Duration) -> Result<PathBuf, String> {
+pub(crate) fn at(file: &Path, saved: &Saved, plant: Option<&String>, budget: Duration) -> Result<PathBuf, String> {
     let dir = file.parent().unwrap_or_else(|| Path::new("."));
     let job = Job { plant: plant.cloned(), ..Job::new(saved.scenario.name.clone(), saved.seed, saved.level) };
-    let Shrunk { saved, acts, nodes, attempts, took, check } = shrink(&job, saved, dir, patience)?;
+    let shrunk = shrink(&job, saved, dir, budget, None)?;
+    let Shrunk { saved, size, attempts, cpu, .. } = &shrunk;
     println!(
-        "  shrunk to {acts} acts on {nodes} nodes in {:.0} s of virtual time; {attempts} attempts, {:.0} s:",
-        saved.scenario.until_ms as f64 / 1_000.0,
-        took.as_secs_f64()
+        "  shrunk to {} acts on {} nodes in {:.0} s of virtual time; {attempts} attempts, {:.0} s of processor time:",
+        size.acts,
+        size.nodes,
+        size.ms as f64 / 1_000.0,
+        cpu.as_secs_f64()
     );
     for unit in units(&saved.scenario) {
         for step in unit.iter().map(|n| &saved.scenario.steps[*n]) {
             println!("    {:>9.3} s  {:?}", step.at_ms as f64 / 1_000.0, step.act);
         }
     }
+    keep(&shrunk, dir)
+}
+
+/// Writes the smallest schedule down, under a name that says what it breaks.
+pub(crate) fn keep(Shrunk { saved, check, .. }: &Shrunk, dir: &Path) -> Result<PathBuf, String> {
     let words: Vec<&str> = check.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let path = dir.join(format!("{}-{}-{}.json", saved.scenario.name, saved.seed, words.join("-")));
     saved.save(&path).map_err(|e| format!("{}: {e}", path.display()))?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use cluster_manager::ClusterConfig;
 use cluster_testkit::assertions::{Seen, catalogue};
-use cluster_testkit::play::{Outcome, run_configured, run_traced};
+use cluster_testkit::play::{Outcome, run_configured};
 use cluster_testkit::scenario::{Saved, entry};
 use cluster_testkit::world::stack::Configure;
 use cluster_testkit::{Act, Level, Scenario, Trace, picture};
@@ -113,6 +113,9 @@ pub(crate) struct Told {
     pub(crate) reported: BTreeMap<String, usize>,
     pub(crate) peers: Vec<String>,
     pub(crate) lines: Vec<String>,
+    /// Processor time of the worker, where the system tells.
+    #[serde(default)]
+    pub(crate) cpu_ms: Option<u64>,
 }
 
 /// Plays the job and prints what came of it.
@@ -137,9 +140,7 @@ pub(crate) fn work(job: &Job) -> ExitCode {
         let by_ms = i64::from(std::process::id());
         scenario = scenario.at(Duration::from_secs(5), Act::StepWallClock { node: 0, by_ms });
     }
-    let plant: Option<Configure> =
-        job.plant.clone().map(|name| Arc::new(move |config: &mut _| plant(&name, config)) as _);
-    let outcome = run_configured(&scenario, job.level, job.seed, trace.clone(), plant);
+    let outcome = run_configured(&scenario, job.level, job.seed, trace.clone(), planting(job.plant.as_deref()));
     if let Some(file) = &job.picture {
         let title = format!("{} seed {} at {}", job.scenario, job.seed, job.level);
         let page = picture::page(&scenario, &outcome, &trace, &title, &job.again());
@@ -159,8 +160,14 @@ pub(crate) fn work(job: &Job) -> ExitCode {
 }
 
 /// Plays a scenario with everything watched.
-pub(crate) fn play(scenario: &Scenario, level: Level, seed: u64, trace: &Trace) -> Told {
-    tell(run_traced(scenario, level, seed, trace.clone()), trace)
+pub(crate) fn play(scenario: &Scenario, level: Level, seed: u64, planted: Option<&str>, trace: &Trace) -> Told {
+    tell(run_configured(scenario, level, seed, trace.clone(), planting(planted)), trace)
+}
+
+/// What plants a mistake into the settings of every node.
+fn planting(name: Option<&str>) -> Option<Configure> {
+    let name = name?.to_owned();
+    Some(Arc::new(move |config: &mut _| plant(&name, config)))
 }
 
 #[cfg(feature = "planted")]
@@ -199,7 +206,14 @@ fn tell(outcome: Outcome, trace: &Trace) -> Told {
         reported,
         peers,
         lines,
+        cpu_ms: cpu_ms(),
     }
+}
+
+/// Processor time of this process so far: of its first thread, which does the work. Linux tells it in nanoseconds.
+fn cpu_ms() -> Option<u64> {
+    let told = std::fs::read_to_string("/proc/self/schedstat").ok()?;
+    Some(told.split_whitespace().next()?.parse::<u64>().ok()? / 1_000_000)
 }
 
 /// Takes every log line there is, formats it, and drops it: a run that depends on what is logged shows itself by its trace.

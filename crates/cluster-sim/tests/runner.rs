@@ -93,11 +93,87 @@ fn what_cannot_be_run_is_said_in_words() {
     let file = dir.path().join("x.json");
     std::fs::write(&file, "{").unwrap();
     let output = run(&["replay", file.to_str().unwrap()], dir.path());
-    assert!(text(&output).contains("it is not a saved schedule"), "{}", text(&output));
+    assert!(text(&output).contains("x.json: it is cut short (EOF"), "{}", text(&output));
     let output = run(&["scenarios", "closed-links", "--level", "L0"], dir.path());
     assert!(text(&output).contains("nothing to show at that level"), "{}", text(&output));
     let output = run(&["scenarios", "--level", "L7"], dir.path());
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// What is wrong with a file is said with its name, its place, and what to do; by each command that reads one.
+#[test]
+fn a_schedule_that_cannot_be_played_is_said_to_be_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = cluster_testkit::scenario::entry("crash-one").unwrap().scenario(3);
+    let good = serde_json::json!({ "version": 1, "level": "L1", "seed": 3, "scenario": scenario });
+    let mut of_tomorrow = good.clone();
+    of_tomorrow["version"] = 2.into();
+    of_tomorrow["scenario"] = "in another form".into();
+    let mut of_nobody = good.clone();
+    of_nobody["scenario"]["steps"][1]["act"] = serde_json::json!({ "Pause": 77 });
+    let mut cut_from_nobody = good.clone();
+    cut_from_nobody["scenario"]["steps"][1]["act"] = serde_json::json!({ "Split": [[0], [88]] });
+    let whole = good.to_string();
+    let bad = [
+        (whole[..whole.len() / 2].to_owned(), "it is cut short (EOF", "copy it once more"),
+        (String::new(), "it is cut short (EOF", "copy it once more"),
+        (
+            of_tomorrow.to_string(),
+            "it has version 2, and this program reads version 1",
+            "play it with the program that wrote it",
+        ),
+        (of_nobody.to_string(), "step 1, Pause(77) at 0 ms", "node 77 was never started, or not yet"),
+        (cut_from_nobody.to_string(), "step 1, Split([0], [88]) at 0 ms", "node 88 is never started"),
+        ("[1, 2]".to_owned(), "it is not a saved schedule", "invalid"),
+    ];
+    for (contents, what, hint) in bad {
+        // As the file of a bundle, which may be named by its directory.
+        let file = dir.path().join("schedule.json");
+        std::fs::write(&file, &contents).unwrap();
+        for (command, path) in [("replay", file.as_path()), ("replay", dir.path()), ("shrink", dir.path())] {
+            let output = run(&[command, path.to_str().unwrap()], dir.path());
+            let said = text(&output);
+            assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+            assert!(said.contains("error: ") && said.contains("schedule.json: "), "{command}: {said}");
+            assert!(said.contains(what) && said.contains(hint), "{command}: {said}");
+        }
+    }
+    let output = run(&["replay", "no-such-file.json"], dir.path());
+    assert!(text(&output).contains("error: no-such-file.json: No such file"), "{}", text(&output));
+}
+
+/// A few of them, of core, pool, loop and disk; `cargo xtask sim planted` does so with all there are.
+#[cfg(feature = "planted")]
+#[test]
+fn planted_mistakes_become_as_small_as_promised_and_play_again_elsewhere() {
+    use cluster_testkit::planted::SHOWN;
+    use cluster_testkit::scenario::Saved;
+
+    let dir = tempfile::tempdir().unwrap();
+    let some = ["RootsNeverMatch", "WrongAddress", "LoseAnswers", "RejectedUncounted", "RememberNobody"];
+    let output = run(&[&["planted", "--bundles", "kept"], &some[..]].concat(), dir.path());
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("5 of 5 mistakes are found within 3 seeds and become 4 acts on 5 nodes or fewer"), "{said}");
+    let kept: Vec<_> = std::fs::read_dir(dir.path().join("kept")).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(kept.len(), some.len(), "one file each, and nothing else: {kept:?}");
+    for mistake in some {
+        let shown = SHOWN.iter().find(|shown| shown.mistake == mistake).unwrap();
+        let (check, words) = (shown.check, shown.check.replace([' ', '\''], "-"));
+        let names = |path: &&std::path::PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name.starts_with(shown.scenario) && name.ends_with(&format!("-{words}.json"))
+        };
+        let file = kept.iter().find(names).unwrap_or_else(|| panic!("a name that says {check}: {kept:?}"));
+        assert!(Saved::load(file).unwrap().scenario.nodes() <= 5);
+        // In another process: with the mistake it breaks the same promise, without it none.
+        let again = run(&["replay", file.to_str().unwrap(), "--plant", mistake], dir.path());
+        assert!(!again.status.success() && text(&again).contains(&format!("broken: {check}: ")), "{}", text(&again));
+        let sound = run(&["replay", file.to_str().unwrap()], dir.path());
+        assert!(sound.status.success(), "{}", text(&sound));
+    }
+    let output = run(&["planted", "Nothing"], dir.path());
+    assert!(text(&output).contains("there is no mistake \"Nothing\" to plant"), "{}", text(&output));
 }
 
 /// From the mistake to the schedule that shows it, as somebody at a terminal would go.

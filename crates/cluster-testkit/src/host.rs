@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::world::ORIGIN_UNIX_MS;
+use crate::world::stack::numbers::Stops;
 use disk::SimDisk;
 use gate::Gate;
 use machine::Machine;
@@ -117,6 +118,8 @@ pub(crate) struct SimHost {
     pub(crate) stopping: bool,
     /// When the last process ended or was told to, since the world's origin.
     pub(crate) ended: Option<Duration>,
+    /// How often the loop of the process was stopped.
+    pub(crate) stops: Stops,
 }
 
 impl SimHost {

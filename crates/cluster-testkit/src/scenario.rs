@@ -242,6 +242,9 @@ pub struct Expect {
     pub met_within_ms: Option<u64>,
     /// Bytes a node and second, on the wire, over the whole run.
     pub bytes_per_s_max: Option<f64>,
+    /// Bytes of membership a node and second, without headers, from a minute after the last act on. At L0 alone, which knows them.
+    #[serde(default)]
+    pub quiet_payload_per_s_max: Option<f64>,
 }
 
 /// A cluster, what is done to it, and what must hold.
@@ -329,7 +332,7 @@ impl Scenario {
     #[must_use]
     pub fn nodes(&self) -> usize {
         let started = self.steps.iter().filter_map(|step| match step.act {
-            Act::Start { node, .. } | Act::StartAt { node, .. } => Some(node + 1),
+            Act::Start { node, .. } | Act::StartAt { node, .. } => Some(node.saturating_add(1)),
             _ => None,
         });
         started.max().unwrap_or(0)

@@ -71,8 +71,21 @@ pub trait World {
     fn subscribers_disagree(&self) -> Vec<String> {
         Vec::new()
     }
+    /// Numbers of the nodes that differ from what the world counted itself, in words.
+    fn numbers_disagree(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Damaged files that a node wrote over, in words: they are to be kept for whoever looks into it.
+    fn damaged_files_lost(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Bytes on the wire sent by all so far.
     fn bytes_sent(&self) -> u64;
+    /// Bytes of membership without headers sent from a second on; `None` where nobody knows them.
+    fn payload_since(&self, s: u64) -> Option<u64> {
+        let _ = s;
+        None
+    }
     /// What is wrong with a world that has come to rest, beside what the nodes report, in words.
     fn loose_ends(&self) -> Vec<String>;
     /// How the links of the users are, in words, for a report.

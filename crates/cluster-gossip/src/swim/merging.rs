@@ -210,7 +210,7 @@ impl Swim {
             self.suspects.remove(&node);
         }
         if state.is_live() {
-            if !(self.config.has(Bug::RingMissesMember) && node.as_str().ends_with('8')) {
+            if !(self.config.has(Bug::RingMissesMember) && node.as_str().ends_with(['0', '2', '4', '6', '8'])) {
                 self.plan.insert(now, &node, &zone);
             }
         } else {

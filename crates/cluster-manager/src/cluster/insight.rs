@@ -47,7 +47,18 @@ impl Cluster {
     /// # Cancel safety
     /// Safe.
     pub async fn metrics(&self) -> Metrics {
-        let health = self.health().await;
+        self.metrics_with(self.health().await)
+    }
+
+    /// The same without those that the membership loop would have to be asked for: whether the node is live and ready, and
+    /// what the loop counts. Nothing is waited for.
+    #[must_use]
+    pub fn metrics_now(&self) -> Metrics {
+        let (discoveries, certificate_left) = (self.0.searches.statuses(), Some(self.0.certificate.left()));
+        self.metrics_with(Health { discoveries, certificate_left, ..Health::default() }).without_health()
+    }
+
+    fn metrics_with(&self, health: Health) -> Metrics {
         let members = self.0.registry.snapshot();
         let count = |state| (state, members.iter().filter(|member| member.state() == state).count());
         let (pool, peers) = (&self.0.pool, self.0.peers.totals());

@@ -37,7 +37,11 @@ pub(super) fn units(scenario: &Scenario) -> Vec<Unit> {
 }
 
 const fn is_end(act: &Act) -> bool {
-    matches!(act, Act::Start { .. } | Act::Resume(_) | Act::Mend(_))
+    matches!(act, Act::Start { .. } | Act::Resume(_) | Act::Mend(_)) || is_good_disk(act)
+}
+
+const fn is_good_disk(act: &Act) -> bool {
+    matches!(act, Act::Disk { slow_by_ms: 0, full: false, .. } | Act::DiskFault { fault: None, .. })
 }
 
 /// Whether a later step belongs to an earlier one: its end, or another part of it.
@@ -47,12 +51,28 @@ fn goes_with(step: &Step, later: &Step) -> bool {
         (Act::Crash(node) | Act::Leave(node), Act::Start { node: other, .. })
         | (Act::Pause(node) | Act::HalfStop(node) | Act::BlockApplication(node), Act::Resume(other)) => node == other,
         (Act::Fault { id, .. }, Act::Mend(other)) => id == other,
+        (Act::Disk { node, .. }, Act::Disk { node: other, .. })
+        | (Act::DiskFault { node, .. }, Act::DiskFault { node: other, .. }) => {
+            node == other && is_good_disk(&later.act) && !is_good_disk(&step.act)
+        }
         _ => false,
     }
 }
 
+/// The same without some of its units.
+pub(super) fn without(scenario: &Scenario, out: &[Unit]) -> Scenario {
+    let gone = |n: &usize| out.iter().any(|unit| unit.contains(n));
+    let steps = scenario.steps.iter().enumerate().filter(|(n, _)| !gone(n)).map(|(_, step)| step.clone());
+    Scenario { steps: steps.collect(), ..scenario.clone() }
+}
+
+/// The same without some nodes, given from the last to the first.
+pub(super) fn without_nodes(scenario: &Scenario, gone: &[usize]) -> Scenario {
+    gone.iter().fold(scenario.clone(), |scenario, gone| without_node(&scenario, *gone))
+}
+
 /// The same without a node: those after it move up by one.
-pub(super) fn without_node(scenario: &Scenario, gone: usize) -> Scenario {
+fn without_node(scenario: &Scenario, gone: usize) -> Scenario {
     let steps = scenario.steps.iter().filter_map(|step| {
         let act = Renumber(gone).act(&step.act)?;
         Some(Step { at_ms: step.at_ms, act })
@@ -155,12 +175,15 @@ mod tests {
             .at(14 * S, Act::Mend(7))
             .at(15 * S, Act::Resume(2))
             .at(16 * S, Act::CloseLinks { node: 0, to: 1 })
+            .at(17 * S, Act::Disk { node: 0, slow_by_ms: 0, full: true })
+            .at(18 * S, Act::Disk { node: 1, slow_by_ms: 0, full: false })
+            .at(19 * S, Act::Disk { node: 0, slow_by_ms: 0, full: false })
             .then_quiet(S)
     }
 
     #[test]
     fn what_belongs_together_is_one_unit() {
-        assert_eq!(units(&schedule()), [vec![3, 4, 6], vec![5, 8], vec![7, 9], vec![10]]);
+        assert_eq!(units(&schedule()), [vec![3, 4, 6], vec![5, 8], vec![7, 9], vec![10], vec![11, 13], vec![12]]);
     }
 
     #[test]
@@ -176,7 +199,9 @@ mod tests {
                 "Fault { id: 7, from: [0], to: [1], fault: Cut }",
                 "Pause(1)",
                 "Mend(7)",
-                "Resume(1)"
+                "Resume(1)",
+                "Disk { node: 0, slow_by_ms: 0, full: true }",
+                "Disk { node: 0, slow_by_ms: 0, full: false }",
             ]
         );
         let first = without_node(&schedule(), 0);

@@ -3,7 +3,7 @@
 mod files;
 mod user;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -44,6 +44,10 @@ struct Files {
     /// What a file was before its last writing, where that is not on the disk yet whatever was said of it.
     before: BTreeMap<PathBuf, Option<Vec<u8>>>,
     fault: Option<DiskFault>,
+    /// Files of which a part is lost, until they are set aside.
+    damaged: BTreeSet<PathBuf>,
+    /// Damaged files that were written over.
+    lost: Vec<PathBuf>,
 }
 
 impl SimDisk {
@@ -69,7 +73,13 @@ impl SimDisk {
         let mut files = self.files();
         files.now.clear();
         files.before.clear();
+        files.damaged.clear();
         self.users().wipe();
+    }
+
+    /// Damaged files that were written over: nobody will find out what was in them.
+    pub(crate) fn lost(&self) -> Vec<PathBuf> {
+        self.files().lost.clone()
     }
 
     /// What is wrong with it from now on; what it held back so far is on it.
@@ -91,6 +101,7 @@ impl SimDisk {
                     reachable!("a file is torn when a machine goes down");
                     let torn = files.now.get_mut(&path);
                     torn.into_iter().for_each(|bytes| bytes.truncate(bytes.len() / 2));
+                    files.damaged.insert(path);
                 }
                 (_, Some(bytes)) => {
                     reachable!("a writing is lost when a machine goes down");
@@ -130,6 +141,9 @@ impl Storage for SimDisk {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let mut files = self.files();
+        if files.damaged.remove(path) {
+            files.lost.push(path.to_owned());
+        }
         let before = files.now.insert(path.to_owned(), bytes);
         if matches!(files.fault, Some(DiskFault::LostSync | DiskFault::TornWrite)) {
             files.before.entry(path.to_owned()).or_insert(before);
@@ -141,6 +155,7 @@ impl Storage for SimDisk {
         let to = path.with_extension("damaged");
         let mut files = self.files();
         let bytes = files.now.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        files.damaged.remove(path);
         files.now.insert(to.clone(), bytes);
         Ok(to)
     }

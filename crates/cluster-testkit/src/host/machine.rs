@@ -55,6 +55,8 @@ impl fmt::Debug for Machine {
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) cluster: Cluster,
+    /// Its incarnation when it began.
+    pub(crate) first: Option<u64>,
     /// What the world's own subscriber makes of its events.
     pub(crate) subscriber: Arc<Mutex<Subscriber>>,
 }
@@ -66,13 +68,15 @@ pub(crate) type Reports = Arc<Mutex<Vec<Reported>>>;
 pub(crate) type Starts = Arc<Mutex<Vec<(usize, u64, Duration)>>>;
 
 /// Where the world writes down what nodes report.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Witness {
     pub(crate) origin: Moment,
     pub(crate) reports: Reports,
     pub(crate) starts: Starts,
     pub(crate) trace: Trace,
     pub(crate) troubles: Troubles,
+    /// Is told the word of each event.
+    pub(crate) counted: Arc<dyn Fn(&'static str) + Send + Sync>,
 }
 
 impl Machine {
@@ -117,14 +121,14 @@ impl Machine {
             self.witness.origin.elapsed(),
         ));
         // Looked at above, and this is one thread.
-        let _ = self.started.set(Started { cluster: cluster.clone(), subscriber });
+        let _ = self.started.set(Started { cluster: cluster.clone(), first: own_incarnation(&cluster), subscriber });
         Ok(cluster)
     }
 
     /// Writes down what the node reports.
     fn observe(&self, cluster: &Cluster) -> Arc<Mutex<Subscriber>> {
         let mut events = cluster.subscribe();
-        let Witness { origin, reports, trace, troubles, .. } = self.witness.clone();
+        let Witness { origin, reports, trace, troubles, counted, .. } = self.witness.clone();
         let by = self.index;
         let subscriber = Arc::new(Mutex::new(Subscriber::of(cluster.node().clone())));
         let taking = Arc::clone(&subscriber);
@@ -135,6 +139,7 @@ impl Machine {
                 match delivery {
                     Delivery::Event { event, .. } => {
                         trace.note_report(at, by, &event.kind);
+                        counted(event.kind.as_str());
                         let reported = Reported { at: Instant::after_origin(at), by, kind: event.kind.clone() };
                         reports.lock().unwrap_or_else(PoisonError::into_inner).push(reported);
                     }
@@ -146,6 +151,11 @@ impl Machine {
         });
         subscriber
     }
+}
+
+fn own_incarnation(cluster: &Cluster) -> Option<u64> {
+    let Ok(Delivery::Snapshot { state, .. }) = cluster.subscribe().try_recv() else { return None };
+    state.member(cluster.node().as_str()).map(|own| own.claim.incarnation.get())
 }
 
 /// quinn wants 32 bytes.

@@ -21,8 +21,15 @@ use crate::world::{Reported, World};
 pub(crate) fn check_all(scenario: &Scenario, stage: &impl World, pause_budget: Duration) -> Vec<Finding> {
     let truth = Truth::of(scenario);
     let reports = stage.reports();
-    let Expect { calm, no_failures, crash_known_within_ms, leave_known_within_ms, met_within_ms, bytes_per_s_max } =
-        scenario.expect.clone();
+    let Expect {
+        calm,
+        no_failures,
+        crash_known_within_ms,
+        leave_known_within_ms,
+        met_within_ms,
+        bytes_per_s_max,
+        quiet_payload_per_s_max,
+    } = scenario.expect.clone();
     let mut findings = Findings::default();
     let (reach, story) = (Reach::of(&truth), Story::of(&truth, stage, &reports));
     let links = Links::of(&truth, &reports);
@@ -39,6 +46,12 @@ pub(crate) fn check_all(scenario: &Scenario, stage: &impl World, pause_budget: D
     stage.loose_ends().into_iter().for_each(|what| findings.add(Finding::new("one live link a pair", what)));
     for what in stage.subscribers_disagree() {
         findings.add(Finding::new("snapshot and deltas are the state", what));
+    }
+    for what in stage.numbers_disagree() {
+        findings.add(Finding::new("a node's numbers are what the world counted", what));
+    }
+    for what in stage.damaged_files_lost() {
+        findings.add(Finding::new("a damaged file is kept", what));
     }
     if calm {
         findings.never(&reports, "nobody is suspected", &["suspected", "failed"]);
@@ -58,8 +71,14 @@ pub(crate) fn check_all(scenario: &Scenario, stage: &impl World, pause_budget: D
     if let Some(max) = bytes_per_s_max {
         findings.cost_is_bounded(&truth, stage.bytes_sent(), max);
     }
+    if let Some(max) = quiet_payload_per_s_max {
+        findings.quiet_costs_little(scenario, &truth, stage, max);
+    }
     findings.0
 }
+
+/// After the last act there is something to say for so long.
+const SETTLES_WITHIN_S: u64 = 60;
 
 /// Where a report stands.
 fn place(finding: Finding, reported: &Reported) -> Finding {
@@ -238,6 +257,19 @@ impl Findings {
                     self.add(Finding::new("all meet in time", what).at(last + within).by(i).about(j));
                 }
             }
+        }
+    }
+
+    fn quiet_costs_little(&mut self, scenario: &Scenario, truth: &Truth, stage: &impl World, max: f64) {
+        let last = scenario.steps.last().map_or(0, |step| step.at_ms);
+        let from = last.div_ceil(1_000) + SETTLES_WITHIN_S;
+        let Some(payload) = stage.payload_since(from) else { return };
+        let running = (0..truth.nodes()).filter(|node| truth.runs(*node, truth.until)).count() as f64;
+        let seconds = (truth.until / 1_000).saturating_sub(from) as f64;
+        let cost = payload as f64 / (running * seconds).max(1.0);
+        if seconds >= 60.0 && cost > max {
+            let what = format!("{cost:.1} B of membership a node and second when nothing happens, {max:.0} are enough");
+            self.add(Finding::new("quiet costs little", what));
         }
     }
 

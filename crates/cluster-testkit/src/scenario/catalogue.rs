@@ -88,6 +88,7 @@ pub const CATALOGUE: &[Entry] = &[
     small("lost-state", "a node dies, loses its disk, and is back", ends::lost_state),
     small("heir", "another node, with a name of its own, takes the place of one that died", ends::heir),
     stack_only("power-cut", "all nodes die at once, and find each other again without seeds", ends::power_cut),
+    stack_only("full-disks", "disks are full and have room again, then the power fails", ends::full_disks),
     stack_only("bad-disks", "disks are slow or full, and everybody restarts in turn", ends::bad_disks),
     small("newcomers-at-a-death", "others join while a dead member is suspected", ends::newcomers),
     small("slow-restart", "a node dies and is back after it was declared failed", ends::slow_restart),
@@ -147,6 +148,7 @@ pub const CATALOGUE: &[Entry] = &[
     stack_only("drifting", "wall clocks run fast and slow", processes::drifting),
     stack_only("echoes", "packets of a former life arrive", ends::echoes),
     stack_only("torn-disks", "machines go down whose disks lose or tear what was written last", ends::torn_disks),
+    small("quiet", "five minutes in which nothing happens, and what they cost", processes::quiet),
     Entry {
         runs_max: 10,
         l1_runs_max: 1,

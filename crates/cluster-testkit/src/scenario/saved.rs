@@ -30,20 +30,40 @@ impl Saved {
         Self { version: VERSION, level, seed, scenario }
     }
 
-    /// Reads one.
+    /// Reads one: the file, or the `schedule.json` of a bundle's directory.
     ///
     /// # Errors
-    /// In words, with the file's name: it cannot be read, or holds something else.
+    /// In words, with the file's name and what to do: it cannot be read, is cut short, is of another version, holds something else, or cannot
+    /// be played.
     pub fn load(file: &Path) -> Result<Self, String> {
+        let of_bundle = file.join("schedule.json");
+        let file = if file.is_dir() { &of_bundle } else { file };
         let failed = |what: String| format!("{}: {what}", file.display());
         let bytes = fs::read(file).map_err(|e| failed(e.to_string()))?;
-        let saved: Self =
-            serde_json::from_slice(&bytes).map_err(|e| failed(format!("it is not a saved schedule: {e}")))?;
-        if saved.version != VERSION {
-            return Err(failed(format!("it has version {}, this program reads {VERSION}", saved.version)));
-        }
-        saved.scenario.check().map_err(failed)?;
+        let saved = Self::parse(&bytes).map_err(failed)?;
+        saved.scenario.check().map_err(|why| failed(format!("it cannot be played: {why}")))?;
         Ok(saved)
+    }
+
+    /// The version first: what has another one may be of any other form.
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let wrong = |e: serde_json::Error| {
+            if e.is_eof() {
+                return format!(
+                    "it is cut short ({e}): copy it once more, or have the seed run again, which writes it anew"
+                );
+            }
+            format!("it is not a saved schedule: {e}")
+        };
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(wrong)?;
+        let version = value.get("version").and_then(serde_json::Value::as_u64);
+        if let Some(version) = version.filter(|version| *version != u64::from(VERSION)) {
+            return Err(format!(
+                "it has version {version}, and this program reads version {VERSION}: play it with the program that wrote it, or have its \
+                 seed run again with this one"
+            ));
+        }
+        serde_json::from_value(value).map_err(wrong)
     }
 
     /// Writes it.

@@ -19,7 +19,7 @@ impl Scenario {
     pub fn check(&self) -> Result<(), String> {
         links(&self.links)?;
         let mut nodes: Vec<bool> = Vec::new();
-        let mut before = 0;
+        let (mut before, all) = (0, self.nodes());
         for (n, step) in self.steps.iter().enumerate() {
             let failed = |why: String| Err(format!("step {n}, {:?} at {} ms: {why}", step.act, step.at_ms));
             if step.at_ms < before {
@@ -52,8 +52,11 @@ impl Scenario {
                 }
                 nodes[node] = true;
             }
+            if let Some(stranger) = step.act.groups().into_iter().flatten().find(|node| **node >= all) {
+                return failed(format!("node {stranger} is never started: there are {all}, numbered from 0"));
+            }
             if let Some(stranger) = step.act.nodes().into_iter().find(|node| *node >= nodes.len()) {
-                return failed(format!("node {stranger} was never started"));
+                return failed(format!("node {stranger} was never started, or not yet"));
             }
             if let Act::Crash(node) | Act::Leave(node) = step.act {
                 nodes[node] = false;
@@ -94,7 +97,15 @@ impl Act {
         )
     }
 
-    /// Everybody it is about, but for seeds and for groups of a cut, which may name whom they like.
+    /// The groups between which it changes paths. Whoever is in them may start later.
+    fn groups(&self) -> [&[usize]; 2] {
+        match self {
+            Self::Cut { from, to } | Self::Split(from, to) | Self::Fault { from, to, .. } => [from, to],
+            _ => [&[], &[]],
+        }
+    }
+
+    /// Everybody it is about who must have been started; seeds may name whom they like.
     fn nodes(&self) -> Vec<usize> {
         match self {
             Self::Start { node, .. }
@@ -184,8 +195,13 @@ mod tests {
         assert!(why(two().at(S, start(usize::MAX))).contains("are the most"));
         for act in [Act::Crash(2), Act::Transfer { from: 0, to: 2, bytes: 1 }, Act::CloseLinks { node: 2, to: 0 }] {
             let why = why(two().at(S, act));
-            assert!(why.starts_with("step 2, ") && why.ends_with("node 2 was never started"), "{why}");
+            assert!(why.starts_with("step 2, ") && why.ends_with("node 2 was never started, or not yet"), "{why}");
         }
+        for act in [Act::Split(vec![0], vec![1, 2]), Act::Cut { from: vec![7], to: vec![0] }] {
+            let why = why(two().at(S, act));
+            assert!(why.contains("is never started: there are 2, numbered from 0"), "{why}");
+        }
+        assert_eq!(two().at(S, Act::Split(vec![0], vec![2])).at(S * 2, start(2)).check(), Ok(()));
         assert_eq!(two().at(S, Act::Crash(1)).at(S * 2, start(1)).check(), Ok(()));
         let mut shuffled = two().at(S, Act::Pause(1)).at(2 * S, Act::Resume(1));
         shuffled.steps.swap(2, 3);

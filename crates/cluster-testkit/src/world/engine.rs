@@ -8,6 +8,7 @@ mod as_world;
 mod carry;
 mod exchange;
 mod node;
+mod numbers;
 mod path;
 mod traffic;
 
@@ -117,6 +118,7 @@ pub struct EngineWorld {
     exchanges: BTreeMap<u64, Exchange>,
     next_exchange: u64,
     traffic: Traffic,
+    payload_by_second: Vec<u64>,
     trace: Vec<Reported>,
 }
 
@@ -139,6 +141,7 @@ impl EngineWorld {
             exchanges: BTreeMap::new(),
             next_exchange: 0,
             traffic: Traffic::default(),
+            payload_by_second: Vec::new(),
             trace: Vec::new(),
         }
     }
@@ -346,9 +349,21 @@ impl EngineWorld {
         while let Some(entry) = self.heap.first_entry().filter(|entry| entry.key().0 <= until) {
             let ((at, _), happening) = entry.remove_entry();
             self.now = self.now.max(at);
+            let before = self.traffic.payload;
             self.happen(happening);
+            self.note_payload(self.traffic.payload - before);
         }
         self.now = until;
+    }
+
+    fn note_payload(&mut self, bytes: u64) {
+        if bytes > 0 {
+            let second = usize::try_from(self.now.since_origin().as_secs()).unwrap_or(usize::MAX);
+            if self.payload_by_second.len() <= second {
+                self.payload_by_second.resize(second + 1, 0);
+            }
+            self.payload_by_second[second] += bytes;
+        }
     }
 
     /// Lets time pass until `state` holds, looked at every 10 ms; says how long it took, `None` after `patience`.

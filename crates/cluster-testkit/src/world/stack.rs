@@ -8,10 +8,12 @@ mod acts;
 mod as_world;
 mod boot;
 mod clients;
+mod counts;
 mod game;
 mod ledger;
 mod look;
 mod names;
+pub(crate) mod numbers;
 mod traffic;
 mod transfer;
 

@@ -208,8 +208,8 @@ async fn hold(node: SimNode) -> Result<(), String> {
 fn a_new_life_closes_the_breaker_at_once() {
     let simulation = Simulation::new(3)
         .configure(|config| config.pool.max_total = 1)
-        .serve(|_| Arc::new(Holds))
-        .workload(|node| async move {
+        .system(|node| async move {
+            node.start(node.builder().streams(Arc::new(Holds))).await.map_err(|e| e.to_string())?;
             match node.index() {
                 0 => speak_and_watch(node).await,
                 2 => hold(node).await,

@@ -16,6 +16,7 @@ mod mocked_gossip;
 mod mocked_manager;
 mod ping_pong;
 mod planted;
+#[cfg(feature = "planted")]
 mod planted_stack;
 mod regressions;
 mod silence;

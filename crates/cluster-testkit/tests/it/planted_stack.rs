@@ -1,114 +1,79 @@
-//! Mistakes planted into the pool and the loop: the scenarios at L1 must find each within its budget of seeds, and nothing
-//! without one.
+//! Mistakes planted into core, pool and loop: each must be found by the check that is for it, within three seeds of the scenario that is about it,
+//! and nothing without one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cluster_manager::ClusterConfig;
 use cluster_manager::planted::Bug as LoopBug;
 use cluster_pool::planted::Bug as PoolBug;
-use cluster_testkit::play::{play, stack_config};
-use cluster_testkit::scenario::entry;
-use cluster_testkit::{StackConfig, StackWorld};
+use cluster_testkit::Trace;
+use cluster_testkit::planted::{SHOWN, Shown, plant};
+use cluster_testkit::play::run_configured;
+use cluster_testkit::scenario::{Level, entry};
+use cluster_testkit::world::stack::Configure;
 
 /// Seeds of each scenario that may be needed.
 const SEEDS: u64 = 3;
 
-/// Whether this check finds something in the scenarios with the settings changed so; else, which others did.
-fn finds(
-    check: &str,
-    change: impl Fn(&mut ClusterConfig) + Send + Sync + 'static,
-) -> Result<(), BTreeSet<&'static str>> {
-    finds_in(&ALL, check, change)
+/// The checks that find something in one seed of a scenario, with a mistake or without.
+fn checks(scenario: &str, level: Level, seed: u64, mistake: Option<&'static str>) -> BTreeSet<&'static str> {
+    let planting = |name: &'static str| -> Configure { Arc::new(move |config| plant(name, config)) };
+    let schedule = entry(scenario).unwrap().scenario(seed);
+    let outcome = run_configured(&schedule, level, seed, Trace::default(), mistake.map(planting));
+    outcome.findings.iter().map(|finding| finding.check).collect()
 }
 
-fn finds_in(
-    names: &[&str],
-    check: &str,
-    change: impl Fn(&mut ClusterConfig) + Send + Sync + 'static,
-) -> Result<(), BTreeSet<&'static str>> {
-    let configure: Arc<dyn Fn(&mut ClusterConfig) + Send + Sync> = Arc::new(change);
-    let mut others = BTreeSet::new();
-    for (seed, name) in (1..=SEEDS).flat_map(|seed| names.iter().map(move |name| (seed, name))) {
-        let scenario = entry(name).unwrap().scenario(seed);
-        let config = StackConfig { configure: Some(Arc::clone(&configure)), ..stack_config(&scenario) };
-        let outcome = play(&scenario, StackWorld::new(config, seed));
-        others.extend(outcome.findings.iter().map(|finding| finding.check));
-        if others.contains(check) {
-            return Ok(());
-        }
+/// Whether the mistakes of these names are found, each by its check; else, by which others.
+fn assert_found(among: &[String]) {
+    let mut some = false;
+    for Shown { mistake, scenario, level, check } in SHOWN.iter().filter(|s| among.iter().any(|name| name == s.mistake))
+    {
+        let mut others = BTreeSet::new();
+        let found = (1..=SEEDS).any(|seed| {
+            others.append(&mut checks(scenario, *level, seed, Some(mistake)));
+            others.contains(check)
+        });
+        assert!(found, "{mistake} in {scenario} is not found by {check:?}, but by {others:?}");
+        some = true;
     }
-    Err(others)
+    assert!(some, "no mistake is looked for");
 }
 
-const ALL: [&str; 7] =
-    ["closed-links", "simultaneous", "pauses", "rolling-restart", "halves", "quick-restart", "power-cut"];
+fn names(bugs: &[impl std::fmt::Debug]) -> Vec<String> {
+    bugs.iter().map(|bug| format!("{bug:?}")).collect()
+}
 
 #[test]
 fn without_a_mistake_nothing_is_found() {
-    assert_eq!(finds("any at all", |_| {}), Err(BTreeSet::new()));
+    let stages: BTreeSet<(&str, Level)> = SHOWN.iter().map(|shown| (shown.scenario, shown.level)).collect();
+    for (scenario, level) in stages {
+        for seed in 1..=SEEDS {
+            assert_eq!(checks(scenario, level, seed, None), BTreeSet::new(), "{scenario} seed {seed}");
+        }
+    }
 }
 
 #[test]
 fn every_mistake_in_the_pool_is_found_within_three_seeds() {
-    for bug in PoolBug::ALL {
-        let check = match bug {
-            PoolBug::KeepLoser | PoolBug::EndHitsSuccessor => "one live link a pair",
-            PoolBug::DropLoserStreams => "nothing is left",
-            // Of what users do with links: looked for in `links`.
-            PoolBug::CallerTakesDialWithHim
-            | PoolBug::PermitLeak
-            | PoolBug::ReorderAfterReconnect
-            | PoolBug::CancelLooksComplete => continue,
-        };
-        assert_eq!(finds(check, move |config| config.pool.bug = Some(bug)), Ok(()), "{bug:?}");
-    }
+    assert_found(&names(&PoolBug::ALL));
 }
 
 #[test]
 fn every_mistake_in_the_loop_is_found_within_three_seeds() {
-    for bug in LoopBug::ALL {
-        let check = match bug {
-            LoopBug::ForgetLinkDown => "a verdict has the votes that it needs",
-            LoopBug::SkipFarewell => "a farewell is known to all",
-            LoopBug::NeverReconnect => "all agree at the end",
-            LoopBug::LoseAnswers | LoopBug::RememberNobody => "all meet in time",
-        };
-        assert_eq!(finds(check, move |config| config.bug = Some(bug)), Ok(()), "{bug:?}");
-    }
+    assert_found(&names(&LoopBug::ALL));
 }
 
-/// Mistakes of the core that the engine's world finds, too. The other two cost a large cluster a watcher and a quiet one its
-/// bytes: they are looked for there.
+/// Mistakes of the core that the engine's world finds, too, and one that costs a quiet cluster its bytes.
 #[test]
-fn mistakes_in_the_core_show_in_the_whole_stack() {
+fn mistakes_in_the_core_show_in_the_scenarios() {
     use cluster_gossip::planted::Bug;
-    let bugs = [
-        (Bug::SkipRefutation, "all agree at the end"),
-        (Bug::AcceptEqualIncarnation, "all agree at the end"),
-        (Bug::StarvedLeave, "a farewell is known to all"),
-        (Bug::VerdictBeforeP, "a verdict has the votes that it needs"),
-        (Bug::WakingAccuses, "who wakes accuses nobody"),
-    ];
-    for (bug, check) in bugs {
-        assert_eq!(finds(check, move |config| config.swim.bug = Some(bug)), Ok(()), "{bug:?}");
-    }
+    assert_found(&names(Bug::IN_THE_ENGINE));
 }
 
-/// Mistakes about votes, metadata, addresses and events: each in the scenario that is about it, by the check that is for it.
+/// Mistakes about votes, metadata, addresses and events.
 #[test]
 fn mistakes_that_the_judge_alone_can_see_are_found_within_three_seeds() {
     use cluster_gossip::planted::Bug;
-    let bugs = [
-        (Bug::OneVoteConvicts, "isolate-long", "a verdict has the votes that it needs"),
-        (Bug::MetadataNotTold, "metadata", "metadata agrees at the end"),
-        (Bug::WrongAddress, "cold-start-3", "addresses agree at the end"),
-        (Bug::EventsLost, "metadata", "snapshot and deltas are the state"),
-        (Bug::RefutesOnce, "mute-short", "who comes back is seen alive in time"),
-        (Bug::NewcomerPutsOff, "newcomers-at-a-death", "a death is known as soon as the rule allows"),
-    ];
-    for (bug, name, check) in bugs {
-        assert_eq!(finds_in(&[name], "any at all", |_| {}), Err(BTreeSet::new()), "{name} without a mistake");
-        assert_eq!(finds_in(&[name], check, move |config| config.swim.bug = Some(bug)), Ok(()), "{bug:?}");
-    }
+    let others: Vec<Bug> = Bug::ALL.into_iter().filter(|bug| !Bug::IN_THE_ENGINE.contains(bug)).collect();
+    assert_found(&names(&others));
 }

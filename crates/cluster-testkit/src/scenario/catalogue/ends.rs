@@ -79,7 +79,11 @@ pub(super) fn power_cut(draws: &mut Draws) -> Scenario {
     let nodes = few(draws);
     // What was learnt within the last second may not have reached the disk.
     let at = settled(draws) + secs(2);
-    let mut scenario = Scenario::new("").cluster(nodes);
+    power_fails(draws, Scenario::new("").cluster(nodes), nodes, at)
+}
+
+/// All crash at the same moment, and are back later, one by one, without seeds.
+fn power_fails(draws: &mut Draws, mut scenario: Scenario, nodes: usize, at: std::time::Duration) -> Scenario {
     for node in 0..nodes {
         scenario = scenario.at(at, Act::Crash(node));
     }
@@ -92,6 +96,21 @@ pub(super) fn power_cut(draws: &mut Draws) -> Scenario {
         e.no_failures = true;
         e.met_within_ms = Some(10_000);
     })
+}
+
+/// A disk that was full has room again, and what was learnt meanwhile is written down before the power fails.
+pub(super) fn full_disks(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    for node in 0..nodes {
+        scenario = scenario.at(ms(0), Act::Disk { node, slow_by_ms: 0, full: true });
+    }
+    let room = secs(3) + ms(draws.below(3_000));
+    for node in 0..nodes {
+        scenario = scenario.at(room, Act::Disk { node, slow_by_ms: 0, full: false });
+    }
+    // Nothing changes meanwhile: what could not be written is tried again all the same.
+    power_fails(draws, scenario, nodes, room + secs(4))
 }
 
 /// Membership waits for no disk: nobody is suspected for his, and a farewell is said in time.

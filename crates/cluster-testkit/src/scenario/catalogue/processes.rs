@@ -114,6 +114,16 @@ pub(super) fn everything(draws: &mut Draws) -> Scenario {
     scenario.at(end, Act::Links(LinkModel::lan())).then_quiet(secs(60))
 }
 
+pub(super) fn quiet(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    Scenario::new("").cluster(nodes).then_quiet(secs(300)).expecting(|e| {
+        e.calm = true;
+        e.bytes_per_s_max = Some(1_000.0);
+        // A ping and an ack a second, of 16 B each, and now and then a root that is found equal.
+        e.quiet_payload_per_s_max = Some(33.0);
+    })
+}
+
 pub(super) fn quiet_week(draws: &mut Draws) -> Scenario {
     let nodes = few(draws);
     Scenario::new("").cluster(nodes).then_quiet(secs(7 * 24 * 3_600)).expecting(|e| {

@@ -23,9 +23,9 @@ pub(super) fn draw(entry: &Entry, scenario: &mut Scenario, seed: Seed) {
         scenario.links.latency = Latency::Uniform(ms(low), ms(high));
     }
     let short = ms(scenario.until_ms) <= TALKS_FOR;
-    scenario.traffic = short && !entry.large;
-    // Unusual turns cost bytes.
+    // Traffic costs bytes, and so do unusual turns.
     let costs = scenario.expect.bytes_per_s_max.is_some();
     scenario.shuffled = !entry.large && seed.below(2, 2) == 0;
+    scenario.traffic = short && !entry.large && !costs;
     scenario.storm = short && !entry.large && !costs && seed.below(1, 2) == 0;
 }

@@ -74,8 +74,17 @@ impl World for EngineWorld {
         (0..self.nodes.len()).filter(|&i| self.is_running(i)).flat_map(|i| self.registry_differs(i)).collect()
     }
 
+    fn numbers_disagree(&self) -> Vec<String> {
+        (0..self.nodes.len()).filter(|&i| self.is_running(i)).flat_map(|i| self.numbers_differ(i)).collect()
+    }
+
     fn bytes_sent(&self) -> u64 {
         self.sent().wire
+    }
+
+    fn payload_since(&self, s: u64) -> Option<u64> {
+        let from = usize::try_from(s).unwrap_or(usize::MAX);
+        Some(self.payload_by_second.iter().skip(from).sum())
     }
 
     fn loose_ends(&self) -> Vec<String> {

@@ -6,7 +6,7 @@ use cluster_failure::GapRule;
 use cluster_gossip::{PeerInfo, SharedNodeRegistry};
 use cluster_manager::Engine;
 use cluster_manager::engine::{HEARTBEAT, Output};
-use cluster_types::{Instant, NodeId};
+use cluster_types::{Incarnation, Instant, NodeId};
 
 use super::Happening;
 
@@ -42,12 +42,15 @@ pub(super) struct Node {
     pub(super) name_lost: bool,
     /// Where in the trace its process begins.
     pub(super) began: usize,
+    /// The incarnation it began with.
+    pub(super) first: Incarnation,
     gap: GapRule,
 }
 
 impl Node {
     pub(super) fn new(name: NodeId, engine: Engine, registry: Option<SharedNodeRegistry>, now: Instant) -> Self {
         Self {
+            first: engine.swim().own().incarnation,
             name,
             engine,
             registry,

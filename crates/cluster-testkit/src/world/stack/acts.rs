@@ -26,6 +26,7 @@ impl StackWorld {
         self.note(&format!("crash {i}"));
         self.net.unbind(self.hosts[i].addr);
         self.hosts[i].disk.go_down();
+        self.compare_numbers(i);
         self.live.remove(i);
         if let Some(process) = self.hosts[i].process.take() {
             process.kill();
@@ -141,6 +142,7 @@ impl StackWorld {
     /// Lets go of a node that has stopped: what is left of its tasks, and how many of these are not the transport's own.
     fn let_go(&mut self, i: usize) -> Option<(Gate, usize)> {
         assert!(self.hosts[i].stopping, "node {i} was not told to stop");
+        self.compare_numbers(i);
         // With it goes the world's own handle on the node.
         let Process { node, application, workload, observer, .. } = self.hosts[i].process.take()?;
         application.kill();
@@ -161,6 +163,13 @@ impl StackWorld {
         if let Some(process) = &self.hosts[i].process {
             [&process.node, &process.application, &process.workload].into_iter().for_each(Gate::stop);
         }
+        self.note_stop(i);
+    }
+
+    /// From now on its loop does not turn.
+    fn note_stop(&mut self, i: usize) {
+        let now = self.origin_elapsed();
+        self.hosts[i].stops.stop(now);
     }
 
     /// Stops a node's loop and its users' tasks, while its transport goes on and acknowledges what arrives.
@@ -170,6 +179,7 @@ impl StackWorld {
             process.node.half_stop();
             [&process.application, &process.workload].into_iter().for_each(Gate::stop);
         }
+        self.note_stop(i);
     }
 
     /// A process that has started its node.
@@ -184,6 +194,8 @@ impl StackWorld {
         if let Some(process) = &self.hosts[i].process {
             [&process.node, &process.application, &process.workload].into_iter().for_each(Gate::resume);
         }
+        let now = self.origin_elapsed();
+        self.hosts[i].stops.resume(now);
     }
 
     /// Blocks the user's tasks on a node, while the node itself goes on.
@@ -229,9 +241,11 @@ impl StackWorld {
         if let (Some((server, serving)), Some((returner, returning))) = (self.started(from), self.started(to)) {
             let [of_server, of_returner] = names;
             let game = Game { from, to, rounds };
-            let play = self.games.clone().play(game, serving.clone(), of_returner);
+            let counts = |i: usize| (self.ledger.counts.clone(), (i, self.hosts[i].boots));
+            let play = self.games.clone().play(game, serving.clone(), of_returner, counts(from));
             server.application.spawn_here(play);
-            returner.application.spawn_here(give_back(returning.clone(), of_server));
+            let give_back = give_back(returning.clone(), (from, of_server), counts(to));
+            returner.application.spawn_here(give_back);
         }
     }
 
@@ -262,7 +276,7 @@ impl StackWorld {
         for what in self.ledger.balance(|(node, boots)| running[node] != boots) {
             self.troubles.add(format!("the ledger does not balance: {what}"));
         }
-        sometimes!(self.ledger.counts().1 > 100, "a hundred things of the traffic are known to have arrived");
+        sometimes!(self.ledger.sent_and_arrived().1 > 100, "a hundred things of the traffic are known to have arrived");
         self.end_workloads();
         for Game { from, to, rounds } in self.games.unfinished() {
             self.troubles.add(format!("the game of {rounds} rounds between {from} and {to} was not played to its end"));

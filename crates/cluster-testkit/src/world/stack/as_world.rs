@@ -71,6 +71,16 @@ impl World for StackWorld {
         Self::subscribers_disagree(self)
     }
 
+    fn numbers_disagree(&self) -> Vec<String> {
+        Self::numbers_disagree(self)
+    }
+
+    fn damaged_files_lost(&self) -> Vec<String> {
+        let lost =
+            self.hosts.iter().enumerate().flat_map(|(i, host)| host.disk.lost().into_iter().map(move |path| (i, path)));
+        lost.map(|(i, path)| format!("node {i} wrote over {}, of which a part was lost", path.display())).collect()
+    }
+
     fn bytes_sent(&self) -> u64 {
         self.packets().sent_bytes
     }

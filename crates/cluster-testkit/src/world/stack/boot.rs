@@ -9,6 +9,7 @@ use cluster_types::Seed;
 
 use super::StackWorld;
 use super::names::seed_of;
+use super::numbers::Stops;
 use super::traffic::{self, Talker};
 use super::transfer::CountingSink;
 use crate::host::disk::SimDisk;
@@ -144,6 +145,7 @@ impl StackWorld {
             lives: Lives::default(),
             stopping: false,
             ended: None,
+            stops: Stops::default(),
         });
     }
 
@@ -156,6 +158,8 @@ impl StackWorld {
         assert!(host.process.is_none(), "node {i} runs already");
         host.boots += 1;
         host.stopping = false;
+        host.stops = Stops::default();
+        let (counts, run) = (self.ledger.counts.clone(), (i, host.boots));
         let mut config = ClusterConfig::new(self.config.profile);
         self.config.configure.iter().for_each(|change| change(&mut config));
         let machine = Machine {
@@ -180,6 +184,7 @@ impl StackWorld {
                 starts: Arc::clone(&self.starts),
                 trace: self.trace.clone(),
                 troubles: self.troubles.clone(),
+                counted: Arc::new(move |word| counts.told(run, word)),
             },
         };
         Process { machine, exposed: Exposed::default(), node, application, workload, observer }

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cluster_manager::{Channel, Cluster, Message, NodeId, Outcome, Peer};
+use cluster_pool::Received;
 
+use super::counts::Counts;
+use super::ledger::Run;
 use crate::{reachable, sometimes};
 
 /// The channel of the balls. No handler takes them: they come out of the peers' inboxes.
@@ -31,11 +34,12 @@ impl Games {
     }
 
     /// The side that serves.
-    pub(super) async fn play(self, game: Game, cluster: Cluster, to: NodeId) {
+    pub(super) async fn play(self, game: Game, cluster: Cluster, to: NodeId, counts: (Counts, Run)) {
         self.lock().push(game);
         let Ok(peer) = cluster.peer(&to) else { return };
+        let player = Player { peer, at: game.to, counts: counts.0, run: counts.1 };
         for round in 0..game.rounds {
-            if rally(&peer, round).await.is_none() {
+            if player.rally(round).await.is_none() {
                 return;
             }
         }
@@ -54,37 +58,62 @@ impl Games {
 }
 
 /// The side that returns, for as long as its node runs.
-pub(super) async fn give_back(cluster: Cluster, to: NodeId) {
+pub(super) async fn give_back(cluster: Cluster, (at, to): (usize, NodeId), counts: (Counts, Run)) {
     let Ok(peer) = cluster.peer(&to) else { return };
-    while let Some(ball) = peer.receive().await {
-        if hit(&peer, ball.body.to_vec()).await.is_none() {
+    let player = Player { peer, at, counts: counts.0, run: counts.1 };
+    while let Some(ball) = player.catch().await {
+        if player.hit(ball.body.to_vec()).await.is_none() {
             return;
         }
     }
 }
 
-/// One ball there and back; `None` when there is nobody to play with any more.
-async fn rally(peer: &Peer, round: u64) -> Option<()> {
-    hit(peer, round.to_le_bytes().to_vec()).await?;
-    loop {
-        match tokio::time::timeout(PATIENCE, peer.receive()).await {
-            Ok(ball) if ball.as_ref()?.body == round.to_le_bytes()[..] => return Some(()),
-            // An old one that was hit twice.
-            Ok(_) => {}
-            Err(_elapsed) => hit(peer, round.to_le_bytes().to_vec()).await?,
-        }
-    }
+/// One side of a game.
+struct Player {
+    peer: Peer,
+    /// Who is on the other side.
+    at: usize,
+    counts: Counts,
+    run: Run,
 }
 
-/// Hits until the ball is known to have arrived, or that it may have.
-async fn hit(peer: &Peer, ball: Vec<u8>) -> Option<()> {
-    loop {
-        let outcome = peer.send(Message::new(BALL, ball.clone())).await.ok()?.await;
-        sometimes!(matches!(outcome, Outcome::MaybeDelivered(_)), "nobody knows whether a message was delivered");
-        if !matches!(outcome, Outcome::NotSent(_)) {
-            return Some(());
+impl Player {
+    async fn catch(&self) -> Option<Received> {
+        let ball = self.peer.receive().await?;
+        self.counts.caught(self.run);
+        Some(ball)
+    }
+
+    /// One ball there and back; `None` when there is nobody to play with any more.
+    async fn rally(&self, round: u64) -> Option<()> {
+        self.hit(round.to_le_bytes().to_vec()).await?;
+        loop {
+            match tokio::time::timeout(PATIENCE, self.catch()).await {
+                Ok(ball) if ball.as_ref()?.body == round.to_le_bytes()[..] => return Some(()),
+                // An old one that was hit twice.
+                Ok(_) => {}
+                Err(_elapsed) => self.hit(round.to_le_bytes().to_vec()).await?,
+            }
         }
-        // It has waited in vain, or the other side does not listen yet.
-        tokio::time::sleep(PATIENCE).await;
+    }
+
+    /// Hits until the ball is known to have arrived, or that it may have.
+    async fn hit(&self, ball: Vec<u8>) -> Option<()> {
+        loop {
+            let Ok(ticket) = self.peer.send(Message::new(BALL, ball.clone())).await else {
+                self.counts.rejected(self.run);
+                return None;
+            };
+            self.counts.queued(self.run);
+            self.counts.hit(self.at);
+            let outcome = ticket.await;
+            self.counts.ended(self.run, &outcome);
+            sometimes!(matches!(outcome, Outcome::MaybeDelivered(_)), "nobody knows whether a message was delivered");
+            if !matches!(outcome, Outcome::NotSent(_)) {
+                return Some(());
+            }
+            // It has waited in vain, or the other side does not listen yet.
+            tokio::time::sleep(PATIENCE).await;
+        }
     }
 }

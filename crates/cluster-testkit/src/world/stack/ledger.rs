@@ -5,12 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster_pool::{Outcome, Priority};
 
+use super::counts::Counts;
+
 /// What is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Message(Priority),
     Request,
     Stream,
+    /// A caller wants a link; nobody takes anything.
+    Link,
 }
 
 /// One run of one node.
@@ -54,11 +58,15 @@ struct Book {
 
 /// Clones are the same ledger.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ledger(Arc<Mutex<Book>>);
+pub(super) struct Ledger {
+    book: Arc<Mutex<Book>>,
+    /// What the nodes must have counted themselves.
+    pub(super) counts: Counts,
+}
 
 impl Ledger {
     fn lock(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something is about to be sent; its number.
@@ -78,6 +86,11 @@ impl Ledger {
         }
     }
 
+    /// What must not be, in words.
+    pub(super) fn complain(&self, what: String) {
+        self.lock().wrong.push(what);
+    }
+
     /// A handler was given it.
     pub(super) fn take(&self, number: u64, by: Run) {
         let mut book = self.lock();
@@ -92,7 +105,7 @@ impl Ledger {
     }
 
     /// How many were sent, and how many of these are known to have arrived.
-    pub(super) fn counts(&self) -> (usize, usize) {
+    pub(super) fn sent_and_arrived(&self) -> (usize, usize) {
         let book = self.lock();
         (book.entries.len(), book.entries.values().filter(|entry| entry.end == Some(End::Done)).count())
     }

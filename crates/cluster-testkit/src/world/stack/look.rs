@@ -102,13 +102,14 @@ impl StackWorld {
     pub fn subscribers_disagree(&self) -> Vec<String> {
         let of = |i: usize| {
             let started = self.process(i).machine.started.get();
-            let differences =
-                started.map_or_else(Vec::new, |Started { cluster, subscriber }| match cluster.subscribe().try_recv() {
+            let differences = started.map_or_else(Vec::new, |Started { cluster, subscriber, .. }| {
+                match cluster.subscribe().try_recv() {
                     Ok(Delivery::Snapshot { state, .. }) => {
                         subscriber.lock().unwrap_or_else(PoisonError::into_inner).differs_from(&state)
                     }
                     _ => vec!["a new subscriber got no snapshot".to_owned()],
-                });
+                }
+            });
             differences.into_iter().map(move |what| format!("node {i}: {what}"))
         };
         self.running().into_iter().flat_map(of).collect()

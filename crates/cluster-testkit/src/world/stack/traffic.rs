@@ -1,15 +1,16 @@
-//! Background traffic of a stack world: every node talks with three others all the while, by messages of three priorities, requests and
-//! streams. Each thing that is sent has a number, and the ledger says how it ended on both sides.
+//! Background traffic of a stack world: every node talks with three others all the while, by messages of three priorities, requests,
+//! and streams that are finished or given up; and two callers want the same link, of whom one goes away. Each of these has a number, and the
+//! ledger says how it ended on both sides.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cluster_manager::{Channel, Cluster, Message, NodeId};
+use cluster_manager::{Channel, Cluster, Message, MessageError, NodeId};
 use cluster_pool::link::LinkStream;
 use cluster_pool::router::RouterBuilder;
-use cluster_pool::{Fate, Link, Priority, Received, StreamHandler, message_fn, request_fn};
+use cluster_pool::{DialError, Fate, Link, PoolError, Priority, Received, StreamHandler, message_fn, request_fn};
 use cluster_types::seed::Draws;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
@@ -46,6 +47,7 @@ pub(super) fn serve(builder: RouterBuilder, ledger: &Ledger, by: Run) -> RouterB
         .on_message(
             TALK,
             message_fn(move |_from: Link, message: Received| {
+                talk.counts.taken(by);
                 number_of(&message.body).into_iter().for_each(|number| talk.take(number, by));
                 async { Ok(()) }
             }),
@@ -53,6 +55,7 @@ pub(super) fn serve(builder: RouterBuilder, ledger: &Ledger, by: Run) -> RouterB
         .on_request(
             ASK,
             request_fn(move |_from: Link, body: Bytes| {
+                ask.counts.asked(by);
                 number_of(&body).into_iter().for_each(|number| ask.take(number, by));
                 async { Ok(body) }
             }),
@@ -98,7 +101,8 @@ impl Talker {
             let Some(to) = self.somebody() else { continue };
             match self.draws.below(10) {
                 0..=4 => self.send(to).await,
-                5..=7 => self.ask(to),
+                5 | 6 => self.ask(to),
+                7 => self.want_link(to),
                 _ => self.load(to),
             }
         }
@@ -119,23 +123,38 @@ impl Talker {
         let number = self.ledger.begin(Kind::Message(priority), self.run);
         let message = Message::new(TALK, number.to_le_bytes().to_vec());
         let message = message.with_priority(priority).with_time_to_live(TIME_TO_LIVE);
-        let ledger = self.ledger.clone();
+        let (ledger, run) = (self.ledger.clone(), self.run);
         match self.cluster.send(&to, message).await {
-            Ok(ticket) => self.tasks.spawn_here(async move {
-                let end = End::from(&ticket.await);
-                sometimes!(end == End::Maybe, "nobody knows whether a message of the traffic was delivered");
-                ledger.end(number, end);
-            }),
-            Err(error) => ledger.end(number, of(error.fate())),
+            Ok(ticket) => {
+                ledger.counts.queued(run);
+                self.tasks.spawn_here(async move {
+                    let outcome = ticket.await;
+                    ledger.counts.ended(run, &outcome);
+                    let end = End::from(&outcome);
+                    sometimes!(end == End::Maybe, "nobody knows whether a message of the traffic was delivered");
+                    ledger.end(number, end);
+                });
+            }
+            Err(error) => {
+                if matches!(error, MessageError::Rejected(_)) {
+                    ledger.counts.rejected(run);
+                }
+                ledger.end(number, of(error.fate()));
+            }
         }
     }
 
     fn ask(&self, to: NodeId) {
         let number = self.ledger.begin(Kind::Request, self.run);
-        let (cluster, ledger) = (self.cluster.clone(), self.ledger.clone());
+        let (cluster, ledger, run) = (self.cluster.clone(), self.ledger.clone(), self.run);
         self.tasks.spawn_here(async move {
-            let end = match cluster.request(&to, ASK, number.to_le_bytes().to_vec(), TIMEOUT).await {
-                Ok(_) => End::Done,
+            let end = match cluster.peer(&to) {
+                Ok(peer) => {
+                    ledger.counts.requested(run);
+                    let reply = peer.request(ASK, number.to_le_bytes().to_vec(), TIMEOUT).await;
+                    ledger.counts.answered(run, reply.is_ok());
+                    reply.map_or_else(|error| of(error.fate()), |_reply| End::Done)
+                }
                 Err(error) => of(error.fate()),
             };
             sometimes!(end == End::NotSent, "a request was certainly not handled");
@@ -143,16 +162,47 @@ impl Talker {
         });
     }
 
+    /// A stream that is finished, or given up half way.
     fn load(&mut self, to: NodeId) {
         let (number, len) = (self.ledger.begin(Kind::Stream, self.run), 8 + self.draws.below(STREAM_MAX));
+        let whole = self.draws.below(4) > 0;
         let (cluster, ledger) = (self.cluster.clone(), self.ledger.clone());
         self.tasks.spawn_here(async move {
-            let whole = tokio::time::timeout(TIMEOUT, stream(&cluster, &to, number, len)).await;
-            let done = matches!(whole, Ok(Some(())));
-            if done {
+            let sent = tokio::time::timeout(TIMEOUT, stream(&cluster, &to, number, len, whole)).await;
+            let end = match sent {
+                Ok(Some(end)) => end,
+                // It was never finished: no handler may take it for whole.
+                Ok(None) | Err(_) if !whole => End::NotSent,
+                Ok(None) | Err(_) => End::Maybe,
+            };
+            if end == End::Done {
                 reachable!("a stream of the traffic is acknowledged");
             }
-            ledger.end(number, if done { End::Done } else { End::Maybe });
+            ledger.end(number, end);
+        });
+    }
+
+    /// Two callers want the same link, and one of them goes away.
+    fn want_link(&mut self, to: NodeId) {
+        let given_up = Duration::from_micros(self.draws.below(3_000));
+        let (impatient, wanted) = (self.cluster.clone(), to.clone());
+        self.tasks.spawn_here(async move {
+            // Whether it is there by then is nothing to anybody.
+            let _ = tokio::time::timeout(given_up, impatient.link(&wanted)).await;
+        });
+        let (cluster, ledger, run) = (self.cluster.clone(), self.ledger.clone(), self.run);
+        let number = ledger.begin(Kind::Link, run);
+        self.tasks.spawn_here(async move {
+            let link = cluster.link(&to).await;
+            let cancelled =
+                matches!(&link, Err(PoolError::Dial { source, .. }) if matches!(**source, DialError::Closing));
+            // While the node is told to stop, all dials are cancelled.
+            if cancelled && cluster.member(cluster.node().as_str()).is_some_and(|own| own.state.is_live()) {
+                ledger.complain(format!(
+                    "a caller on {run:?} who wants a link to {to} is told of another's cancellation"
+                ));
+            }
+            ledger.end(number, End::Maybe);
         });
     }
 }
@@ -165,19 +215,31 @@ pub(super) async fn burst(cluster: Cluster, to: NodeId, ledger: Ledger, run: Run
         let priority = [Priority::Low, Priority::Normal, Priority::High][(n % 3) as usize];
         let number = ledger.begin(Kind::Message(priority), run);
         let mut body = number.to_le_bytes().to_vec();
-        body.resize(BURST_LEN, 7);
+        body.resize(if n % LONG_EVERY == LONG_EVERY / 3 { LONG_LEN } else { BURST_LEN }, 7);
         match peer.try_send(Message::new(TALK, body).with_priority(priority).with_time_to_live(TIME_TO_LIVE)) {
-            Ok(ticket) => waiting.push((number, ticket)),
-            Err(_rejected) => ledger.end(number, End::NotSent),
+            Ok(ticket) => {
+                ledger.counts.queued(run);
+                waiting.push((number, ticket));
+            }
+            Err(_rejected) => {
+                ledger.counts.rejected(run);
+                ledger.end(number, End::NotSent);
+            }
         }
     }
     for (number, ticket) in waiting {
-        ledger.end(number, End::from(&ticket.await));
+        let outcome = ticket.await;
+        ledger.counts.ended(run, &outcome);
+        ledger.end(number, End::from(&outcome));
     }
 }
 
 /// So many that a lane is full after a few dozen.
 const BURST_LEN: usize = 2_000;
+
+/// One in so many is longer than a stream takes at once: its link may end while it is being written.
+const LONG_EVERY: u64 = 96;
+const LONG_LEN: usize = 1 << 20;
 
 const fn of(fate: Fate) -> End {
     match fate {
@@ -186,13 +248,17 @@ const fn of(fate: Fate) -> End {
     }
 }
 
-async fn stream(cluster: &Cluster, to: &NodeId, number: u64, len: u64) -> Option<()> {
+/// Sends a stream and waits for the answer, or gives it up half way; `None` when it did not come to that.
+async fn stream(cluster: &Cluster, to: &NodeId, number: u64, len: u64, whole: bool) -> Option<End> {
     let mut stream = cluster.open_stream(to, LOAD, TIMEOUT).await.ok()?;
     let mut bytes = number.to_le_bytes().to_vec();
     bytes.resize(usize::try_from(len).unwrap_or(8), 7);
     stream.send.write_all(&bytes).await.ok()?;
+    if !whole {
+        return Some(End::NotSent);
+    }
     stream.send.finish();
     let mut answer = [0; 8];
     stream.recv.read_exact(&mut answer).await.ok()?;
-    (u64::from_le_bytes(answer) == number).then_some(())
+    (u64::from_le_bytes(answer) == number).then_some(End::Done)
 }
