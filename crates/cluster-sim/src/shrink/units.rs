@@ -37,7 +37,7 @@ pub(super) fn units(scenario: &Scenario) -> Vec<Unit> {
 }
 
 const fn is_end(act: &Act) -> bool {
-    matches!(act, Act::Start { .. } | Act::Resume(_) | Act::Mend(_))
+    matches!(act, Act::Start { .. } | Act::Resume(_) | Act::Mend(_) | Act::Names(None))
 }
 
 /// Whether a later step belongs to an earlier one: its end, or another part of it.
@@ -47,6 +47,7 @@ fn goes_with(step: &Step, later: &Step) -> bool {
         (Act::Crash(node) | Act::Leave(node), Act::Start { node: other, .. })
         | (Act::Pause(node) | Act::HalfStop(node) | Act::BlockApplication(node), Act::Resume(other)) => node == other,
         (Act::Fault { id, .. }, Act::Mend(other)) => id == other,
+        (Act::Names(Some(_)), Act::Names(None)) => true,
         _ => false,
     }
 }
@@ -110,6 +111,7 @@ impl Renumber {
             }
             Act::DiskFault { node, fault } => Act::DiskFault { node: self.one(*node)?, fault: *fault },
             Act::Rotate { node, valid_s } => Act::Rotate { node: self.one(*node)?, valid_s: *valid_s },
+            Act::Rebind(node) => Act::Rebind(self.one(*node)?),
             Act::StepWallClock { node, by_ms } => Act::StepWallClock { node: self.one(*node)?, by_ms: *by_ms },
             Act::Drift { node, ppm } => Act::Drift { node: self.one(*node)?, ppm: *ppm },
             Act::CloseLinks { node, to } => Act::CloseLinks { node: self.one(*node)?, to: self.one(*to)? },

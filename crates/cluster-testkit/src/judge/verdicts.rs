@@ -31,6 +31,8 @@ const ACCUSES_AFTER_MS: u64 = 100;
 pub(super) struct Verdicts<'a> {
     pub(super) truth: &'a Truth,
     pub(super) reach: &'a Reach<'a>,
+    /// Who could hear whom over the links that there were.
+    linked: Reach<'a>,
     pub(super) story: &'a Story,
     pub(super) links: &'a Links,
     /// P in milliseconds.
@@ -57,7 +59,7 @@ impl<'a> Verdicts<'a> {
         (story, links): (&'a Story, &'a Links),
         pause_budget: u64,
     ) -> Self {
-        Self { truth, reach, story, links, pause_budget, up: RefCell::default() }
+        Self { truth, reach, linked: Reach::of_links(truth), story, links, pause_budget, up: RefCell::default() }
     }
 
     pub(super) fn check(&self, reports: &[Reported], findings: &mut Findings) {
@@ -88,7 +90,7 @@ impl<'a> Verdicts<'a> {
         at: u64,
         allowed: &Allowed,
     ) -> Result<(), (&'static str, String)> {
-        let together = self.links.in_contact_since(self.reach, by, about, at).filter(|_| process.ran.contains(at));
+        let together = self.links.in_contact_since(&self.linked, by, about, at).filter(|_| process.ran.contains(at));
         let together = together.map(|since| since.max(process.ran.from));
         let fresh = FRESH_MS + self.truth.allowance(at.saturating_sub(FRESH_MS), at);
         if let Some(since) = together.filter(|since| at - since > fresh) {

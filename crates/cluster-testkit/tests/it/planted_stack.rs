@@ -7,9 +7,9 @@ use std::sync::Arc;
 use cluster_manager::ClusterConfig;
 use cluster_manager::planted::Bug as LoopBug;
 use cluster_pool::planted::Bug as PoolBug;
+use cluster_testkit::StackWorld;
 use cluster_testkit::play::{play, stack_config};
 use cluster_testkit::scenario::entry;
-use cluster_testkit::{StackConfig, StackWorld};
 
 /// Seeds of each scenario that may be needed.
 const SEEDS: u64 = 3;
@@ -31,7 +31,7 @@ fn finds_in(
     let mut others = BTreeSet::new();
     for (seed, name) in (1..=SEEDS).flat_map(|seed| names.iter().map(move |name| (seed, name))) {
         let scenario = entry(name).unwrap().scenario(seed);
-        let config = StackConfig { configure: Some(Arc::clone(&configure)), ..stack_config(&scenario) };
+        let config = stack_config(&scenario, Some(Arc::clone(&configure)));
         let outcome = play(&scenario, StackWorld::new(config, seed));
         others.extend(outcome.findings.iter().map(|finding| finding.check));
         if others.contains(check) {
