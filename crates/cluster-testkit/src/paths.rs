@@ -76,13 +76,17 @@ impl Paths {
     /// The system gives no port.
     #[must_use]
     pub fn transport(&self, credentials: &Credentials) -> QuicTransport {
+        let socket = Arc::new(self.bind());
+        let over = QuicTransport::over(socket, Arc::new(TokioRuntime), QuicConfig::default(), credentials);
+        over.unwrap_or_else(|e| panic!("credentials are of use: {e}"))
+    }
+
+    fn bind(&self) -> FaultySocket {
         let bound = std::net::UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
             .and_then(|socket| TokioRuntime.wrap_udp_socket(socket))
             .and_then(|inner| Ok(FaultySocket { own: inner.local_addr()?, inner, paths: self.clone() }));
-        let socket = bound.unwrap_or_else(|e| panic!("a test needs a port: {e}"));
         self.lock().origin.get_or_insert_with(Instant::now);
-        let over = QuicTransport::over(Arc::new(socket), Arc::new(TokioRuntime), QuicConfig::default(), credentials);
-        over.unwrap_or_else(|e| panic!("credentials are of use: {e}"))
+        bound.unwrap_or_else(|e| panic!("a test needs a port: {e}"))
     }
 
     /// From now on nothing gets from one to the other. The other way is untouched.
@@ -216,5 +220,71 @@ impl AsyncUdpSocket for FaultySocket {
 
     fn max_receive_segments(&self) -> usize {
         self.inner.max_receive_segments()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LinkModel;
+    use crate::net::Latency;
+
+    const LATER: Duration = Duration::from_millis(30);
+
+    /// Two sockets, and a path from the first to the second.
+    struct Pair(FaultySocket, FaultySocket);
+
+    impl Pair {
+        fn bound() -> Self {
+            let paths = Paths::new();
+            Self(paths.bind(), paths.bind())
+        }
+
+        fn fault(&self, fault: &PathFault) {
+            self.0.paths.fault(self.0.own, self.1.own, fault);
+        }
+
+        fn send(&self, bytes: &[u8]) {
+            let (contents, destination) = (bytes, self.1.own);
+            let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
+            self.0.try_send(&transmit).expect("loopback has room");
+        }
+
+        async fn next(&self) -> Vec<u8> {
+            let read = std::future::poll_fn(|cx| {
+                let (mut bytes, mut meta) = ([0; 2_000], [RecvMeta::default()]);
+                let read = self.1.poll_recv(cx, &mut [IoSliceMut::new(&mut bytes)], &mut meta);
+                read.map_ok(|_one| bytes[..meta[0].len].to_vec())
+            });
+            let read = tokio::time::timeout(Duration::from_secs(10), read).await;
+            read.expect("nothing arrives").expect("a socket that can be read")
+        }
+    }
+
+    /// Loopback keeps the order: what comes first tells that nothing came before it.
+    #[tokio::test]
+    async fn real_sockets_know_every_fault_of_the_simulated_network() {
+        let pair = Pair::bound();
+        let like = |model| PathFault::Like(model);
+        for lost in
+            [PathFault::Cut, like(LinkModel::lan().with_loss(1.0)), like(LinkModel { mtu: 1_200, ..LinkModel::lan() })]
+        {
+            pair.fault(&lost);
+            pair.send(&[1; 1_201]);
+            pair.0.paths.mend();
+            pair.send(b"whole");
+            assert_eq!(pair.next().await, b"whole", "{lost:?}");
+        }
+        pair.fault(&PathFault::Hold);
+        pair.send(b"first");
+        assert_eq!(pair.0.paths.lock().held.len(), 1, "it waits");
+        pair.0.paths.mend();
+        pair.send(b"second");
+        assert_eq!([pair.next().await, pair.next().await], [b"first".to_vec(), b"second".to_vec()]);
+        pair.fault(&like(LinkModel { duplicate: 1.0, ..LinkModel::lan().with_latency(Latency::Constant(LATER)) }));
+        let began = Instant::now();
+        pair.send(b"late");
+        assert_eq!([pair.next().await, pair.next().await], [b"late"; 2], "late, and twice");
+        assert!(began.elapsed() >= LATER);
     }
 }

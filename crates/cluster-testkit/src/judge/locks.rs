@@ -6,7 +6,7 @@ use cluster_types::EventKind;
 use super::finding::{Finding, Findings};
 use super::story::{ms, short, subject};
 use super::truth::{Span, Truth};
-use crate::scenario::{Act, NameFault, Scenario};
+use crate::scenario::{Act, Scenario};
 use crate::world::Reported;
 
 const NEVER: u64 = u64::MAX;
@@ -77,12 +77,12 @@ impl Locks {
         }
     }
 
-    /// Whoever starts while names are not known finds nobody until they are.
+    /// Whoever starts while something is wrong with names may find nobody until nothing is.
     fn note_names(&mut self, scenario: &Scenario) {
         let mut wrong_since: Option<usize> = None;
         for step in &scenario.steps {
             match &step.act {
-                Act::Names(Some(NameFault::Late(_))) | Act::Names(None) => {
+                Act::Names(None) => {
                     let first = wrong_since.take().unwrap_or(self.excused.len());
                     self.excused[first..].iter_mut().for_each(|lock| lock.span.to = step.at_ms + LOOKS_AGAIN_MS);
                 }
@@ -126,6 +126,7 @@ impl Locks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::NameFault;
     use crate::world::name_of;
     use cluster_types::{Incarnation, Instant};
     use std::time::Duration;
