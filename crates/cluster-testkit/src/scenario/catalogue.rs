@@ -154,6 +154,12 @@ pub const CATALOGUE: &[Entry] = &[
     stack_only("crossed", "links that lose against others are cut in the middle of what they carry", limited::crossed),
     stack_only("drifting", "wall clocks run fast and slow", processes::drifting),
     stack_only("echoes", "packets of a former life arrive", ends::echoes),
+    stack_only("late-echoes", "packets of a former life that were lost arrive after all", ends::late_echoes),
+    small("unheard-leave", "one leaves while another is stopped", ends::unheard_leave),
+    small("most-die", "eighteen of twenty-two die at once", ends::most_die),
+    small("long-dead", "one is dead for two minutes, and is back", ends::long_dead),
+    small("pair", "one of two dies, and is back", ends::pair),
+    small("failing-seeds", "seeds end, leave or stop while they are asked", starts::failing_seeds),
     stack_only("torn-disks", "machines go down whose disks lose or tear what was written last", ends::torn_disks),
     Entry {
         runs_max: 10,

@@ -28,9 +28,6 @@ pub struct Limits {
     /// Handshakes of others that are under way at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handshakes: Option<usize>,
-    /// For how many seconds a member that failed or left is remembered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remembered_s: Option<u64>,
     /// How many milliseconds a node takes for each message and each request of the traffic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handling_ms: Option<u64>,
@@ -38,7 +35,7 @@ pub struct Limits {
 
 impl Limits {
     pub(crate) fn apply(&self, config: &mut ClusterConfig) {
-        let Self { links, idle_ms, queue, refuse, requests, handshakes, remembered_s, handling_ms: _ } = self;
+        let Self { links, idle_ms, queue, refuse, requests, handshakes, handling_ms: _ } = self;
         let (pool, peers) = (&mut config.pool, &mut config.peers);
         links.iter().for_each(|max| pool.max_total = *max);
         idle_ms.iter().map(|ms| Duration::from_millis(*ms)).for_each(|idle| {
@@ -51,7 +48,6 @@ impl Limits {
         }
         requests.iter().for_each(|max| peers.requests_max = *max);
         handshakes.iter().for_each(|max| pool.handshakes_max = *max);
-        remembered_s.iter().for_each(|s| config.swim.reap_after = Duration::from_secs(*s));
     }
 
     /// How long a node takes for a message or a request.

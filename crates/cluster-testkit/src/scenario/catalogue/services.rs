@@ -62,13 +62,13 @@ pub(super) fn names(draws: &mut Draws) -> Scenario {
         NameFault::Wrong(vec![1_000]),
     ];
     draws.shuffle(&mut kinds);
-    for (n, fault) in kinds.into_iter().take(3).enumerate() {
+    for (n, fault) in kinds.into_iter().enumerate() {
         let span = ms(500 + draws.below(12_000));
         let join = at + ms(draws.below(400));
         let seeds = vec![one_of(draws, nodes), one_of(draws, nodes)];
         scenario = scenario.at(at, Act::Names(Some(fault))).at(join, Act::Start { node: nodes + n, seeds });
         scenario = scenario.at(at + span.max(ms(500)), Act::Names(None));
-        at += span + secs(20);
+        at += span + secs(15);
     }
     scenario.then_quiet(secs(30)).expecting(|e| {
         e.calm = true;
