@@ -168,6 +168,18 @@ fn a_certificate_that_is_over_ends_new_links_alone() {
     assert_eq!(checks(&over(), &lost), ["nobody links with a certificate that is over"]);
 }
 
+/// Two words are needed for the death of 1, and one of them is that of 2, who could make no new link.
+#[test]
+fn words_go_over_links_that_there_are() {
+    let over = three().at(s(10), Act::Rotate { node: 2, valid_s: 2 }).at(s(20), Act::Crash(1)).then_quiet(s(40));
+    let mut told = Told::three();
+    for by in [0, 2] {
+        told.say(s(27), by, failed(1));
+        told.states.insert((by, 1), State::Failed);
+    }
+    assert!(checks(&over, &told).is_empty(), "{:?}", checks(&over, &told));
+}
+
 #[test]
 fn a_story_out_of_order_is_found() {
     let mut twice = Told::three();
