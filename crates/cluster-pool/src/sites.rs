@@ -38,7 +38,6 @@ cluster_sites::sites! {
     // pool/shared.rs
     POOL_FULL: Reachable "a pool has no place and no idle link";
     ROOM_MADE: Reachable "an idle link makes room for a new one";
-    EVICTION_LOST_THE_RACE: Sometimes "an idle link is leased again before it can be evicted";
     // pool/slots.rs
     DIAL_SHARED: Reachable "a caller waits for a dial that another one began";
     DIALS_CROSSED: Reachable "a link that has come up is one too many, and ends";
@@ -52,6 +51,8 @@ cluster_sites::sites! {
 cluster_sites::sites! {
     /// Sites that only unit tests reach: a campaign of simulated clusters does not miss them.
     pub static IN_UNITS;
+    // pool/shared.rs: it takes two threads, and a simulated world has one
+    EVICTION_LOST_THE_RACE: Sometimes "an idle link is leased again before it can be evicted";
     // peer/course.rs
     BREAKER_OPENS: Sometimes "a breaker opens";
     BREAKER_TRIES: Sometimes "a breaker lets a trial through";

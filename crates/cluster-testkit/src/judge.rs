@@ -6,6 +6,7 @@
 mod checks;
 mod finding;
 mod links;
+mod locks;
 mod reach;
 mod reunions;
 mod story;

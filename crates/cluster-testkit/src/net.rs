@@ -6,6 +6,7 @@
 //! another's, and taking one fault away leaves the others where they were.
 
 mod model;
+mod nat;
 mod rules;
 mod socket;
 
@@ -91,6 +92,7 @@ struct Net {
     paths: HashMap<(usize, usize), PathState>,
     model: Arc<LinkModel>,
     rules: Rules,
+    nat: nat::Translations,
     /// What each host sent last.
     recent: HashMap<usize, VecDeque<Packet>>,
     /// What waits on clogged paths, and by whom it was sent, in order.
@@ -127,6 +129,7 @@ impl SimNet {
             paths: HashMap::new(),
             model: Arc::new(model),
             rules: Rules::default(),
+            nat: nat::Translations::default(),
             recent: HashMap::new(),
             held: Vec::new(),
             under_way: BTreeMap::new(),
@@ -159,6 +162,11 @@ impl SimNet {
             // The life stays counted, so that the socket of the dead is not taken for its successor's.
             *port = Port { life: port.life + 1, ..Port::default() };
         }
+    }
+
+    /// What others see of a bound address changes, as behind a translation that has forgotten it.
+    pub fn rebind(&self, addr: SocketAddr) {
+        self.lock().nat.rebind(addr);
     }
 
     /// Makes all paths like `model`, but for those with a rule of their own.
@@ -326,6 +334,9 @@ const fn damaged_byte(drawn: usize, len: usize) -> usize {
 impl Net {
     /// A packet is given to the network.
     fn send(&mut self, from: usize, packet: Packet) {
+        let seen = self.nat.inner(packet.to).map_or(packet.from, |to| self.nat.source(packet.from, to));
+        sometimes!(seen != packet.from, "a packet comes from another address than it was sent from");
+        let packet = Packet { from: seen, ..packet };
         self.stats.sent += 1;
         self.stats.sent_bytes += packet.bytes.len() as u64 + HEADERS;
         let recent = self.recent.entry(from).or_default();
@@ -340,7 +351,7 @@ impl Net {
     fn carry(&mut self, from: usize, packet: Packet) {
         let len = packet.bytes.len();
         let now = self.origin.elapsed();
-        let Some(&to) = self.hosts.get(&packet.to) else {
+        let Some(&to) = self.nat.inner(packet.to).and_then(|to| self.hosts.get(&to)) else {
             self.stats.astray += 1;
             return self.trace.note_packet(now, from, usize::MAX, len, None);
         };
@@ -383,10 +394,12 @@ impl Net {
     }
 
     fn arrive(&mut self, packet: Packet) {
-        let Some(port) = self.ports.get_mut(&packet.to).filter(|port| port.bound) else {
+        let to = self.nat.inner(packet.to);
+        let Some(port) = to.and_then(|to| self.ports.get_mut(&to)).filter(|port| port.bound) else {
             self.stats.astray += 1;
             return;
         };
+        to.into_iter().for_each(|bound| self.nat.note_arrival(packet.from, packet.to, bound));
         if port.inbox_bytes + packet.bytes.len() > INBOX_BYTES {
             self.stats.overflowed += 1;
             return;

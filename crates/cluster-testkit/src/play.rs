@@ -1,5 +1,6 @@
 //! Playing a scenario.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_gossip::SwimConfig;
@@ -71,10 +72,7 @@ pub fn run_configured(
             let world = WorldConfig { swim: config.swim, links: scenario.links.clone() };
             play(scenario, EngineWorld::new(world, seed))
         }
-        Level::L1 => {
-            let config = StackConfig { configure, ..stack_config(scenario) };
-            play(scenario, StackWorld::with_trace(config, seed, trace))
-        }
+        Level::L1 => play(scenario, StackWorld::with_trace(stack_config(scenario, configure), seed, trace)),
         Level::L2 => play(scenario, LoopbackWorld::new(Profile::Lan)),
     }
 }
@@ -83,13 +81,19 @@ pub fn run_configured(
 /// be dead.
 const TRAFFIC_ENDS_BEFORE: Duration = Duration::from_secs(25);
 
-/// A whole stack on the scenario's links.
+/// A whole stack on the scenario's links, within its limits. `configure` changes the settings of every node further.
 #[must_use]
-pub fn stack_config(scenario: &Scenario) -> StackConfig {
+pub fn stack_config(scenario: &Scenario, configure: Option<Configure>) -> StackConfig {
     let until = Duration::from_millis(scenario.until_ms).saturating_sub(TRAFFIC_ENDS_BEFORE);
     let traffic = scenario.traffic.then_some(until);
-    let Scenario { links, storm, shuffled, .. } = scenario;
-    StackConfig { link: links.clone(), traffic, storm: *storm, shuffled: *shuffled, ..StackConfig::default() }
+    let Scenario { links, storm, shuffled, names, limits, .. } = scenario.clone();
+    let handling = limits.handling();
+    let both: Configure = Arc::new(move |config: &mut ClusterConfig| {
+        limits.apply(config);
+        configure.iter().for_each(|change| change(config));
+    });
+    let configure = Some(both);
+    StackConfig { link: links, traffic, storm, shuffled, names, handling, configure, ..StackConfig::default() }
 }
 
 /// What seeds should show between them.

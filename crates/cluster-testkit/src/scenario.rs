@@ -5,6 +5,7 @@
 //! schedule after the next change of the code.
 
 mod catalogue;
+mod limits;
 mod saved;
 mod swarm;
 mod valid;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use catalogue::{CATALOGUE, Entry, entry};
+pub use limits::Limits;
 pub use saved::Saved;
 
 use crate::net::LinkModel;
@@ -62,6 +64,20 @@ pub enum DiskFault {
     TornWrite,
     /// Nothing can be read.
     ReadError,
+}
+
+/// What is wrong with the service that tells where names are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum NameFault {
+    /// It never answers.
+    Hang,
+    /// It answers so many milliseconds late.
+    Late(u64),
+    /// It knows no name.
+    Unknown,
+    /// Whatever the name, it is said to stand for these nodes. Numbers where nobody is are addresses that never answer.
+    Wrong(Vec<usize>),
 }
 
 /// One thing that is done to a world.
@@ -119,9 +135,14 @@ pub enum Act {
     Rotate {
         /// Whose.
         node: usize,
-        /// For how many seconds it is valid.
+        /// For how many seconds it is valid. When they are over and it has got no other one, nobody makes new links with it.
         valid_s: u64,
     },
+    /// What others see of a node's address changes, as behind a translation that has forgotten it: what it sends comes from another
+    /// port or another address from now on, and what is sent to the former one gets nowhere. Where it is bound it is reached all the time.
+    Rebind(usize),
+    /// Something is wrong with the name service from now on, or nothing.
+    Names(Option<NameFault>),
     /// The user's tasks on a node block; the node itself goes on.
     BlockApplication(usize),
     /// Nothing from the first gets to the second.
@@ -263,6 +284,12 @@ pub struct Scenario {
     /// Whether tasks that are ready run in an order that the seed draws, and not in the one in which they are woken. At L1 alone.
     #[serde(default)]
     pub shuffled: bool,
+    /// Whether nodes are told the names of their seeds and not their addresses. At L1 alone.
+    #[serde(default)]
+    pub names: bool,
+    /// How little the nodes may hold. At L1 alone.
+    #[serde(default)]
+    pub limits: Limits,
     /// What is done, in order of time.
     pub steps: Vec<Step>,
     /// When it ends. The last part should be quiet, for agreement is expected then.
@@ -277,7 +304,9 @@ impl Scenario {
     pub fn new(name: &str) -> Self {
         let name = name.to_owned();
         let (links, expect) = (LinkModel::lan(), Expect::default());
-        Self { name, links, traffic: false, storm: false, shuffled: false, steps: Vec::new(), until_ms: 0, expect }
+        let (steps, limits) = (Vec::new(), Limits::default());
+        let (traffic, storm, shuffled, names) = (false, false, false, false);
+        Self { name, links, traffic, storm, shuffled, names, limits, steps, until_ms: 0, expect }
     }
 
     /// Does something at a time. It lasts at least that long, then.

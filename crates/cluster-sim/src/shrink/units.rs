@@ -37,7 +37,7 @@ pub(super) fn units(scenario: &Scenario) -> Vec<Unit> {
 }
 
 const fn is_end(act: &Act) -> bool {
-    matches!(act, Act::Start { .. } | Act::Resume(_) | Act::Mend(_)) || is_good_disk(act)
+    matches!(act, Act::Start { .. } | Act::Resume(_) | Act::Mend(_) | Act::Names(None)) || is_good_disk(act)
 }
 
 const fn is_good_disk(act: &Act) -> bool {
@@ -55,6 +55,7 @@ fn goes_with(step: &Step, later: &Step) -> bool {
         | (Act::DiskFault { node, .. }, Act::DiskFault { node: other, .. }) => {
             node == other && is_good_disk(&later.act) && !is_good_disk(&step.act)
         }
+        (Act::Names(Some(_)), Act::Names(None)) => true,
         _ => false,
     }
 }
@@ -130,6 +131,7 @@ impl Renumber {
             }
             Act::DiskFault { node, fault } => Act::DiskFault { node: self.one(*node)?, fault: *fault },
             Act::Rotate { node, valid_s } => Act::Rotate { node: self.one(*node)?, valid_s: *valid_s },
+            Act::Rebind(node) => Act::Rebind(self.one(*node)?),
             Act::StepWallClock { node, by_ms } => Act::StepWallClock { node: self.one(*node)?, by_ms: *by_ms },
             Act::Drift { node, ppm } => Act::Drift { node: self.one(*node)?, ppm: *ppm },
             Act::CloseLinks { node, to } => Act::CloseLinks { node: self.one(*node)?, to: self.one(*to)? },

@@ -7,6 +7,7 @@ use cluster_types::{Accusation, EventKind, Incarnation, Life, State};
 
 use super::finding::{Finding, Findings};
 use super::links::Links;
+use super::locks::Locks;
 use super::reach::Reach;
 use super::story::{Story, ms, short, subject};
 use super::truth::Truth;
@@ -39,6 +40,7 @@ pub(crate) fn check_all(scenario: &Scenario, stage: &impl World, pause_budget: D
     verdicts.deaths_are_known(&mut findings);
     reunions::check(&truth, &reach, &story, &reports, &mut findings);
     views::check(&truth, stage, &mut findings);
+    Locks::of(scenario).check(&truth, &reports, &mut findings);
     findings.only_who_leaves_has_left(&truth, &story, &reports);
     findings.states_follow_in_order(&truth, &reports);
     findings.all_agree(&truth, stage);
@@ -192,7 +194,7 @@ impl Findings {
         let end = truth.until;
         let running: Vec<usize> = (0..truth.nodes()).filter(|&i| truth.runs(i, end)).collect();
         for &i in &running {
-            for j in 0..truth.nodes() {
+            for j in (0..truth.nodes()).filter(|&j| !truth.is_locked(i, j, end)) {
                 let held = stage.state(i, j);
                 let good = match truth.processes(j).last() {
                     _ if truth.runs(j, end) => held == Some(State::Alive),
@@ -240,7 +242,11 @@ impl Findings {
 
     /// After the last start everybody has heard of everybody in time.
     fn all_meet(&mut self, truth: &Truth, reports: &[Reported], within: u64) {
-        let last = (0..truth.nodes()).filter_map(|i| truth.processes(i).last()).map(|p| p.ran.from).max().unwrap_or(0);
+        let starts = (0..truth.nodes()).filter_map(|i| truth.processes(i).last()).map(|p| p.ran.from);
+        // Who could join when its names were known again has the same time from then on.
+        let unlocked =
+            truth.cuts.iter().filter(|cut| cut.of_links).map(|cut| cut.span.to).filter(|at| *at < truth.until);
+        let last = starts.chain(unlocked).max().unwrap_or(0);
         let within = within + truth.allowance(last, last + within);
         let well: Vec<usize> = (0..truth.nodes()).filter(|&i| truth.is_well_between(i, last, last + within)).collect();
         for &i in &well {

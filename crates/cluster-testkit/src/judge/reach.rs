@@ -38,11 +38,24 @@ pub(super) struct Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
+    /// Over paths that are open, and for which links can be made.
     pub(super) fn of(truth: &'a Truth) -> Self {
+        Self::without(truth, |_| true)
+    }
+
+    /// Over links that there are: a path that is open is enough.
+    pub(super) fn of_links(truth: &'a Truth) -> Self {
+        Self::without(truth, |cut| !cut.of_links)
+    }
+
+    /// Through what these cuts leave.
+    fn without(truth: &'a Truth, counts: impl Fn(&Cut) -> bool) -> Self {
         let stretch = |from: u64| Stretch {
             from,
             up: (0..truth.nodes()).map(|node| truth.is_up(node, from)).collect(),
-            cuts: (0..truth.cuts.len()).filter(|&cut| truth.cuts[cut].span.contains(from)).collect(),
+            cuts: (0..truth.cuts.len())
+                .filter(|&cut| truth.cuts[cut].span.contains(from) && counts(&truth.cuts[cut]))
+                .collect(),
         };
         let stretches = truth.changes().into_iter().map(stretch).collect();
         let (reached, arrivals, contacts) = Default::default();

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::locks::{Lock, Locks};
 use crate::net::LinkModel;
 use crate::scenario::{Act, PathFault, Scenario};
 
@@ -45,6 +46,8 @@ pub(super) struct Cut {
     pub(super) span: Span,
     /// What mends it alone, if anything does.
     id: Option<u32>,
+    /// Packets pass, and what is linked stays so; nothing else comes of it.
+    pub(super) of_links: bool,
     from: Vec<bool>,
     to: Vec<bool>,
 }
@@ -92,6 +95,12 @@ impl Truth {
         for step in &scenario.steps {
             truth.note(step.at_ms, &step.act);
         }
+        let all: Vec<usize> = (0..nodes).collect();
+        for Lock { node, span } in Locks::of(scenario).excused {
+            for (from, to) in [(&[node][..], &all[..]), (&all, &[node])] {
+                truth.cuts.push(Cut { span, of_links: true, ..truth.cut_of(span.from, None, from, to) });
+            }
+        }
         truth
     }
 
@@ -137,7 +146,11 @@ impl Truth {
             | Act::DiskFault { .. }
             | Act::Drift { .. }
             | Act::Echo(_)
+            // Who is reached over another address is reached all the time.
+            | Act::Rebind(_)
+            // What becomes of these is in the locks.
             | Act::Rotate { .. }
+            | Act::Names(_)
             | Act::Metadata { .. }
             | Act::Broadcast { .. }
             | Act::Transfer { .. }
@@ -151,9 +164,13 @@ impl Truth {
     }
 
     fn cut(&mut self, at: u64, id: Option<u32>, from: &[usize], to: &[usize]) {
+        self.cuts.push(self.cut_of(at, id, from, to));
+    }
+
+    fn cut_of(&self, at: u64, id: Option<u32>, from: &[usize], to: &[usize]) -> Cut {
         let mask = |these: &[usize]| (0..self.nodes()).map(|node| these.contains(&node)).collect();
         let span = Span { from: at, to: NEVER };
-        self.cuts.push(Cut { span, id, from: mask(from), to: mask(to) });
+        Cut { span, id, of_links: false, from: mask(from), to: mask(to) }
     }
 
     fn roughen(&mut self, at: u64, id: Option<u32>, model: &LinkModel) {
@@ -201,6 +218,16 @@ impl Truth {
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// Whether a node ran all the time and was not stopped.
+    pub(super) fn is_up_between(&self, node: usize, from: u64, to: u64) -> bool {
+        self.up_spans(node).iter().any(|span| span.from <= from && to < span.to)
+    }
+
+    /// Whether no new link between two need have come up by a time.
+    pub(super) fn is_locked(&self, a: usize, b: usize, at: u64) -> bool {
+        self.cuts.iter().any(|cut| cut.of_links && cut.span.contains(at) && cut.stops(a, b))
     }
 
     /// Whether a node ran and was not stopped at a time.

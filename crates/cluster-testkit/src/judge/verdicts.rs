@@ -31,6 +31,8 @@ const ACCUSES_AFTER_MS: u64 = 100;
 pub(super) struct Verdicts<'a> {
     pub(super) truth: &'a Truth,
     pub(super) reach: &'a Reach<'a>,
+    /// Who could hear whom over links that there were, where somebody could make no new ones.
+    linked: Option<Reach<'a>>,
     pub(super) story: &'a Story,
     pub(super) links: &'a Links,
     /// P in milliseconds.
@@ -57,7 +59,12 @@ impl<'a> Verdicts<'a> {
         (story, links): (&'a Story, &'a Links),
         pause_budget: u64,
     ) -> Self {
-        Self { truth, reach, story, links, pause_budget, up: RefCell::default() }
+        let linked = truth.cuts.iter().any(|cut| cut.of_links).then(|| Reach::of_links(truth));
+        Self { truth, reach, linked, story, links, pause_budget, up: RefCell::default() }
+    }
+
+    fn linked(&self) -> &Reach<'a> {
+        self.linked.as_ref().unwrap_or(self.reach)
     }
 
     pub(super) fn check(&self, reports: &[Reported], findings: &mut Findings) {
@@ -88,7 +95,7 @@ impl<'a> Verdicts<'a> {
         at: u64,
         allowed: &Allowed,
     ) -> Result<(), (&'static str, String)> {
-        let together = self.links.in_contact_since(self.reach, by, about, at).filter(|_| process.ran.contains(at));
+        let together = self.links.in_contact_since(self.linked(), by, about, at).filter(|_| process.ran.contains(at));
         let together = together.map(|since| since.max(process.ran.from));
         let fresh = FRESH_MS + self.truth.allowance(at.saturating_sub(FRESH_MS), at);
         if let Some(since) = together.filter(|since| at - since > fresh) {
@@ -99,7 +106,9 @@ impl<'a> Verdicts<'a> {
         let moments = [Some(at), together];
         let known = moments.into_iter().flatten().map(|moment| self.known(by, about, process, moment));
         let of_another = |verdicts: &Vec<(usize, u64)>| {
-            verdicts.iter().any(|(other, then)| self.reach.arrival(*other, *then, by).is_some_and(|heard| heard <= at))
+            verdicts
+                .iter()
+                .any(|(other, then)| self.linked().arrival(*other, *then, by).is_some_and(|heard| heard <= at))
         };
         let known: Vec<Known> = known.collect();
         let by_votes = known.iter().any(|known| votes::allow(known, self.pause_budget));
@@ -149,7 +158,7 @@ impl<'a> Verdicts<'a> {
         let ends = met.iter().map(|contact| Some(contact.from)).chain([None]);
         begins.zip(ends).filter(|(from, to)| *from < to.unwrap_or(at)).find_map(|(from, to)| {
             let since = self.asks_in_vain(voter, from, to.unwrap_or(at))?;
-            let told = self.reach.arrival(voter, since + ACCUSES_AFTER_MS, judge)?;
+            let told = self.linked().arrival(voter, since + ACCUSES_AFTER_MS, judge)?;
             // It hears its subject again when it asks it again.
             let taken_back = to.and_then(|heard| self.reach.arrival(voter, heard + self.turn_ms(), judge));
             let stands = taken_back.is_none_or(|taken_back| taken_back + FRESH_MS > at);

@@ -10,7 +10,7 @@ pub(super) fn check(truth: &Truth, world: &impl World, findings: &mut Findings) 
     let running: Vec<usize> = (0..truth.nodes()).filter(|&i| truth.runs(i, truth.until)).collect();
     for &about in &running {
         let Some(own) = world.view(about, about) else { continue };
-        for &by in running.iter().filter(|by| **by != about) {
+        for &by in running.iter().filter(|by| **by != about && !truth.is_locked(**by, about, truth.until)) {
             let Some(held) = world.view(by, about) else { continue };
             let mut differ = |check: &'static str, held: &dyn Debug, own: &dyn Debug| {
                 let (held, own) = (format!("{held:?}"), format!("{own:?}"));

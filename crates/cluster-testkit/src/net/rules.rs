@@ -85,6 +85,10 @@ impl Rules {
         self.rules.retain(|rule| rule.id != id);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.rules.clear();
     }

@@ -87,6 +87,7 @@ fn fault(act: &Act) -> Option<(&'static str, String, Vec<usize>)> {
         }
         Act::DiskFault { node, fault: Some(fault) } => ("disk", format!("{fault:?}"), vec![*node]),
         Act::Drift { node, ppm } if *ppm != 0 => ("clock", format!("its wall clock drifts by {ppm} ppm"), vec![*node]),
+        Act::Names(Some(fault)) => ("names", format!("names: {fault:?}"), Vec::new()),
         _ => return None,
     })
 }
@@ -102,6 +103,7 @@ fn ends(act: &Act, later: &Act) -> bool {
         | (Act::DiskFault { node, .. }, Act::DiskFault { node: other, .. })
         | (Act::Drift { node, .. }, Act::Drift { node: other, .. }) => node == other,
         (Act::Cut { .. } | Act::Split(..) | Act::Fault { .. }, Act::Heal) | (Act::Links(_), Act::Links(_)) => true,
+        (Act::Names(_), Act::Names(_)) => true,
         (Act::Fault { id, .. }, Act::Mend(other)) => id == other,
         _ => false,
     }
@@ -114,7 +116,8 @@ pub(super) fn marks_of(scenario: &Scenario) -> Vec<Mark> {
             Act::Heal => (None, "all paths are mended".to_owned()),
             Act::StepWallClock { node, by_ms } => (Some(*node), format!("its wall clock is set by {by_ms} ms")),
             Act::CloseLinks { node, to } => (Some(*node), format!("closes its links to {to}")),
-            Act::Rotate { node, .. } => (Some(*node), "gets a new certificate".to_owned()),
+            Act::Rotate { node, valid_s } => (Some(*node), format!("gets a new certificate, for {valid_s} s")),
+            Act::Rebind(node) => (Some(*node), "is seen at another address".to_owned()),
             Act::Echo(node) => (Some(*node), "what it sent last arrives again".to_owned()),
             Act::Metadata { node, zone, version } => (Some(*node), format!("sets metadata {version}, zone {zone:?}")),
             Act::Broadcast { node, bytes } => (Some(*node), format!("broadcasts {bytes} B")),

@@ -1,8 +1,10 @@
 //! The scenarios by name. Each expands a seed to a schedule: who, when and for how long is drawn, what must hold is not.
 
 mod ends;
+mod limited;
 mod network;
 mod processes;
+mod services;
 mod starts;
 mod surroundings;
 mod swarms;
@@ -131,7 +133,7 @@ pub const CATALOGUE: &[Entry] = &[
     stack_only("everything", "everything at once, over paths that lose and double, then quiet", processes::everything),
     filed(small(
         "swarm",
-        "some of twenty-nine families of faults, several at once, on a cluster that works",
+        "some of thirty-two families of faults, several at once, on a cluster that works",
         swarms::few_nodes,
     )),
     filed(large("swarm-25", "the same on twenty-five nodes", swarms::many_nodes)),
@@ -145,8 +147,20 @@ pub const CATALOGUE: &[Entry] = &[
     stack_only("bursts-of-messages", "more messages at once than a queue holds, while links end", processes::bursts),
     stack_only("half-dead", "the loop of a node stops, and its transport goes on", processes::half_dead),
     stack_only("rotation", "certificates are exchanged while everything runs", processes::rotation),
+    stack_only("expiry", "certificates are over, and some are renewed late or never", services::expiry),
+    stack_only("rebound", "what others see of an address changes while links are open", services::rebound),
+    stack_only("names", "nodes join through names whose service hangs, is late, or is wrong", services::names),
+    stack_only("full-pools", "each node may have links with one or two others only", limited::full_pools),
+    stack_only("full-queues", "queues hold four messages, and receivers take their time", limited::full_queues),
+    stack_only("crossed", "links that lose against others are cut in the middle of what they carry", limited::crossed),
     stack_only("drifting", "wall clocks run fast and slow", processes::drifting),
     stack_only("echoes", "packets of a former life arrive", ends::echoes),
+    stack_only("late-echoes", "packets of a former life that were lost arrive after all", ends::late_echoes),
+    small("unheard-leave", "one leaves while another is stopped", ends::unheard_leave),
+    small("most-die", "eighteen of twenty-two die at once", ends::most_die),
+    small("long-dead", "one is dead for two minutes, and is back", ends::long_dead),
+    small("pair", "one of two dies, and is back", ends::pair),
+    small("failing-seeds", "seeds end, leave or stop while they are asked", starts::failing_seeds),
     stack_only("torn-disks", "machines go down whose disks lose or tear what was written last", ends::torn_disks),
     small("quiet", "five minutes in which nothing happens, and what they cost", processes::quiet),
     Entry {

@@ -47,6 +47,7 @@ pub(super) fn faults(mut scenario: Scenario, seed: Seed, during: Range<Duration>
         chosen.push(ALL[seed.below(0, ALL.len() as u64) as usize]);
     }
     let mut cluster = Cluster::of(nodes);
+    scenario.names |= chosen.contains(&Family::Names);
     for family in chosen {
         let mut draws = seed.derive("family", family as u64).stream();
         let mut at = during.start + ms(draws.below(GAP_MS));
@@ -109,7 +110,9 @@ mod tests {
         ] {
             assert!(kinds.contains(kind), "{kind} of {kinds:?}");
         }
-        for kind in ["Echo", "Rotate", "Metadata", "Broadcast", "Wipe", "BlockApplication", "Mend", "Resume"] {
+        for kind in
+            ["Rebind", "Names", "Echo", "Rotate", "Metadata", "Broadcast", "Wipe", "BlockApplication", "Mend", "Resume"]
+        {
             assert!(kinds.contains(kind), "{kind} of {kinds:?}");
         }
         let overlapping = (0..200).filter(|&seed| {

@@ -18,6 +18,7 @@ impl Scenario {
     /// The first step that cannot be, and why.
     pub fn check(&self) -> Result<(), String> {
         links(&self.links)?;
+        self.limits.check()?;
         let mut nodes: Vec<bool> = Vec::new();
         let (mut before, all) = (0, self.nodes());
         for (n, step) in self.steps.iter().enumerate() {
@@ -117,6 +118,7 @@ impl Act {
             | Self::HalfStop(node)
             | Self::Echo(node)
             | Self::Rotate { node, .. }
+            | Self::Rebind(node)
             | Self::Drift { node, .. }
             | Self::DiskFault { node, .. }
             | Self::Resume(node)
@@ -129,9 +131,8 @@ impl Act {
             Self::Transfer { from, to, .. } | Self::PingPong { from, to, .. } | Self::Burst { from, to, .. } => {
                 vec![*from, *to]
             }
-            Self::Cut { .. } | Self::Split(..) | Self::Fault { .. } | Self::Mend(_) | Self::Heal | Self::Links(_) => {
-                Vec::new()
-            }
+            Self::Cut { .. } | Self::Split(..) | Self::Fault { .. } | Self::Mend(_) | Self::Heal => Vec::new(),
+            Self::Links(_) | Self::Names(_) => Vec::new(),
         }
     }
 }

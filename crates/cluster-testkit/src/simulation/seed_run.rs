@@ -13,7 +13,7 @@ use crate::play::{Outcome, note_sites, stack_config};
 use crate::scenario::{Act, Scenario, Step};
 use crate::trace::Trace;
 use crate::world::World;
-use crate::world::stack::{StackConfig, StackWorld};
+use crate::world::stack::StackWorld;
 
 /// How often invariants are looked at, in virtual time.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -40,7 +40,7 @@ impl Simulation {
     pub(super) fn run_schedule(&self, seed: u64, schedule: &Scenario, with_nemesis: bool, trace: Trace) -> Ran {
         // What broke before on this thread is no seed's.
         drop(take_broken_here());
-        let config = StackConfig { configure: self.configure.clone(), ..stack_config(schedule) };
+        let config = stack_config(schedule, self.configure.clone());
         let mut settings = ClusterConfig::new(config.profile);
         self.configure.iter().for_each(|change| change(&mut settings));
         let mut world = StackWorld::with_trace(config, seed, trace);

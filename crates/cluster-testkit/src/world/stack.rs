@@ -64,6 +64,10 @@ pub struct StackConfig {
     pub shuffled: bool,
     /// Whether the code takes unusual turns now and then, where it says that it may.
     pub storm: bool,
+    /// Whether nodes are told the names of their seeds, and not their addresses.
+    pub names: bool,
+    /// How long a node takes for each message and each request of the traffic.
+    pub handling: Duration,
     /// Serves the streams of members, all of them; without it transfers are counted and balls come out of inboxes.
     pub serve: Option<Serve>,
 }
@@ -83,6 +87,8 @@ impl Default for StackConfig {
             traffic: None,
             shuffled: false,
             storm: false,
+            names: false,
+            handling: Duration::ZERO,
             serve: None,
         }
     }

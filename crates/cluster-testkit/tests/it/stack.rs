@@ -55,6 +55,22 @@ fn idle_data_connections_are_closed_after_a_minute_and_control_links_stay() {
     assert_eq!(world.stop_all(), Vec::<String>::new(), "and it comes back when it is needed");
 }
 
+/// Whoever has dialled a link is followed by the other side; and who is reached where it is bound answers from there.
+#[test]
+fn links_outlive_an_address_that_others_see_change() {
+    let mut world = StackWorld::new(StackConfig::default(), 8);
+    world.start_cluster(2);
+    world.run_for(secs(5));
+    for node in [0, 1, 0, 1] {
+        world.transfer(0, 1, 10_000);
+        world.transfer(1, 0, 10_000);
+        world.rebind(node);
+        world.run_for(secs(10));
+    }
+    assert_eq!((world.count("link_down"), world.count("failed")), (0, 0));
+    assert_eq!(world.stop_all(), Vec::<String>::new());
+}
+
 #[test]
 fn a_name_is_resolved_anew_in_each_round_until_somebody_is_there() {
     let mut world = StackWorld::new(StackConfig::default(), 6);

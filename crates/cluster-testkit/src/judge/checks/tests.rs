@@ -116,6 +116,8 @@ fn a_quiet_cluster_breaks_no_promise() {
 
 const ANSWERED: &str = "nobody is declared failed who could have answered";
 const VOTES: &str = "a verdict has the votes that it needs";
+const AGREE: &str = "all agree at the end";
+const BACK: &str = "who comes back is seen alive in time";
 
 #[test]
 fn a_verdict_on_the_living_is_found_and_one_on_the_dead_is_not() {
@@ -131,6 +133,51 @@ fn a_verdict_on_the_living_is_found_and_one_on_the_dead_is_not() {
     let long_over = three().at(s(1), Act::Pause(2)).at(s(9), Act::Resume(2)).then_quiet(s(100));
     told.say(s(60), 1, failed(2));
     assert_eq!(checks(&long_over, &told), [ANSWERED; 2], "both come too late");
+}
+
+#[test]
+fn an_address_that_is_bound_anew_excuses_nobody() {
+    let mut told = Told::three();
+    told.say(s(20), 0, failed(2));
+    told.say(s(21), 0, EventKind::Alive(member(2, State::Alive, 2)));
+    told.say(s(22), 0, EventKind::Merged { members: 1 });
+    assert_eq!(checks(&three().at(s(13), Act::Rebind(2)), &told), [ANSWERED]);
+}
+
+/// It is over from 12 s on. Who has lost its links may be declared failed then, and who has not may not.
+#[test]
+fn a_certificate_that_is_over_ends_new_links_alone() {
+    let over = || three().at(s(10), Act::Rotate { node: 2, valid_s: 2 });
+    let mut told = Told::three();
+    told.say(s(30), 0, failed(2));
+    told.states.insert((0, 2), State::Failed);
+    assert_eq!(checks(&over(), &told), [ANSWERED], "they are linked");
+    let mut lost = Told::three();
+    for (by, about) in [(0, 2), (2, 0), (1, 2), (2, 1)] {
+        let (node, incarnation) = (name_of(about), Incarnation::from_raw(1));
+        lost.say(s(13), by, EventKind::LinkDown { node, incarnation, reason: String::new() });
+    }
+    lost.say(s(30), 0, failed(2));
+    lost.states.insert((0, 2), State::Failed);
+    assert!(checks(&over(), &lost).is_empty(), "no link, no new one, and nobody is back at the end");
+    assert_eq!(checks(&three(), &lost), [VOTES, AGREE]);
+    // With a new one in time it is back in time.
+    let renewed = over().at(s(40), Act::Rotate { node: 2, valid_s: 3_600 }).then_quiet(s(60));
+    assert_eq!(checks(&renewed, &lost), [BACK, AGREE]);
+    lost.say(s(20), 0, link(2));
+    assert_eq!(checks(&over(), &lost), ["nobody links with a certificate that is over"]);
+}
+
+/// Two words are needed for the death of 1, and one of them is that of 2, who could make no new link.
+#[test]
+fn words_go_over_links_that_there_are() {
+    let over = three().at(s(10), Act::Rotate { node: 2, valid_s: 2 }).at(s(20), Act::Crash(1)).then_quiet(s(40));
+    let mut told = Told::three();
+    for by in [0, 2] {
+        told.say(s(27), by, failed(1));
+        told.states.insert((by, 1), State::Failed);
+    }
+    assert!(checks(&over, &told).is_empty(), "{:?}", checks(&over, &told));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use cluster_types::seed::Draws;
 
 use super::super::{Act, DiskFault, Expect, Scenario};
 use super::{few, ms, one_of, secs, settled, some_of};
+use crate::net::LinkModel;
 
 fn crash_is_known(expect: &mut Expect) {
     expect.crash_known_within_ms = Some(7_000);
@@ -235,4 +236,75 @@ pub(super) fn newcomers(draws: &mut Draws) -> Scenario {
         scenario = scenario.at(joins, Act::Start { node, seeds: vec![seed] });
     }
     scenario.then_quiet(secs(30)).expecting(|e| e.met_within_ms = Some(5_000))
+}
+
+/// The farewell is said again and again, and after five seconds whoever leaves goes without an answer.
+pub(super) fn unheard_leave(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let (at, gone) = (settled(draws), one_of(draws, nodes));
+    let deaf = (gone + 1 + draws.below(nodes as u64 - 1) as usize) % nodes;
+    Scenario::new("")
+        .cluster(nodes)
+        .at(at - ms(draws.below(300)), Act::Pause(deaf))
+        .at(at, Act::Leave(gone))
+        .at(at + ms(5_300 + draws.below(3_000)), Act::Resume(deaf))
+        .then_quiet(secs(40))
+}
+
+/// Those who are left find so many dead that they do not dial all of them at once.
+pub(super) fn most_die(draws: &mut Draws) -> Scenario {
+    let nodes = 22;
+    let at = settled(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    for node in some_of(draws, nodes, 18) {
+        scenario = scenario.at(at, Act::Crash(node));
+    }
+    scenario.then_quiet(secs(80))
+}
+
+/// It is dialled ever more seldom, and is back as soon as anybody.
+pub(super) fn long_dead(draws: &mut Draws) -> Scenario {
+    let nodes = 3 + draws.below(3) as usize;
+    let (at, node) = (settled(draws), one_of(draws, nodes));
+    let back = at + secs(120 + draws.below(60));
+    let seeds = vec![(node + 1) % nodes];
+    Scenario::new("")
+        .cluster(nodes)
+        .at(at, Act::Crash(node))
+        .at(back, Act::Start { node, seeds })
+        .then_quiet(secs(40))
+        .expecting(|e| {
+            crash_is_known(e);
+            e.met_within_ms = Some(5_000);
+        })
+}
+
+/// Who is left alone looks where it once joined.
+pub(super) fn pair(draws: &mut Draws) -> Scenario {
+    let at = settled(draws);
+    let back = at + secs(25 + draws.below(40));
+    Scenario::new("")
+        .cluster(2)
+        .at(at, Act::Crash(0))
+        .at(back, Act::Start { node: 0, seeds: vec![1] })
+        .then_quiet(secs(40))
+        .expecting(|e| e.met_within_ms = Some(5_000))
+}
+
+/// What was lost of a process arrives after its successor is there: the word of a former life.
+pub(super) fn late_echoes(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes).over(LinkModel::lan().with_loss(0.15));
+    let mut at = settled(draws);
+    for _ in 0..5 {
+        let node = one_of(draws, nodes);
+        let seeds = vec![(node + 1) % nodes];
+        let back = at + ms(50 + draws.below(200));
+        scenario = scenario.at(at, Act::Crash(node)).at(back, Act::Start { node, seeds });
+        for _ in 0..3 {
+            scenario = scenario.at(back + ms(20 + draws.below(400)), Act::Echo(node));
+        }
+        at = back + ms(5_000 + draws.below(5_000));
+    }
+    scenario.at(at, Act::Links(LinkModel::lan())).then_quiet(secs(45))
 }

@@ -3,7 +3,7 @@
 use cluster_types::seed::Draws;
 
 use super::super::{Act, Scenario};
-use super::{few, ms, secs};
+use super::{few, ms, one_of, secs, settled};
 
 /// All start within half a second and join through the first.
 pub(super) fn cold(draws: &mut Draws, nodes: usize) -> Scenario {
@@ -77,4 +77,26 @@ pub(super) fn late_seed(draws: &mut Draws) -> Scenario {
         e.calm = true;
         e.met_within_ms = Some(9_000);
     })
+}
+
+/// Each newcomer's first seed ends, leaves or is stopped at about the moment at which it is asked; the second one is well.
+pub(super) fn failing_seeds(draws: &mut Draws) -> Scenario {
+    let nodes = few(draws);
+    let mut scenario = Scenario::new("").cluster(nodes);
+    scenario.limits.handshakes = (draws.below(2) == 0).then_some(2);
+    let mut at = settled(draws);
+    for node in nodes..nodes + 4 {
+        let seed = one_of(draws, nodes);
+        let other = (seed + 1) % nodes;
+        let then = at + ms(draws.below(250));
+        let back = Act::Start { node: seed, seeds: vec![other] };
+        scenario = scenario.at(at, Act::Start { node, seeds: vec![seed, other] });
+        scenario = match draws.below(3) {
+            0 => scenario.at(then, Act::Crash(seed)).at(then + secs(12), back),
+            1 => scenario.at(then, Act::Leave(seed)).at(then + secs(9), back),
+            _ => scenario.at(then, Act::Pause(seed)).at(then + secs(4), Act::Resume(seed)),
+        };
+        at += secs(20);
+    }
+    scenario.then_quiet(secs(30)).expecting(|e| e.met_within_ms = Some(5_000))
 }

@@ -16,6 +16,9 @@ const PATHS: [(u64, u64); 4] = [(0, 1), (1, 2), (5, 10), (40, 60)];
 /// What runs for longer does without traffic: it would be nothing but traffic.
 const TALKS_FOR: Duration = Duration::from_secs(600);
 
+/// Whose nodes take longer for each message has no traffic beside its own.
+const HANDLED_WITHIN: Duration = Duration::from_secs(2);
+
 pub(super) fn draw(entry: &Entry, scenario: &mut Scenario, seed: Seed) {
     // Whatever says what its paths are like keeps to it.
     if scenario.links == LinkModel::lan() {
@@ -26,6 +29,8 @@ pub(super) fn draw(entry: &Entry, scenario: &mut Scenario, seed: Seed) {
     // Traffic costs bytes, and so do unusual turns.
     let costs = scenario.expect.bytes_per_s_max.is_some();
     scenario.shuffled = !entry.large && seed.below(2, 2) == 0;
-    scenario.traffic = short && !entry.large && !costs;
+    // Where a message takes longer than it lives, one behind the other has no end in time.
+    let handled = scenario.limits.handling() < HANDLED_WITHIN;
+    scenario.traffic = short && !entry.large && !costs && handled;
     scenario.storm = short && !entry.large && !costs && seed.below(1, 2) == 0;
 }

@@ -6,7 +6,7 @@ use cluster_types::seed::Draws;
 
 use super::ms;
 use crate::net::{Bandwidth, Latency, LinkModel};
-use crate::scenario::{Act, DiskFault, PathFault};
+use crate::scenario::{Act, DiskFault, NameFault, PathFault};
 
 /// One kind of trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +40,13 @@ pub(super) enum Family {
     Rotation,
     Metadata,
     Broadcast,
+    Rebound,
+    CertificateEnds,
+    Names,
 }
 
 /// All that are drawn.
-pub(super) const ALL: [Family; 29] = [
+pub(super) const ALL: [Family; 32] = [
     Family::Crash,
     Family::Wipe,
     Family::Leave,
@@ -73,6 +76,9 @@ pub(super) const ALL: [Family; 29] = [
     Family::Rotation,
     Family::Metadata,
     Family::Broadcast,
+    Family::Rebound,
+    Family::CertificateEnds,
+    Family::Names,
 ];
 
 /// What is done, and when.
@@ -164,6 +170,9 @@ impl Family {
                 self.of_machines(cluster, draws, at, span)
             }
             Self::Rotation | Self::Metadata | Self::Broadcast => self.of_machines(cluster, draws, at, span),
+            Self::Rebound => vec![(at, Act::Rebind(cluster.one(draws)))],
+            Self::CertificateEnds => certificate_ends(cluster, draws, at, span),
+            Self::Names => names(cluster, draws, at, span),
         }
     }
 
@@ -294,4 +303,26 @@ fn starved(node: usize, draws: &mut Draws, from: Duration, span: Duration) -> St
         steps.extend([(at, Act::Pause(node)), (at + stopped, Act::Resume(node))]);
         at += stopped + stopped / 10 + ms(1);
     }
+}
+
+/// A certificate is over before the next one is there; meanwhile a link ends, and cannot be made anew.
+fn certificate_ends(cluster: &mut Cluster, draws: &mut Draws, at: Duration, span: Duration) -> Steps {
+    let Some(node) = cluster.take(draws, at, span) else { return Steps::new() };
+    let (_, to) = cluster.pair(draws);
+    vec![
+        (at, Act::Rotate { node, valid_s: 1 + draws.below(5) }),
+        (at + span / 2, Act::CloseLinks { node, to: to[0] }),
+        (at + span, Act::Rotate { node, valid_s: 86_400 }),
+    ]
+}
+
+/// Whoever starts meanwhile asks for names in vain, or too early, or is told of somebody else.
+fn names(cluster: &Cluster, draws: &mut Draws, at: Duration, span: Duration) -> Steps {
+    let fault = match draws.below(4) {
+        0 => NameFault::Hang,
+        1 => NameFault::Late(draws.below(7_000)),
+        2 => NameFault::Unknown,
+        _ => NameFault::Wrong(vec![cluster.one(draws), 1_000]),
+    };
+    vec![(at, Act::Names(Some(fault))), (at + span, Act::Names(None))]
 }

@@ -35,6 +35,8 @@ impl World for EngineWorld {
             | Act::Drift { .. }
             | Act::Echo(_)
             | Act::Rotate { .. }
+            | Act::Rebind(_)
+            | Act::Names(_)
             | Act::CloseLinks { .. }
             | Act::Transfer { .. }
             | Act::Burst { .. }

@@ -84,6 +84,12 @@ impl StackWorld {
         self.hosts[i].credentials = credentials;
     }
 
+    /// What others see of a node's address changes; see [`Act::Rebind`](crate::Act::Rebind).
+    pub fn rebind(&mut self, i: usize) {
+        self.note(&format!("rebind {i}"));
+        self.net.rebind(self.hosts[i].addr);
+    }
+
     /// Lets a node's wall clock run fast, or slow, by so many parts in a million.
     pub fn drift(&mut self, i: usize, ppm: i64) {
         self.note(&format!("drift of {i}: {ppm} ppm"));

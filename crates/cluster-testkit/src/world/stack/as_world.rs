@@ -22,6 +22,8 @@ impl World for StackWorld {
             Act::DiskFault { node, fault } => self.set_disk_fault(*node, *fault),
             Act::Echo(node) => self.echo(*node),
             Act::Rotate { node, valid_s } => self.rotate(*node, *valid_s),
+            Act::Rebind(node) => self.rebind(*node),
+            Act::Names(fault) => self.set_name_fault(fault.clone()),
             Act::Drift { node, ppm } => self.drift(*node, *ppm),
             Act::BlockApplication(node) => self.block_application(*node),
             Act::Wipe(node) => self.wipe(*node),

@@ -8,7 +8,6 @@ use cluster_pool::identity::authority::Validity;
 use cluster_types::Seed;
 
 use super::StackWorld;
-use super::names::seed_of;
 use super::numbers::Stops;
 use super::traffic::{self, Talker};
 use super::transfer::CountingSink;
@@ -25,7 +24,7 @@ impl StackWorld {
     /// # Panics
     /// It runs already, or a number is left out.
     pub fn start(&mut self, i: usize, seeds: &[usize]) {
-        self.start_with(i, seeds.iter().map(|&seed| seed_of(seed)).collect());
+        self.start_with(i, self.seeds_of(seeds));
     }
 
     /// Starts node `i`, the next number, at the address of another one whose process has ended: another machine has taken its place,
@@ -43,7 +42,7 @@ impl StackWorld {
             self.note_leak(place, left);
         }
         self.add_host(addr);
-        self.start_with(i, seeds.iter().map(|&seed| seed_of(seed)).collect());
+        self.start_with(i, self.seeds_of(seeds));
     }
 
     pub(super) fn start_with(&mut self, i: usize, seeds: Vec<JoinSeed>) {
@@ -77,7 +76,7 @@ impl StackWorld {
         let builder = match &self.config.serve {
             Some(serve) => machine.builder().streams(serve(i)),
             None => {
-                let router = traffic::serve(CountingSink::serve(), &self.ledger, run).build();
+                let router = traffic::serve(CountingSink::serve(), &self.ledger, run, self.config.handling).build();
                 machine.builder().router(router.unwrap_or_else(|e| panic!("one handler a channel: {e}")))
             }
         };

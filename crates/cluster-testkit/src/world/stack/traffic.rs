@@ -39,8 +39,8 @@ fn number_of(body: &[u8]) -> Option<u64> {
     body.first_chunk().map(|number| u64::from_le_bytes(*number))
 }
 
-/// Adds what receives the traffic to what a node serves.
-pub(super) fn serve(builder: RouterBuilder, ledger: &Ledger, by: Run) -> RouterBuilder {
+/// Adds what receives the traffic to what a node serves, each message and each request within a time.
+pub(super) fn serve(builder: RouterBuilder, ledger: &Ledger, by: Run, handling: Duration) -> RouterBuilder {
     let talk = ledger.clone();
     let ask = ledger.clone();
     builder
@@ -49,7 +49,10 @@ pub(super) fn serve(builder: RouterBuilder, ledger: &Ledger, by: Run) -> RouterB
             message_fn(move |_from: Link, message: Received| {
                 talk.counts.taken(by);
                 number_of(&message.body).into_iter().for_each(|number| talk.take(number, by));
-                async { Ok(()) }
+                async move {
+                    take_time(handling).await;
+                    Ok(())
+                }
             }),
         )
         .on_request(
@@ -57,10 +60,20 @@ pub(super) fn serve(builder: RouterBuilder, ledger: &Ledger, by: Run) -> RouterB
             request_fn(move |_from: Link, body: Bytes| {
                 ask.counts.asked(by);
                 number_of(&body).into_iter().for_each(|number| ask.take(number, by));
-                async { Ok(body) }
+                async move {
+                    take_time(handling).await;
+                    Ok(body)
+                }
             }),
         )
         .on_stream(LOAD, Arc::new(Load(ledger.clone(), by)))
+}
+
+/// Not even a yield where none is asked for.
+async fn take_time(span: Duration) {
+    if !span.is_zero() {
+        tokio::time::sleep(span).await;
+    }
 }
 
 /// Reads a stream to its end, and answers with its number when it was whole.
