@@ -10,6 +10,7 @@ mod exchange;
 mod node;
 mod path;
 mod traffic;
+mod version;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use exchange::Exchange;
 use node::Node;
 use path::Paths;
 pub use traffic::Traffic;
+use version::Versions;
 
 /// What the world is like.
 #[derive(Debug, Clone)]
@@ -117,6 +119,7 @@ pub struct EngineWorld {
     exchanges: BTreeMap<u64, Exchange>,
     next_exchange: u64,
     traffic: Traffic,
+    versions: Versions,
     trace: Vec<Reported>,
 }
 
@@ -139,6 +142,7 @@ impl EngineWorld {
             exchanges: BTreeMap::new(),
             next_exchange: 0,
             traffic: Traffic::default(),
+            versions: Versions::default(),
             trace: Vec::new(),
         }
     }
@@ -168,7 +172,7 @@ impl EngineWorld {
 
     fn start_at(&mut self, i: usize, name: NodeId, addr: SocketAddr, seeds: &[usize]) {
         let (boot_ms, seed) = (self.boot_ms(), self.seed_of(i));
-        let own = Claim { addr, ..claim_of(i, name.clone(), boot_ms, seed) };
+        let own = Claim { addr, facts: self.versions.facts_of(i), ..claim_of(i, name.clone(), boot_ms, seed) };
         let life = own.life;
         let (config, now) = (self.config.swim.clone(), self.now);
         let swim = Swim::new(config, &cluster_name(), own, Metadata::default(), ORIGIN_UNIX_MS, seed, now);

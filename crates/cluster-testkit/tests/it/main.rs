@@ -16,3 +16,4 @@ mod simulation;
 mod stack;
 mod storm;
 mod transports;
+mod versions;

@@ -158,9 +158,11 @@ impl StackWorld {
         host.stopping = false;
         let mut config = ClusterConfig::new(self.config.profile);
         self.config.configure.iter().for_each(|change| change(&mut config));
+        self.config.configure_one.iter().for_each(|change| change(i, &mut config));
         let machine = Machine {
             index: i,
             boots: host.boots,
+            is_later: self.config.later.contains(&i),
             addr: host.addr,
             config,
             credentials: host.credentials.clone(),
