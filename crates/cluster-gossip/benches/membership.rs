@@ -31,10 +31,9 @@ fn core() -> (Swim, NodeId) {
     let mut swim = all.core_of(claim(0), BOOT_MS, Seed::new(2), now);
     swim.handle_timeout(now);
     let neighbours = swim.wanted_links();
-    for (node, addr) in &neighbours {
-        let claim = claims.iter().find(|claim| claim.node == *node).expect("one of ours").clone();
-        let Claim { node, life, incarnation, .. } = claim;
-        swim.handle_link_up(now, PeerInfo { node, life, incarnation, addr: *addr });
+    for (node, _) in &neighbours {
+        let claim = claims.iter().find(|claim| claim.node == *node).expect("one of ours");
+        swim.handle_link_up(now, PeerInfo::from(claim));
     }
     drain(&mut swim);
     (swim, neighbours[0].0.clone())

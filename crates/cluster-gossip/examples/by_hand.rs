@@ -19,8 +19,7 @@ fn core(name: &str, port: u16) -> Result<Swim, Box<dyn Error>> {
 }
 
 fn info(swim: &Swim) -> PeerInfo {
-    let Claim { node, life, incarnation, addr, .. } = swim.own().clone();
-    PeerInfo { node, life, incarnation, addr }
+    PeerInfo::from(swim.own())
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

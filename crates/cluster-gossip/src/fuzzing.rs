@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cluster_types::{Claim, Incarnation, Instant, Life, Metadata, NodeId, Seed, State};
 
-use crate::wire::{Answer, Datagram, DatagramKind, DatagramWriter, Request, Update, Vote};
+use crate::wire::{Answer, Datagram, DatagramKind, DatagramWriter, Read, Request, Update, Vote};
 use crate::{Output, PeerInfo, RequestToken, Swim, SwimConfig};
 
 /// A datagram is decoded or refused; one that is decoded has updates that fit into a datagram again.
@@ -23,12 +23,12 @@ pub fn exchange(bytes: &[u8]) {
     let Some((kind, body)) = bytes.split_first() else { return };
     let kind = u16::from(*kind);
     if let Ok(request) = Request::decode(kind, body) {
-        let (kind, body) = request.encode();
-        assert_eq!(Request::decode(kind, &body).as_ref(), Ok(&request));
+        let (kind, body) = request.value.encode();
+        assert_eq!(Request::decode(kind, &body), Ok(Read { skipped: 0, ..request }));
     }
     if let Ok(answer) = Answer::decode(kind, body) {
-        let (kind, body) = answer.encode();
-        assert_eq!(Answer::decode(kind, &body).as_ref(), Ok(&answer));
+        let (kind, body) = answer.value.encode();
+        assert_eq!(Answer::decode(kind, &body), Ok(Read { skipped: 0, ..answer }));
     }
 }
 
@@ -79,8 +79,7 @@ impl Script<'_> {
     }
 
     fn info(i: u8) -> PeerInfo {
-        let Claim { node, life, incarnation, addr, .. } = claim(i);
-        PeerInfo { node, life, incarnation, addr }
+        PeerInfo::from(&claim(i))
     }
 
     fn step(&mut self) -> Option<()> {

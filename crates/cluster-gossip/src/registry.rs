@@ -3,13 +3,17 @@
 //! [`SharedNodeRegistry::apply`] is the only way in. It merges by the one rule and derives the events from the difference,
 //! so that a statement heard twice, late or out of order yields each event at most once.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod table;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster_types::limits::EVENT_RING_LEN;
 use cluster_types::{
     Claim, Event, EventBus, EventKind, Evidence, Instant, Member, Metadata, NodeId, State, Subscription,
 };
+
+pub use table::MemberTable;
 
 /// One thing to publish about one member.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,42 +38,6 @@ impl Statement {
     #[must_use]
     pub fn claim(&self) -> &Claim {
         &self.member.claim
-    }
-}
-
-/// All members at one moment. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct MemberTable(Arc<Table>);
-
-#[derive(Debug, Clone, Default)]
-struct Table {
-    members: BTreeMap<NodeId, Arc<Member>>,
-    /// Members whose `joined` was published. One first learnt of as failed or left is not introduced.
-    introduced: BTreeSet<NodeId>,
-}
-
-impl MemberTable {
-    /// Every member ever learnt of and not yet reaped, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Member>> {
-        self.0.members.values()
-    }
-
-    /// One member.
-    #[must_use]
-    pub fn member(&self, node: &str) -> Option<&Arc<Member>> {
-        self.0.members.get(node)
-    }
-
-    /// How many there are, in any state.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.members.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.members.is_empty()
     }
 }
 
@@ -181,7 +149,10 @@ impl SharedNodeRegistry {
     /// Publishes an event that changes no member.
     pub fn note(&self, now: Instant, kind: EventKind) {
         self.count(std::slice::from_ref(&kind));
-        self.bus.publish(|_| Some(Event { at: now, kind }));
+        self.bus.publish(|table| {
+            table.note(&kind);
+            Some(Event { at: now, kind })
+        });
     }
 
     /// All members now.
@@ -299,6 +270,7 @@ mod tests {
             state,
             meta_version: 0,
             addr: "10.0.0.1:1".parse().unwrap(),
+            facts: cluster_types::Facts::NONE,
         }
     }
 

@@ -48,6 +48,8 @@ cluster_sites::sites! {
 cluster_sites::sites! {
     /// Sites that only unit tests reach: a campaign of simulated clusters does not miss them.
     pub static IN_UNITS;
+    // swim/inbound.rs
+    UNKNOWN_KIND: Reachable "a message is of a kind that only later versions know";
     // swim/merging.rs
     IMPLAUSIBLE: Reachable "a claim that cannot be true is rejected";
     TOMBSTONE_REJECTS: Reachable "old news of a reaped member is rejected";

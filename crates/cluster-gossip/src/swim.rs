@@ -6,6 +6,7 @@
 //!
 //! | room | what happens there |
 //! |---|---|
+//! | `inbound` | what came from the network: decoded, or counted |
 //! | `view` | what is held of each member |
 //! | `merging` | what is heard meets what is held |
 //! | `probing` | rounds: direct, through others, over a stream |
@@ -23,6 +24,7 @@ mod departed;
 mod exchange;
 mod explaining;
 mod farewell;
+mod inbound;
 mod merging;
 mod output;
 mod own;
@@ -47,7 +49,6 @@ use crate::plan::{ProbePlan, RingPlan, RoundRobinPlan};
 use crate::planted::Bug;
 use crate::sites;
 use crate::user_news::UserNews;
-use crate::wire::{Answer, Datagram, DatagramKind, Request};
 
 pub use acquainted::Acquainted;
 pub use explaining::{Grounds, Probing};
@@ -195,6 +196,12 @@ impl Swim {
     #[must_use]
     pub const fn own(&self) -> &Claim {
         &self.own
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub const fn config(&self) -> &SwimConfig {
+        &self.config
     }
 
     /// What this node says about itself.
@@ -372,61 +379,6 @@ impl Swim {
             self.note_send_refused(now, node);
             self.flush(now);
         }
-    }
-
-    /// A datagram came over the control link from `from`.
-    pub fn handle_datagram(&mut self, now: Instant, from: &NodeId, bytes: &[u8]) {
-        let Ok(datagram) = Datagram::decode(bytes) else {
-            self.stats.malformed += 1;
-            return self.blame(from);
-        };
-        if *from == self.own.node {
-            return;
-        }
-        let Datagram { kind, seq, target, turn, unwell, updates, broadcasts } = datagram;
-        if kind == DatagramKind::Ack {
-            self.measure(now, from, seq);
-            self.hear_ack(now, from, turn, unwell);
-        }
-        self.note_sign(now, from);
-        for update in updates {
-            self.learn(now, update, from);
-        }
-        broadcasts.iter().for_each(|broadcast| self.hear_broadcast(broadcast));
-        self.handle_message(now, from, kind, seq, target);
-        self.flush(now);
-    }
-
-    /// A request came on a stream of the control link from `peer`; the answer, if it is one that can be answered.
-    pub fn handle_request(&mut self, now: Instant, peer: &PeerInfo, kind: u16, body: &[u8]) -> Option<(u16, Vec<u8>)> {
-        let Ok(request) = Request::decode(kind, body) else {
-            self.stats.malformed += 1;
-            self.blame(&peer.node);
-            return None;
-        };
-        self.note_sign(now, &peer.node);
-        let answer = self.answer(now, peer, request);
-        self.flush(now);
-        answer.map(|answer| answer.encode())
-    }
-
-    /// A request of ours was answered, or failed for a reason.
-    pub fn handle_answer(&mut self, now: Instant, token: RequestToken, outcome: Result<(u16, Vec<u8>), String>) {
-        let Some(pending) = self.requests.remove(&token) else {
-            return;
-        };
-        let answer = outcome.and_then(|(kind, body)| {
-            Answer::decode(kind, &body).map_err(|e| {
-                self.stats.malformed += 1;
-                self.blame(&pending.to);
-                e.to_string()
-            })
-        });
-        if answer.is_ok() {
-            self.note_sign(now, &pending.to);
-        }
-        self.conclude(now, pending, answer);
-        self.flush(now);
     }
 
     /// The wall clock shows `unix_ms`. It decides nothing but which claims come from an impossible future, so a step forward is

@@ -2,6 +2,10 @@
 //!
 //! A datagram is one envelope with one message and as many updates as fit behind it. A request or an answer on a stream is
 //! one envelope. Enumerations are numbers that are only ever added to.
+//!
+//! Nodes of a later version say more. Everything that may grow has its length in front, so that a reader takes the fields it
+//! knows and skips the rest: the body of a message, each item of a list. A kind that is not known is skipped as a whole. What
+//! is left out is counted; it is nobody's mistake. Facts about a node are more than skipped: see [`Facts`](cluster_types::Facts).
 
 pub mod datagram;
 pub mod exchange;
@@ -11,7 +15,7 @@ pub use datagram::{Datagram, DatagramKind, DatagramWriter};
 pub use exchange::{Answer, Entry, Request};
 pub use update::{Update, Vote};
 
-use cluster_types::{Blame, Blamed, EnvelopeError, IdError};
+use cluster_types::{Blame, Blamed, EnvelopeError, FactsError, IdError};
 
 /// Why bytes from a peer are not a message. They are dropped, counted and attributed to the peer; nothing else happens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,8 +24,8 @@ pub enum WireError {
     /// Not an envelope, or one of another version.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
-    /// An envelope of a kind that does not belong here.
-    #[error("message of kind {kind} does not belong here")]
+    /// An envelope of a kind that is not known here: of a later version, or one that belongs elsewhere.
+    #[error("message of kind {kind} is not known here")]
     Kind {
         /// The kind found.
         kind: u16,
@@ -35,6 +39,9 @@ pub enum WireError {
     /// A name that is none.
     #[error("the message names a node that cannot exist")]
     Name(#[from] IdError),
+    /// Facts that are none.
+    #[error("the facts about a node cannot be read")]
+    Facts(#[from] FactsError),
     /// A number outside its range.
     #[error("{field} = {found} is out of range")]
     Range {
@@ -50,14 +57,43 @@ impl Blamed for WireError {
         match self {
             Self::Envelope(e) => e.blame(),
             Self::Kind { .. } => Blame::PeerIncompatible,
-            Self::Body { .. } | Self::Name(_) | Self::Range { .. } => Blame::PeerMisbehaved,
+            Self::Body { .. } | Self::Name(_) | Self::Facts(_) | Self::Range { .. } => Blame::PeerMisbehaved,
         }
     }
 }
 
+impl WireError {
+    /// Whether the message is of a kind that this version does not know: to be skipped and counted, and held against nobody. One
+    /// that is known and belongs elsewhere is a mistake.
+    #[must_use]
+    pub const fn is_unknown_kind(&self) -> bool {
+        matches!(self, Self::Kind { kind } if !matches!(kind, 16..=23 | 32..=37 | 40..=44))
+    }
+}
+
+/// What was read, and how many of its parts say something that this version does not know and were left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read<T> {
+    /// What is understood.
+    pub value: T,
+    /// How many updates or entries are not.
+    pub skipped: u64,
+}
+
+impl<T> Read<T> {
+    const fn whole(value: T) -> Self {
+        Self { value, skipped: 0 }
+    }
+
+    fn map<U>(self, into: impl FnOnce(T) -> U) -> Read<U> {
+        Read { value: into(self.value), skipped: self.skipped }
+    }
+}
+
+/// The fields that are known; what follows them is of a later version.
 fn body<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, WireError> {
-    let (value, rest) = postcard::take_from_bytes(bytes).map_err(|e| WireError::Body { reason: e.to_string() })?;
-    if rest.is_empty() { Ok(value) } else { Err(WireError::Body { reason: format!("{} bytes too many", rest.len()) }) }
+    let (value, _later) = postcard::take_from_bytes(bytes).map_err(|e| WireError::Body { reason: e.to_string() })?;
+    Ok(value)
 }
 
 fn bytes_of<T: serde::Serialize>(value: &T) -> Vec<u8> {

@@ -14,7 +14,9 @@ use cluster_pool::identity::authority::Validity;
 use cluster_pool::{
     Authority, CloseCode, Credentials, Lease, Link, LinkClass, PkiError, PoolError, ReloadError, Revocations,
 };
-use cluster_types::{Claim, ClusterName, Event, Incarnation, Life, Member, Metadata, NodeId, State, Subscription};
+use cluster_types::{
+    Claim, ClusterName, Event, Features, Incarnation, Life, Member, Metadata, NodeId, State, Subscription,
+};
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use tracing::Instrument;
 
@@ -44,6 +46,8 @@ pub struct MemberInfo {
     pub rtt: Option<Duration>,
     /// What it says about itself.
     pub metadata: Metadata,
+    /// Which features it knows.
+    pub features: Features,
 }
 
 #[derive(Debug)]
@@ -217,9 +221,18 @@ impl Cluster {
     }
 
     fn info(&self, member: &Member) -> MemberInfo {
-        let Claim { node, addr, state, incarnation, .. } = member.claim.clone();
+        let Claim { node, addr, state, incarnation, facts, .. } = member.claim.clone();
         let rtt = self.0.pool.current(LinkClass::Control, &node).map(|link| link.rtt());
-        MemberInfo { node, addr, state, incarnation, rtt, metadata: member.metadata.clone() }
+        let features = facts.features();
+        MemberInfo { node, addr, state, incarnation, rtt, metadata: member.metadata.clone(), features }
+    }
+
+    /// The features that may be used: those that this node [knows](ClusterBuilder::features) and that every live member has known
+    /// for the length of the pause budget. The event `feature_on` tells of each, once; `feature_off` takes it back when a member
+    /// turns up that does not know it. Each node judges for itself, within about a second of the others.
+    #[must_use]
+    pub fn features_on(&self) -> Features {
+        self.0.registry.snapshot().features_on()
     }
 
     /// A snapshot of the members, then every event after it, numbered. A slow reader is told what it missed and gets a

@@ -10,7 +10,7 @@ use std::time::Duration;
 use cluster_failure::ConfigError;
 use cluster_gossip::SwimConfig;
 use cluster_pool::{PeerConfig, PoolConfig, QuicConfig};
-use cluster_types::{Blame, Blamed, Metadata, MetadataError};
+use cluster_types::{Blame, Blamed, Facts, Metadata, MetadataError};
 use serde::{Deserialize, Deserializer};
 
 pub use file::{FileError, Tuning};
@@ -128,6 +128,9 @@ pub struct ClusterConfig {
     pub peers: PeerConfig,
     /// What this node says about itself.
     pub metadata: Metadata,
+    /// Which features this node knows; default none. It tells all members, and is told by the events `feature_on` and
+    /// `feature_off` when all of them know one. See [`features`](crate::ClusterBuilder::features).
+    pub facts: Facts,
     /// A mistake to plant.
     #[cfg(feature = "planted")]
     pub bug: Option<crate::planted::Bug>,
@@ -146,6 +149,7 @@ impl ClusterConfig {
             pool: PoolConfig::new().with_max_total(1_024),
             peers: PeerConfig::new(),
             metadata: Metadata::default(),
+            facts: Facts::NONE,
             #[cfg(feature = "planted")]
             bug: None,
         }

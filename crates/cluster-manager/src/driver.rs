@@ -10,7 +10,7 @@ use cluster_failure::GapRule;
 use cluster_gossip::swim::FarewellProgress;
 use cluster_gossip::{BroadcastError, Grounds, PeerInfo, RequestToken, SharedNodeRegistry};
 use cluster_pool::{
-    CloseCode, ConnectionPool, DialError, DialTarget, HelloError, InboundRequest, Link, PoolEvent, Spawner,
+    CloseCode, ConnectionPool, DialError, DialTarget, Hello, HelloError, InboundRequest, Link, PoolEvent, Spawner,
 };
 use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
 use cluster_types::{EventKind, Instant, Metadata, NodeId};
@@ -446,8 +446,8 @@ impl Driver {
 }
 
 fn peer_info(link: &Link) -> PeerInfo {
-    let hello = link.remote();
-    PeerInfo { node: hello.node.clone(), life: hello.life, incarnation: hello.incarnation, addr: hello.addr }
+    let Hello { node, life, incarnation, addr, facts, .. } = link.remote().clone();
+    PeerInfo { node, life, incarnation, addr, facts }
 }
 
 fn failure(error: &Arc<DialError>) -> DialFailure {
@@ -476,6 +476,9 @@ fn log(kind: &EventKind) {
         ),
         EventKind::LinkDown { reason, .. } | EventKind::JoinFailed { reason, .. } => {
             tracing::info!(target: TARGET, event, subject, incarnation, %reason);
+        }
+        EventKind::FeatureOn { feature } | EventKind::FeatureOff { feature, .. } => {
+            tracing::info!(target: TARGET, event, subject, %feature);
         }
         EventKind::Conflict { reason, addr, .. } => {
             tracing::error!(target: TARGET, event, subject, incarnation, %addr, %reason);

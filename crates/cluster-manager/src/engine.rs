@@ -1,6 +1,7 @@
 //! The pure engine of a node: the membership core, the link plan and the join, composed. The driver feeds it from real
 //! links; the simulated world feeds the same engine from an event heap.
 
+mod features;
 mod joining;
 mod output;
 #[cfg(test)]
@@ -15,6 +16,8 @@ use cluster_types::{Claim, ClusterName, EventKind, Instant, Life, Metadata, Node
 
 pub use output::{DialFailure, Output};
 
+use features::FeatureWatch;
+
 use crate::health::Health;
 use crate::join::{Join, Seed as JoinSeed};
 use crate::link_plan::LinkPlan;
@@ -27,6 +30,7 @@ pub const HEARTBEAT: Duration = Duration::from_millis(100);
 pub struct Engine {
     swim: Swim,
     links: LinkPlan,
+    features: FeatureWatch,
     join: Option<Join>,
     /// What this node joined through last: where it looks when everybody else is lost.
     joined_through: Vec<JoinSeed>,
@@ -64,9 +68,11 @@ impl Engine {
     #[must_use]
     pub fn over(swim: Swim, seed: Seed, now: Instant) -> Self {
         let links = LinkPlan::new(swim.own().node.clone(), seed.derive("links", 0));
+        let features = FeatureWatch::new(swim.own().facts.features(), swim.config().budget.total());
         let mut engine = Self {
             swim,
             links,
+            features,
             join: None,
             joined_through: Vec::new(),
             has_joined: false,
@@ -98,7 +104,7 @@ impl Engine {
             loop_answers: true,
             leaving: swim.farewell().is_some(),
             application_well: swim.is_application_well(),
-            joining: !self.joined_through.is_empty() && !self.has_joined,
+            joining: self.is_joining(),
             alone: live_others == 0 && lost > 0,
             live_others,
             lost,
@@ -109,6 +115,11 @@ impl Engine {
             places_left_out: self.places_left_out,
             ..Health::default()
         }
+    }
+
+    /// Whether it was told of others and has found none yet.
+    const fn is_joining(&self) -> bool {
+        !self.joined_through.is_empty() && !self.has_joined
     }
 
     /// The next thing to do, `None` when all is done.
@@ -128,7 +139,7 @@ impl Engine {
         let join = self.join.as_ref().and_then(Join::next_round);
         let leaving = self.swim.farewell().is_some();
         let links = if leaving { Instant::END } else { self.links.next_look() };
-        let work = self.swim.next_deadline().min(links).min(self.look_for_cluster);
+        let work = self.swim.next_deadline().min(links).min(self.look_for_cluster).min(self.features.next_deadline());
         work.min(join.unwrap_or(work))
     }
 
@@ -278,6 +289,7 @@ impl Engine {
                 SwimOutput::Datagram { to, bytes } => Output::Datagram { to, bytes },
                 SwimOutput::Request { to, token, kind, body } => Output::Request { to, token, kind, body },
                 SwimOutput::Publish(statement) => {
+                    self.features.note_member(&statement.member);
                     // Where a member is, and whether it is lost, decides whom to dial.
                     if self.swim.is_neighbour(statement.member.node()) {
                         self.links.look_now();
@@ -290,7 +302,10 @@ impl Engine {
                     self.links.look_now();
                     continue;
                 }
-                SwimOutput::Forget { node } => Output::Forget { node },
+                SwimOutput::Forget { node } => {
+                    self.features.forget(&node);
+                    Output::Forget { node }
+                }
                 SwimOutput::Broadcast { from, payload } => Output::Event(EventKind::Broadcast { node: from, payload }),
                 SwimOutput::Disconnect { node } => Output::Disconnect { node },
                 SwimOutput::Event(kind) => Output::Event(kind),
@@ -310,6 +325,8 @@ impl Engine {
         // Joined by others is joined, too.
         self.has_joined |= self.swim.live_others() > 0;
         self.step_join(now);
+        let settled = !self.is_joining() && self.swim.farewell().is_none();
+        self.outputs.extend(self.features.step(now, settled).into_iter().map(Output::Event));
         if now >= self.links.next_look() && self.swim.farewell().is_none() {
             let dials = self.links.reconcile(now, &self.swim.wanted_links(), &self.swim.lost_members());
             self.outputs.extend(dials.into_iter().map(Output::Dial));

@@ -218,6 +218,7 @@ fn happened(kind: &EventKind) -> String {
         }
         EventKind::HealthCheckFailed { fault: HealthFault::Unwell, .. } => "its application is not well".into(),
         EventKind::Broadcast { payload, .. } => format!("{} bytes", payload.len()),
+        EventKind::FeatureOff { feature, .. } => format!("it does not know {feature}"),
         _ => return kind.as_str().to_owned(),
     };
     format!("{}: {detail}", kind.as_str())
@@ -250,8 +251,8 @@ mod tests {
         let cluster = "test".parse().unwrap();
         let (boot, seed) = (1_795_000_000_000, Seed::new(5));
         let mut swim = Swim::new(SwimConfig::lan(), &cluster, claim("m", 1), Metadata::default(), boot, seed, at(0));
-        let Claim { node, life, incarnation, addr, .. } = claim("b", 2);
-        swim.handle_link_up(at(0), PeerInfo { node: node.clone(), life, incarnation, addr });
+        let node = claim("b", 2).node;
+        swim.handle_link_up(at(0), PeerInfo::from(&claim("b", 2)));
         let suspect = Claim { state: State::Suspect, ..claim("x", 3) };
         let vote = Vote {
             accuser: node.clone(),

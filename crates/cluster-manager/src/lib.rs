@@ -50,8 +50,8 @@ pub use cluster_pool::{
     Priority, Received, Reply, Router, Ticket, Turned, Typed, TypedError, message_fn, request_fn,
 };
 pub use cluster_types::{
-    Accusation, Blame, Blamed, ClusterName, Delivery, Event, EventKind, Evidence, HealthFault, IdError, Incarnation,
-    Instant, Life, Member, Metadata, NodeId, State, Subscription,
+    Accusation, Blame, Blamed, ClusterName, Delivery, Event, EventKind, Evidence, Facts, Feature, Features,
+    HealthFault, IdError, Incarnation, Instant, Life, Member, Metadata, NodeId, State, Subscription,
 };
 
 /// The crates below, whole: what settings, errors and reports are made of.

@@ -60,6 +60,7 @@ table! {
     loop_gaps_total Counter "" "times the membership loop was held up: a pause of the process or the machine"
     loop_gap_milliseconds_total Counter "" "for how long in all"
     gossip_malformed_total Counter "" "datagrams, requests and answers of members that could not be decoded"
+    gossip_unknown_total Counter "" "messages and updates of members of a kind that only later versions know, left out"
     claims_implausible_total Counter "" "claims of members that cannot be true, dropped"
     members_over_limit_total Counter "" "members not taken in because the view is full"
     datagrams_dropped_total Counter "" "datagrams of peers dropped because the loop was behind"
@@ -118,7 +119,7 @@ pub const LIMITS: &[(&str, &str)] = &[
 const LIMITS_OF_THE_LOOP: usize = 5;
 
 /// What only the membership loop can tell.
-const OF_THE_LOOP: [&str; 11] = [
+const OF_THE_LOOP: [&str; 12] = [
     "cluster_local_health",
     "cluster_probes_total",
     "cluster_probes_unanswered_total",
@@ -126,6 +127,7 @@ const OF_THE_LOOP: [&str; 11] = [
     "cluster_loop_gaps_total",
     "cluster_loop_gap_milliseconds_total",
     "cluster_gossip_malformed_total",
+    "cluster_gossip_unknown_total",
     "cluster_claims_implausible_total",
     "cluster_members_over_limit_total",
     "cluster_links_wanted",
@@ -269,6 +271,7 @@ fn samples(name: &'static str, from: &Sources) -> Vec<Sample> {
         "loop_gaps_total" => one(health.gaps as f64),
         "loop_gap_milliseconds_total" => one(health.gaps_total.as_millis() as f64),
         "gossip_malformed_total" => one(health.stats.malformed as f64),
+        "gossip_unknown_total" => one(health.stats.unknown as f64),
         "claims_implausible_total" => one(health.stats.implausible as f64),
         "members_over_limit_total" => one(health.stats.over_limit as f64),
         "datagrams_dropped_total" => one(from.datagrams_dropped as f64),
@@ -314,6 +317,7 @@ fn samples(name: &'static str, from: &Sources) -> Vec<Sample> {
             ("failed", router.failures),
             ("panicked", router.panics),
             ("not_understood", router.violations),
+            ("unknown", router.unknown),
         ]),
         "discovery_answers_total" => {
             many(health.discoveries.iter().map(|d| (d.what.clone(), d.answers as f64)).collect())

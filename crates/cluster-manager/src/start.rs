@@ -140,7 +140,9 @@ pub(crate) fn assemble(
     let clock = Clock::start(&*wall_clock);
     let boot = clock.start_unix_ms();
     let life = Life::new(boot, random as u32);
-    let own = Claim::alive(node.clone(), life, Incarnation::from_unix_ms(boot), addr);
+    let facts = config.facts.clone();
+    let alive = Claim::alive(node.clone(), life, Incarnation::from_unix_ms(boot), addr);
+    let own = Claim { facts: facts.clone(), ..alive };
     let registry = SharedNodeRegistry::new(node.clone());
     #[cfg(feature = "planted")]
     let registry = registry.with_bug(config.swim.bug);
@@ -170,6 +172,7 @@ pub(crate) fn assemble(
         addr,
         dial: 0,
         draining: false,
+        facts,
     };
     let serving = Serving { admission: Arc::clone(&guard) as _, streams };
     // Before anybody can knock.

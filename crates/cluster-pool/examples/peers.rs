@@ -41,6 +41,7 @@ fn node(authority: &Authority, name: &str, now: u64, router: &Router) -> Result<
         addr: transport.local_addr(),
         dial: 0,
         draining: false,
+        facts: cluster_types::Facts::NONE,
     };
     let serving = Serving { streams: Arc::new(router.clone()), ..Serving::default() };
     // Without membership nothing comes on control links, which is what the receiver is for.

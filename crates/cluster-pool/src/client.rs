@@ -126,6 +126,7 @@ impl ConnectionManager {
             addr: host.transport.local_addr(),
             dial: 0,
             draining: false,
+            facts: cluster_types::Facts::NONE,
         };
         let serving = Serving { streams: Arc::new(NoStreams), ..Serving::default() };
         // Nothing comes on control links, which clients have none of.

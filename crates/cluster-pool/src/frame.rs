@@ -115,6 +115,11 @@ pub(crate) async fn note_end<R: AsyncRead + Unpin + ?Sized>(from: &mut R) {
 pub(crate) struct FrameBuffer(BytesMut);
 
 impl FrameBuffer {
+    /// One that has read these.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self(BytesMut::from(bytes))
+    }
+
     /// The next whole frame that has arrived, if there is one.
     ///
     /// # Errors
@@ -180,8 +185,11 @@ pub(crate) fn encode_body<T: Serialize>(body: &T) -> Vec<u8> {
     postcard::to_allocvec(body).expect("plain data in memory always encodes")
 }
 
+/// The fields that are known; what follows them is of a later version.
 pub(crate) fn decode_body<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, FrameError> {
-    postcard::from_bytes(body).map_err(|e| FrameError::Body { what, reason: e.to_string() })
+    let read = postcard::take_from_bytes(body).map_err(|e| FrameError::Body { what, reason: e.to_string() })?;
+    let (known, _later) = read;
+    Ok(known)
 }
 
 #[cfg(test)]

@@ -7,17 +7,21 @@
 //!   | -- welcome or refusal -----> |   the link is up, or the reason why not
 //! ```
 //!
+//! Nodes of two versions meet here. The range of protocol versions stands first for good, so that two that have none in common can
+//! say so. Fields that are behind those known here are skipped, and so are frames of a kind that is not known, up to a few.
+//!
 //! A TLS connect returns before the server has judged the client's certificate, so a link is up, and back-off reset, only
 //! after the welcome.
+
+mod wire;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cluster_types::{Blame, Blamed, ClusterName, Incarnation, Life, NodeId};
-use serde::{Deserialize, Serialize};
+use cluster_types::{Blame, Blamed, ClusterName, Facts, FactsError, Incarnation, Life, NodeId};
 
-use crate::frame::{FrameError, decode_body, encode_body, read_frame, write_frame};
+use crate::frame::{Frame, FrameError, read_frame, write_frame};
 use crate::identity::Role;
 use crate::transport::{CloseCode, Connection, ConnectionError, LinkClass, RecvHalf, SendHalf};
 
@@ -31,6 +35,9 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest hello, in bytes: names of 64 bytes and a refusal's sentence fit many times.
 const HELLO_LEN_MAX: usize = 2_048;
+
+/// Frames of kinds that are not known here which may stand before the one that is due: a later version has one or two.
+const SKIPPED_MAX: usize = 8;
 
 const KIND_HELLO: u16 = 1;
 const KIND_WELCOME: u16 = 2;
@@ -55,33 +62,8 @@ pub struct Hello {
     pub dial: u64,
     /// Whether it is about to go: it answers what is under way and takes nothing new.
     pub draining: bool,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct WireHello {
-    protocol_min: u16,
-    protocol_max: u16,
-    /// Bits of optional features; none yet.
-    features: u64,
-    cluster: String,
-    node: String,
-    client: bool,
-    life: u64,
-    incarnation: u64,
-    addr: SocketAddr,
-    draining: bool,
-    dial: u64,
-    /// 0 control, 1 data, 2 private. The server repeats nothing here: 0.
-    class: u8,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct WireRefusal {
-    /// 0 in words only, 1 draining, 2 the name is taken, 3 full.
-    code: u8,
-    reason: String,
-    /// Where the holder of the name answers.
-    holder: Option<SocketAddr>,
+    /// What else it says of itself: which features it knows.
+    pub facts: Facts,
 }
 
 /// Why a server turns away a peer whose certificate is good.
@@ -99,28 +81,6 @@ pub enum Refusal {
     Full,
     /// Anything else, in words.
     Other(String),
-}
-
-impl Refusal {
-    fn encode(&self) -> Vec<u8> {
-        let (code, reason, holder) = match self {
-            Self::Draining => (1, "it is shutting down".to_owned(), None),
-            Self::NameTaken { holder } => (2, format!("the name is held by {holder}"), Some(*holder)),
-            Self::Full => (3, "it has all the connections it may have".to_owned(), None),
-            Self::Other(reason) => (0, reason.clone(), None),
-        };
-        encode_body(&WireRefusal { code, reason, holder })
-    }
-
-    fn decode(body: &[u8]) -> Result<Self, FrameError> {
-        let wire: WireRefusal = decode_body("refusal", body)?;
-        Ok(match (wire.code, wire.holder) {
-            (1, _) => Self::Draining,
-            (2, Some(holder)) => Self::NameTaken { holder },
-            (3, _) => Self::Full,
-            _ => Self::Other(wire.reason),
-        })
-    }
 }
 
 /// Decides whether a peer that has said hello becomes a link.
@@ -155,6 +115,9 @@ pub enum HelloError {
     /// What came was not a hello.
     #[error("the hello cannot be read")]
     Frame(#[from] FrameError),
+    /// What the peer says of itself is no list of facts.
+    #[error("the facts in the hello cannot be read")]
+    Facts(#[from] FactsError),
     /// No common protocol version.
     #[error("the peer speaks protocol {theirs_min} to {theirs_max}, this node {PROTOCOL_MIN} to {PROTOCOL_MAX}")]
     Incompatible {
@@ -239,71 +202,47 @@ impl Blamed for HelloError {
             }
             Self::Frame(e) => e.blame(),
             Self::Incompatible { .. } => Blame::PeerIncompatible,
-            Self::NotItself { .. } | Self::NoMember { .. } => Blame::PeerMisbehaved,
+            Self::NotItself { .. } | Self::NoMember { .. } | Self::Facts(_) => Blame::PeerMisbehaved,
             Self::Myself | Self::NameTaken { .. } | Self::Refused { .. } => Blame::CallerMisused,
         }
     }
 }
 
 impl Hello {
-    fn encode(&self, class: LinkClass) -> Vec<u8> {
-        encode_body(&WireHello {
-            protocol_min: PROTOCOL_MIN,
-            protocol_max: PROTOCOL_MAX,
-            features: 0,
-            cluster: self.cluster.to_string(),
-            node: self.node.to_string(),
-            client: self.client,
-            life: self.life.get(),
-            incarnation: self.incarnation.get(),
-            addr: self.addr,
-            draining: self.draining,
-            dial: self.dial,
-            class: match class {
-                LinkClass::Control => 0,
-                LinkClass::Data => 1,
-                LinkClass::Private => 2,
-            },
-        })
-    }
-
     /// Decodes and compares with the certificate.
     fn decode(body: &[u8], connection: &dyn Connection) -> Result<(Self, LinkClass), HelloError> {
-        let wire: WireHello = decode_body("hello", body)?;
-        if wire.protocol_min > PROTOCOL_MAX || wire.protocol_max < PROTOCOL_MIN {
-            let (theirs_min, theirs_max) = (wire.protocol_min, wire.protocol_max);
-            return Err(HelloError::Incompatible { theirs_min, theirs_max });
-        }
+        let said = wire::read(body)?;
         let certified = connection.remote_identity();
-        let not_itself =
-            || HelloError::NotItself { said: format!("{}/{}", wire.cluster, wire.node), certified: certified.uri() };
         let (node, client) = match &certified.role {
             Role::Node(node) => (node, false),
             Role::Client(name) => (name, true),
         };
-        if wire.client != client || wire.cluster != certified.cluster.as_str() || wire.node != node.as_str() {
-            return Err(not_itself());
+        if said.client != client || said.cluster != certified.cluster.as_str() || said.node != node.as_str() {
+            let said = format!("{}/{}", said.cluster, said.node);
+            return Err(HelloError::NotItself { said, certified: certified.uri() });
+        }
+        let class = said.link_class();
+        if client && class == LinkClass::Control {
+            return Err(HelloError::NoMember { client: certified.uri() });
         }
         let hello = Self {
             node: node.clone(),
             client,
             cluster: certified.cluster.clone(),
-            life: Life::from_raw(wire.life),
-            incarnation: Incarnation::from_raw(wire.incarnation),
-            addr: wire.addr,
-            draining: wire.draining,
-            dial: wire.dial,
+            life: Life::from_raw(said.life),
+            incarnation: Incarnation::from_raw(said.incarnation),
+            addr: said.addr,
+            draining: said.draining,
+            dial: said.dial,
+            facts: Facts::decode(&said.facts)?,
         };
-        let class = match wire.class {
-            0 => LinkClass::Control,
-            2 => LinkClass::Private,
-            _ => LinkClass::Data,
-        };
-        if client && class == LinkClass::Control {
-            return Err(HelloError::NoMember { client: certified.uri() });
-        }
         Ok((hello, class))
     }
+}
+
+/// For fuzzing: whatever the bytes are, reading them as a hello or a refusal ends.
+pub(crate) fn try_read(bytes: &[u8]) {
+    drop((wire::read(bytes), Refusal::decode(bytes)));
 }
 
 async fn in_time<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, HelloError>
@@ -336,7 +275,7 @@ pub async fn greet_as_client(
 /// See [`HelloError`].
 pub async fn hear_hello(connection: &dyn Connection) -> Result<Hello, HelloError> {
     let (_send, mut recv) = in_time(connection.accept_bi()).await?;
-    let frame = in_time(read_frame(&mut *recv, HELLO_LEN_MAX)).await?;
+    let frame = in_time(read_known(&mut *recv)).await?;
     decode_hello(frame.kind, &frame.body, connection).map(|(hello, _)| hello)
 }
 
@@ -347,7 +286,7 @@ async fn client_part(
     wanted: Option<&NodeId>,
 ) -> Result<Hello, HelloError> {
     let (mut send, mut recv) = in_time(connection.accept_bi()).await?;
-    let frame = in_time(read_frame(&mut recv, HELLO_LEN_MAX)).await?;
+    let frame = in_time(read_known(&mut *recv)).await?;
     let (remote, _) = decode_hello(frame.kind, &frame.body, connection)?;
     if remote.node == own.node && remote.life == own.life && !own.client {
         return Err(HelloError::Myself);
@@ -357,7 +296,7 @@ async fn client_part(
     }
     in_time(async { write_frame(&mut send, KIND_HELLO, &own.encode(class)).await.map_err(FrameError::from) }).await?;
     send.finish();
-    let answer = in_time(read_frame(&mut recv, HELLO_LEN_MAX)).await?;
+    let answer = in_time(read_known(&mut *recv)).await?;
     match answer.kind {
         KIND_WELCOME => Ok(remote),
         KIND_REFUSAL => Err(HelloError::from(Refusal::decode(&answer.body)?)),
@@ -398,8 +337,20 @@ async fn server_part(
 ) -> Result<(Hello, LinkClass), HelloError> {
     let hello = own.encode(LinkClass::Control);
     in_time(async { write_frame(send, KIND_HELLO, &hello).await.map_err(FrameError::from) }).await?;
-    let frame = in_time(read_frame(recv, HELLO_LEN_MAX)).await?;
+    let frame = in_time(read_known(recv)).await?;
     decode_hello(frame.kind, &frame.body, connection)
+}
+
+/// The next frame of a kind that is known here.
+async fn read_known(recv: &mut dyn RecvHalf) -> Result<Frame, FrameError> {
+    let mut skipped = 0;
+    loop {
+        let frame = read_frame(recv, HELLO_LEN_MAX).await?;
+        if matches!(frame.kind, KIND_HELLO | KIND_WELCOME | KIND_REFUSAL) || skipped == SKIPPED_MAX {
+            return Ok(frame);
+        }
+        skipped += 1;
+    }
 }
 
 fn decode_hello(kind: u16, body: &[u8], connection: &dyn Connection) -> Result<(Hello, LinkClass), HelloError> {
@@ -440,6 +391,7 @@ const fn code_for(error: &HelloError) -> CloseCode {
         | HelloError::Myself => CloseCode::REFUSED,
         HelloError::Silent | HelloError::Connection(_) => CloseCode::DONE,
         HelloError::Frame(_)
+        | HelloError::Facts(_)
         | HelloError::Incompatible { .. }
         | HelloError::NotItself { .. }
         | HelloError::NoMember { .. } => CloseCode::PROTOCOL,
@@ -449,6 +401,7 @@ const fn code_for(error: &HelloError) -> CloseCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cluster_types::Features;
 
     /// A change here is a change of the protocol: nodes of two versions meet in every rolling upgrade.
     #[test]
@@ -462,6 +415,7 @@ mod tests {
             addr: "10.0.0.1:7946".parse().unwrap(),
             dial: 3,
             draining: true,
+            facts: Facts::of(Features::from_bits(0, 0b1_0010)),
         };
         let hex = |bytes: Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
         let holder = "10.0.0.2:7946".parse().unwrap();
@@ -486,8 +440,25 @@ mod tests {
             assert_eq!(Refusal::decode(&refusal.encode()).unwrap(), refusal);
         }
         // A code of a later version is a refusal in words; a name that is taken by nobody known is, too.
-        let later = encode_body(&WireRefusal { code: 200, reason: "the moon".into(), holder: None });
+        let later = crate::frame::encode_body(&(200u8, "the moon", None::<SocketAddr>, "more of it"));
         assert_eq!(Refusal::decode(&later).unwrap(), Refusal::Other("the moon".into()));
         assert!(Refusal::decode(&[0xff; 3]).is_err());
+    }
+
+    /// Frozen: whatever is added to a hello, that of the first release is understood as it was meant.
+    #[test]
+    fn a_hello_of_the_first_release_is_understood() {
+        let frozen = "01010470726f640464622d3100888e98a8c0e08081014d000a0000018a3e010300020012";
+        let bytes: Vec<u8> =
+            (0..frozen.len()).step_by(2).map(|at| u8::from_str_radix(&frozen[at..at + 2], 16).unwrap()).collect();
+        // One of a later version says more, in the facts and behind them.
+        for later in [bytes.clone(), [&bytes[..], b"+later"].concat()] {
+            let said = wire::read(&later).unwrap();
+            assert_eq!((said.cluster.as_str(), said.node.as_str(), said.client), ("prod", "db-1", false));
+            assert_eq!((said.life, said.incarnation, said.dial, said.draining), (0x0102_0304_0506_0708, 77, 3, true));
+            assert_eq!((said.addr, said.link_class()), ("10.0.0.1:7946".parse().unwrap(), LinkClass::Control));
+            let facts = Facts::decode(&said.facts).unwrap();
+            assert_eq!(facts, Facts::of(Features::from_bits(0, 0b1_0010)));
+        }
     }
 }

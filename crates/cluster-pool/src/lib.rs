@@ -4,6 +4,8 @@
 pub mod client;
 mod complaints;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hello;
 pub mod identity;
 mod latest;

@@ -31,7 +31,7 @@ pub use handlers::{Handled, MessageHandler, RequestHandler, Turned, message_fn, 
 pub use handlers::{MockMessageHandler, MockRequestHandler};
 
 use crate::complaints::Complaints;
-use crate::frame::{FrameBuffer, FrameError, frame_of, note_end};
+use crate::frame::{FrameBuffer, FrameError, note_end};
 use crate::link::{Link, LinkStream};
 use crate::peer::{Channel, Inbox, MESSAGE_LEN_MAX, wire};
 use crate::pool::StreamHandler;
@@ -42,7 +42,7 @@ use crate::transport::CloseCode;
 const FIRST_FRAME_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Longest frame that begins a stream: a request's is the longest.
-const FRAME_LEN_MAX: usize = MESSAGE_LEN_MAX + 16;
+const FRAME_LEN_MAX: usize = MESSAGE_LEN_MAX + wire::HEAD_LEN_MAX;
 
 /// Requests of one channel that are handled at once, unless another number is given.
 const CONCURRENCY: usize = 64;
@@ -110,6 +110,7 @@ struct Counters {
     panics: AtomicU64,
     violations: AtomicU64,
     replies_too_long: AtomicU64,
+    unknown: AtomicU64,
 }
 
 fn add(counter: &AtomicU64) {
@@ -132,10 +133,12 @@ pub struct RouterStats {
     pub failures: u64,
     /// Handlers that panicked.
     pub panics: u64,
-    /// Streams on which something came that is not understood.
+    /// Streams on which something came that is against the protocol.
     pub violations: u64,
     /// Replies of handlers that were longer than may be sent: their requesters were told that the handler failed.
     pub replies_too_long: u64,
+    /// Frames and streams of a kind that this version does not know: skipped or refused, and nobody's mistake.
+    pub unknown: u64,
 }
 
 /// Puts a [`Router`] together.
@@ -237,6 +240,7 @@ impl Router {
             panics: read(&counters.panics),
             violations: read(&counters.violations),
             replies_too_long: read(&counters.replies_too_long),
+            unknown: read(&counters.unknown),
         }
     }
 
@@ -296,7 +300,7 @@ impl Router {
                 tracing::warn!(peer = %link.node(), %channel, "{words}");
                 wire::refusal(CloseCode::FAILED, &words)
             }
-            Ok(Ok(Ok(reply))) => frame_of(wire::KIND_REPLY, &[&reply]),
+            Ok(Ok(Ok(reply))) => wire::reply(&reply),
             Ok(Ok(Err(turned))) => {
                 self.note_turned(&turned);
                 wire::refusal(turned.code(), turned.words())
@@ -342,6 +346,12 @@ impl Router {
         }
     }
 
+    /// What the stream is for, only later versions know.
+    fn refuse_unknown(&self, stream: LinkStream) {
+        add(&self.0.counters.unknown);
+        end(stream, CloseCode::UNSUPPORTED);
+    }
+
     fn note_violation(&self, link: &Link, what: &dyn fmt::Display) {
         add(&self.0.counters.violations);
         let complain =
@@ -382,15 +392,17 @@ impl StreamHandler for Router {
                 }
                 Err(error) => error.to_string(),
             },
-            wire::KIND_LANE => match wire::read_lane(&body) {
-                Ok(priority) => return lanes::serve(self, link, stream, reader, priority).await,
+            wire::KIND_LANE => match wire::read_lane(body) {
+                Ok(Some(priority)) => return lanes::serve(self, link, stream, reader, priority).await,
+                Ok(None) => return self.refuse_unknown(stream),
                 Err(error) => error.to_string(),
             },
             wire::KIND_STREAM => match wire::read_channel("a stream", body) {
                 Ok((channel, _)) => return self.serve_stream(link, stream, channel, &reader).await,
                 Err(error) => error.to_string(),
             },
-            unknown => format!("a stream that begins with kind {unknown}"),
+            kind if wire::is_known(kind) => format!("a stream that begins with kind {kind}"),
+            _ => return self.refuse_unknown(stream),
         };
         self.note_violation(link, &problem);
         end(stream, CloseCode::PROTOCOL);

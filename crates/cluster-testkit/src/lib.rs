@@ -5,6 +5,7 @@ pub mod assertions;
 pub mod conformance;
 mod host;
 pub mod judge;
+pub mod later;
 pub mod links;
 pub mod memory;
 #[cfg(feature = "mocks")]

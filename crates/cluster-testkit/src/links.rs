@@ -216,6 +216,7 @@ impl TestCluster {
             addr,
             dial: 0,
             draining: false,
+            facts: cluster_types::Facts::NONE,
         };
         let counted = Arc::new(Counted { router: router.clone(), ..Counted::default() });
         let door = Arc::new(CountedDoor { counted: Arc::clone(&counted), admission: Arc::clone(&parts.admission) });

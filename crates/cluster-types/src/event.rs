@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::feature::Feature;
 use crate::id::NodeId;
 use crate::incarnation::Incarnation;
 use crate::member::Member;
@@ -169,6 +170,18 @@ pub enum EventKind {
         /// What it means here, in words.
         reason: String,
     },
+    /// Every live member knows a feature that this node knows: it may be used. Told again only after a `FeatureOff`.
+    FeatureOn {
+        /// Which feature.
+        feature: Feature,
+    },
+    /// A live member does not know a feature that was on: it must not be used any more.
+    FeatureOff {
+        /// Which feature.
+        feature: Feature,
+        /// A member that does not know it; there may be others.
+        node: NodeId,
+    },
     /// A seed could not be joined through in this round.
     JoinFailed {
         /// The address given by the user.
@@ -199,6 +212,8 @@ impl EventKind {
             Self::Merged { .. } => "merged",
             Self::Broadcast { .. } => "broadcast",
             Self::Conflict { .. } => "conflict",
+            Self::FeatureOn { .. } => "feature_on",
+            Self::FeatureOff { .. } => "feature_off",
             Self::JoinFailed { .. } => "join_failed",
         }
     }
@@ -224,9 +239,9 @@ impl EventKind {
     pub fn node(&self) -> Option<&NodeId> {
         match self {
             Self::LinkUp { node, .. } | Self::LinkDown { node, .. } | Self::Conflict { node, .. } => Some(node),
-            Self::Broadcast { node, .. } => Some(node),
+            Self::Broadcast { node, .. } | Self::FeatureOff { node, .. } => Some(node),
             Self::BreakerOpen(node) | Self::BreakerHalfOpen(node) | Self::BreakerClosed(node) => Some(node),
-            Self::Merged { .. } | Self::JoinFailed { .. } => None,
+            Self::Merged { .. } | Self::FeatureOn { .. } | Self::JoinFailed { .. } => None,
             other => other.member().map(|m| m.node()),
         }
     }
@@ -295,6 +310,8 @@ mod tests {
             EventKind::BreakerClosed(node),
             EventKind::Merged { members: 3 },
             EventKind::Broadcast { node: member.node().clone(), payload: b"hi".as_slice().into() },
+            EventKind::FeatureOn { feature: Feature::application(3).unwrap() },
+            EventKind::FeatureOff { feature: Feature::application(3).unwrap(), node: member.node().clone() },
             EventKind::JoinFailed { seed: reason(), reason: reason() },
         ];
         let mut table = String::new();

@@ -20,6 +20,10 @@ pub const MEMBERS_MAX: usize = 20_000;
 /// Largest metadata of one node, in bytes, keys and values together.
 pub const METADATA_LEN_MAX: usize = 64 * 1024;
 
+/// Longest facts about a node, in bytes, those that are not understood included. They travel with every claim: three claims with
+/// such facts, the longest names and a vote each still fit into a datagram beside a broadcast.
+pub const FACTS_LEN_MAX: usize = 64;
+
 /// A claim whose incarnation lies further than this in the future is refused: a day is more than any clock error that
 /// NTP would leave standing, and small enough that a poisoned value dies out.
 pub const INCARNATION_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);

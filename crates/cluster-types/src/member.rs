@@ -10,6 +10,7 @@
 //! | metadata version | the newer metadata |
 //! | address bytes | arbitrary, but the same everywhere |
 //! | life | arbitrary, but the same everywhere |
+//! | facts | arbitrary, but the same everywhere; some before none |
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::blame::{Blame, Blamed};
+use crate::facts::Facts;
 use crate::id::NodeId;
 use crate::incarnation::{Incarnation, Life};
 use crate::limits::METADATA_LEN_MAX;
@@ -78,15 +80,17 @@ pub struct Claim {
     pub meta_version: u32,
     /// Where the subject is reached.
     pub addr: SocketAddr,
+    /// What else the subject says of itself. The same for the whole of a life.
+    pub facts: Facts,
 }
 
-type MergeKey = (Incarnation, State, u32, u8, [u8; 16], u16, Life);
+type MergeKey<'a> = (Incarnation, State, u32, u8, [u8; 16], u16, Life, &'a Facts);
 
 impl Claim {
     /// The claim of a node that has just started.
     #[must_use]
     pub const fn alive(node: NodeId, life: Life, incarnation: Incarnation, addr: SocketAddr) -> Self {
-        Self { node, life, incarnation, state: State::Alive, meta_version: 0, addr }
+        Self { node, life, incarnation, state: State::Alive, meta_version: 0, addr, facts: Facts::NONE }
     }
 
     /// Whether this claim replaces `known` about the same node. Equal claims do not.
@@ -96,12 +100,12 @@ impl Claim {
         self.merge_key() > known.merge_key()
     }
 
-    fn merge_key(&self) -> MergeKey {
+    fn merge_key(&self) -> MergeKey<'_> {
         let (family, octets) = match self.addr.ip() {
             IpAddr::V4(ip) => (4, ip.to_ipv6_mapped().octets()),
             IpAddr::V6(ip) => (6, ip.octets()),
         };
-        (self.incarnation, self.state, self.meta_version, family, octets, self.addr.port(), self.life)
+        (self.incarnation, self.state, self.meta_version, family, octets, self.addr.port(), self.life, &self.facts)
     }
 }
 
@@ -193,6 +197,7 @@ impl Member {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Features;
     use proptest::prelude::*;
 
     fn claim(incarnation: u64, state: State, meta_version: u32, addr: &str) -> Claim {
@@ -203,6 +208,7 @@ mod tests {
             state,
             meta_version,
             addr: addr.parse().unwrap(),
+            facts: Facts::NONE,
         }
     }
 
@@ -248,11 +254,18 @@ mod tests {
         assert!(claim(5, State::Alive, 1, "[::1]:1").supersedes(&claim(5, State::Alive, 1, "127.0.0.1:1")));
         let newer = Claim { life: Life::new(2, 1), ..claim(5, State::Alive, 1, A) };
         assert!(newer.supersedes(&claim(5, State::Alive, 1, A)));
+        assert!(Claim { facts: facts(1), ..newer.clone() }.supersedes(&newer), "more is known of it");
+    }
+
+    fn facts(fabric: u32) -> Facts {
+        Facts::of(Features::from_bits(fabric, 0))
     }
 
     fn any_claim() -> impl Strategy<Value = Claim> {
-        (0u64..4, 0usize..4, 0u32..3, 0u8..3, 0u16..2, 0u32..2).prop_map(|(inc, state, meta, host, port, life)| Claim {
+        let parts = (0u64..4, 0usize..4, 0u32..3, 0u8..3, 0u16..2, 0u32..2, 0u32..2);
+        parts.prop_map(|(inc, state, meta, host, port, life, known)| Claim {
             life: Life::new(1, life),
+            facts: facts(known),
             ..claim(inc, State::ALL[state], meta, &format!("10.0.0.{host}:{}", port + 1))
         })
     }

@@ -120,6 +120,9 @@ fn details(kind: &EventKind) -> Value {
         EventKind::Broadcast { payload, .. } => json!({ "text": String::from_utf8_lossy(payload) }),
         EventKind::Merged { members } => json!({ "members": members }),
         EventKind::Conflict { addr, reason, .. } => json!({ "addr": addr, "reason": reason }),
+        EventKind::FeatureOn { feature } | EventKind::FeatureOff { feature, .. } => {
+            json!({ "feature": feature.to_string() })
+        }
         EventKind::JoinFailed { seed, reason } => json!({ "seed": seed, "reason": reason }),
         _ => json!({}),
     }

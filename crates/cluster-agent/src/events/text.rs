@@ -44,6 +44,8 @@ fn event_line(event: &Event) -> String {
         EventKind::Broadcast { payload, .. } => format!("says to all: {}", plain(&String::from_utf8_lossy(payload))),
         EventKind::Merged { members } => format!("{members} members are back after a partition"),
         EventKind::Conflict { reason, .. } => format!("CONFLICT: {}", plain(reason)),
+        EventKind::FeatureOn { feature } => format!("every member knows {feature}: it is ON"),
+        EventKind::FeatureOff { feature, .. } => format!("does not know {feature}: it is OFF"),
         EventKind::JoinFailed { seed, reason } => format!("could not join through {seed}: {}", plain(reason)),
         other => other.as_str().replace('_', " "),
     };

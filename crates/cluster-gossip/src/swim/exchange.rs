@@ -128,6 +128,9 @@ impl Swim {
                 self.learn_all(now, entries, &to);
                 self.emit(Output::Joined { via: to });
             }
+            (What::Join, Ok(Answer::Unsupported)) => {
+                self.emit(Output::JoinFailed { via: to, reason: "it does not know this way of joining".into() });
+            }
             (What::Join, Ok(_)) => {
                 self.emit(Output::JoinFailed { via: to, reason: "an answer to nothing asked".into() })
             }
@@ -148,7 +151,7 @@ impl Swim {
             (What::Compare, Ok(Answer::Entries(entries))) => self.learn_comparing(now, entries, &to),
             (What::Other, Ok(Answer::Entries(entries))) => self.learn_all(now, entries, &to),
             // A probe's answer has done its work as a sign of life; a failed exchange is tried again in its time.
-            (_, Ok(Answer::Same | Answer::Here | Answer::Buckets(_)) | Err(_)) => {}
+            (_, Ok(Answer::Same | Answer::Here | Answer::Buckets(_) | Answer::Unsupported) | Err(_)) => {}
         }
     }
 

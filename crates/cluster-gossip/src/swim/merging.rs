@@ -56,6 +56,7 @@ impl Swim {
             return self.blame(from);
         }
         let known = self.view.get(&claim.node).map(|known| Arc::clone(&known.member));
+        let claim = self.share_facts(claim, known.as_deref());
         let claim = if known.is_none() && self.config.has(Bug::WrongAddress) { moved(claim) } else { claim };
         if known.is_none() && (gone_for >= self.config.reap_after || !self.may_enter(&claim, from)) {
             return;
@@ -105,6 +106,13 @@ impl Swim {
         if wins || held {
             self.publish_with(now, &node, evidence);
         }
+    }
+
+    /// Facts that are held already are not held twice: the nodes of a cluster say the same of themselves, but for an upgrade.
+    fn share_facts(&self, claim: Claim, known: Option<&Member>) -> Claim {
+        let held = known.map(|known| &known.claim.facts).into_iter().chain([&self.own.facts]);
+        let same = held.into_iter().find(|facts| **facts == claim.facts).cloned();
+        Claim { facts: same.unwrap_or(claim.facts), ..claim }
     }
 
     /// Somebody is learnt of as suspect: this node has never heard it, so that its last sign of life is the one that the accuser knows of. Taking
@@ -302,7 +310,8 @@ impl Swim {
         };
         let (state, life) = (known.state, known.life);
         let meta_version = if life == peer.life { known.meta_version } else { 0 };
-        let alive = Claim { meta_version, ..Claim::alive(peer.node.clone(), peer.life, peer.incarnation, peer.addr) };
+        let said = Claim::alive(peer.node.clone(), peer.life, peer.incarnation, peer.addr);
+        let alive = Claim { meta_version, facts: peer.facts.clone(), ..said };
         self.learn(now, Update { claim: alive, vote: None }, &peer.node);
         if life != peer.life || !state.is_live() {
             // It may know nothing of us, or believe what a part of the cluster believed while it was away.

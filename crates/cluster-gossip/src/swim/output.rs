@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cluster_types::{Claim, EventKind, Incarnation, Life, NodeId};
+use cluster_types::{Claim, EventKind, Facts, Incarnation, Life, NodeId};
 
 use crate::registry::Statement;
 
@@ -18,6 +18,16 @@ pub struct PeerInfo {
     pub incarnation: Incarnation,
     /// Where it is reached.
     pub addr: SocketAddr,
+    /// What else it says of itself.
+    pub facts: Facts,
+}
+
+impl From<&Claim> for PeerInfo {
+    /// As a node says hello that claims this of itself.
+    fn from(own: &Claim) -> Self {
+        let Claim { node, life, incarnation, addr, facts, .. } = own.clone();
+        Self { node, life, incarnation, addr, facts }
+    }
 }
 
 /// Ties an answer to its request.
@@ -95,6 +105,8 @@ pub enum Output {
 pub struct SwimStats {
     /// Datagrams, requests or answers that could not be decoded.
     pub malformed: u64,
+    /// Messages, and updates in messages, of a kind that this version does not know: left out, and nobody's mistake.
+    pub unknown: u64,
     /// Claims whose incarnation cannot be true.
     pub implausible: u64,
     /// Members not taken in because the view is full.

@@ -1,7 +1,8 @@
 //! Datagrams: probes, their answers, gossip, and the farewell.
 //!
 //! ```text
-//! envelope | seq (varint) | target name (length + bytes, empty unless ping-req) | turn (varint ms) | flags | count | updates ...
+//! envelope | seq (varint) | target name (length + bytes, empty unless ping-req) | turn (varint ms) | flags
+//!          | count | updates, each with its length ... | count | broadcasts, each with its length ... | what is not known here
 //! ```
 
 use std::time::Duration;
@@ -10,15 +11,16 @@ use cluster_types::limits::DATAGRAM_LEN_MAX;
 use cluster_types::{Envelope, Life, NodeId};
 use serde::{Deserialize, Serialize};
 
-use super::update::{Update, WireUpdate};
+use super::update::Update;
 use super::{WireError, body, bytes_of};
 use crate::user_news::{BROADCAST_LEN_MAX, Broadcast, BroadcastId};
 
 /// Most updates in one datagram. Written as one byte.
 pub const UPDATES_MAX: usize = 20;
 
-/// The longest broadcast on the wire: a name of 64 with its length, two numbers of at most 10, and the payload with its length.
-const BROADCAST_WIRE_LEN_MAX: usize = 65 + 10 + 10 + 2 + BROADCAST_LEN_MAX;
+/// The longest broadcast on the wire: its length, a name of 64 with its length, two numbers of at most 10, and the payload with its
+/// length.
+const BROADCAST_WIRE_LEN_MAX: usize = 2 + 65 + 10 + 10 + 2 + BROADCAST_LEN_MAX;
 
 /// What a datagram is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub struct Datagram {
     pub updates: Vec<Update>,
     /// Broadcasts of users that came along.
     pub broadcasts: Vec<Broadcast>,
+    /// How many updates came along that say something which this version does not know. They are left out.
+    pub skipped: u64,
 }
 
 /// The flag of an ack that says that the application is not well. The others are for later and ignored.
@@ -100,9 +104,9 @@ struct WireDatagram<'a> {
     turn_ms: u32,
     flags: u8,
     #[serde(borrow)]
-    updates: Vec<WireUpdate<'a>>,
+    updates: Vec<&'a [u8]>,
     #[serde(borrow)]
-    broadcasts: Vec<WireBroadcast<'a>>,
+    broadcasts: Vec<&'a [u8]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,23 +117,20 @@ struct WireBroadcast<'a> {
     payload: &'a [u8],
 }
 
-impl TryFrom<WireBroadcast<'_>> for Broadcast {
-    type Error = WireError;
-
-    fn try_from(wire: WireBroadcast<'_>) -> Result<Self, WireError> {
-        if wire.payload.len() > BROADCAST_LEN_MAX {
-            return Err(WireError::Range { field: "bytes of a broadcast", found: wire.payload.len() as u64 });
-        }
-        let id = BroadcastId { origin: NodeId::new(wire.origin)?, life: Life::from_raw(wire.life), seq: wire.seq };
-        Ok(Self { id, payload: wire.payload.into() })
+fn read_broadcast(bytes: &[u8]) -> Result<Broadcast, WireError> {
+    let wire: WireBroadcast<'_> = body(bytes)?;
+    if wire.payload.len() > BROADCAST_LEN_MAX {
+        return Err(WireError::Range { field: "bytes of a broadcast", found: wire.payload.len() as u64 });
     }
+    let id = BroadcastId { origin: NodeId::new(wire.origin)?, life: Life::from_raw(wire.life), seq: wire.seq };
+    Ok(Broadcast { id, payload: wire.payload.into() })
 }
 
 impl Datagram {
     /// Decodes one datagram.
     ///
     /// # Errors
-    /// Anything but exactly one well-formed datagram.
+    /// Anything but exactly one well-formed datagram of a kind that is known.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let (envelope, rest) = Envelope::parse(bytes, DATAGRAM_LEN_MAX)?;
         if !rest.is_empty() {
@@ -137,22 +138,31 @@ impl Datagram {
         }
         let known = DatagramKind::ALL.iter().find(|(number, _)| *number == envelope.kind);
         let kind = known.ok_or(WireError::Kind { kind: envelope.kind })?.1;
-        let wire: WireDatagram<'_> = body(envelope.body)?;
-        if wire.updates.len() > UPDATES_MAX {
-            return Err(WireError::Range { field: "count of updates", found: wire.updates.len() as u64 });
-        }
+        Self::decode_body(kind, envelope.body)
+    }
+
+    fn decode_body(kind: DatagramKind, bytes: &[u8]) -> Result<Self, WireError> {
+        let wire: WireDatagram<'_> = body(bytes)?;
+        at_most(UPDATES_MAX, "count of updates", wire.updates.len())?;
+        at_most(UPDATES_MAX, "count of broadcasts", wire.broadcasts.len())?;
         let target = if wire.target.is_empty() { None } else { Some(NodeId::new(wire.target)?) };
         if target.is_some() != (kind == DatagramKind::PingReq) {
             return Err(WireError::Body { reason: "a target belongs to a ping-req and to nothing else".into() });
         }
-        let updates = wire.updates.into_iter().map(Update::try_from).collect::<Result<_, _>>()?;
-        let turn = (wire.turn_ms > 0).then(|| Duration::from_millis(u64::from(wire.turn_ms)));
-        if wire.broadcasts.len() > UPDATES_MAX {
-            return Err(WireError::Range { field: "count of broadcasts", found: wire.broadcasts.len() as u64 });
+        let mut updates = Vec::with_capacity(wire.updates.len());
+        for update in &wire.updates {
+            updates.extend(Update::decode(update)?);
         }
-        let broadcasts = wire.broadcasts.into_iter().map(Broadcast::try_from).collect::<Result<_, _>>()?;
-        Ok(Self { kind, seq: wire.seq, target, turn, unwell: wire.flags & UNWELL != 0, updates, broadcasts })
+        let skipped = (wire.updates.len() - updates.len()) as u64;
+        let turn = (wire.turn_ms > 0).then(|| Duration::from_millis(u64::from(wire.turn_ms)));
+        let broadcasts = wire.broadcasts.iter().map(|bytes| read_broadcast(bytes)).collect::<Result<_, _>>()?;
+        let unwell = wire.flags & UNWELL != 0;
+        Ok(Self { kind, seq: wire.seq, target, turn, unwell, updates, broadcasts, skipped })
     }
+}
+
+const fn at_most(most: usize, field: &'static str, found: usize) -> Result<(), WireError> {
+    if found > most { Err(WireError::Range { field, found: found as u64 }) } else { Ok(()) }
 }
 
 /// Builds a datagram, update by update, up to the limits.
@@ -202,7 +212,7 @@ impl DatagramWriter {
 
     /// Adds an update if it fits; says whether it did.
     pub fn push(&mut self, update: &Update) -> bool {
-        let bytes = bytes_of(&WireUpdate::new(update));
+        let bytes = bytes_of(&update.encode());
         let fits = self.len() + bytes.len() + self.reserved <= DATAGRAM_LEN_MAX;
         if fits && usize::from(self.count) < UPDATES_MAX {
             self.updates.extend_from_slice(&bytes);
@@ -216,7 +226,7 @@ impl DatagramWriter {
     pub fn push_broadcast(&mut self, broadcast: &Broadcast) -> bool {
         let Broadcast { id: BroadcastId { origin, life, seq }, payload } = broadcast;
         let wire = WireBroadcast { origin: origin.as_str(), life: life.get(), seq: *seq, payload };
-        let bytes = bytes_of(&wire);
+        let bytes = bytes_of(&bytes_of(&wire));
         let fits = self.len() + bytes.len() <= DATAGRAM_LEN_MAX && usize::from(self.broadcast_count) < UPDATES_MAX;
         if fits {
             self.broadcasts.extend_from_slice(&bytes);
@@ -258,7 +268,7 @@ impl DatagramWriter {
 mod tests {
     use super::*;
     use crate::wire::Vote;
-    use cluster_types::{Claim, Incarnation, State};
+    use cluster_types::{Claim, Facts, Incarnation, State};
     use proptest::prelude::*;
 
     fn update(name: &str, vote: bool) -> Update {
@@ -269,6 +279,7 @@ mod tests {
             state: if vote { State::Suspect } else { State::Alive },
             meta_version: 3,
             addr: "10.1.2.3:7000".parse().unwrap(),
+            facts: if vote { Facts::decode(&[1, 2, 0xfa, 0xce]).unwrap() } else { Facts::NONE },
         };
         let vote = vote.then(|| Vote {
             accuser: "judge".parse().unwrap(),
@@ -367,14 +378,13 @@ mod tests {
         assert_eq!(decode(&[good.clone(), vec![0]].concat()), "the body cannot be decoded: 1 bytes after the message");
         assert_eq!(
             decode(&Envelope { kind: 99, body: &[0, 0, 0, 0, 0, 0] }.encode()),
-            "message of kind 99 does not belong here"
+            "message of kind 99 is not known here"
         );
         assert!(
             decode(&Envelope { kind: 18, body: &[0, 0, 0, 0, 0, 0] }.encode())
                 .contains("a target belongs to a ping-req")
         );
         assert!(decode(&Envelope { kind: 16, body: &[0, 1, b'/', 0, 0, 0, 0] }.encode()).contains("cannot exist"));
-        assert!(decode(&Envelope { kind: 16, body: &[0, 0, 0, 0, 0, 0, 9] }.encode()).contains("1 bytes too many"));
         assert!(decode(&vec![1; 2_000]).contains("at most 1100 are accepted"));
         for cut in 0..good.len() {
             assert!(Datagram::decode(&good[..cut]).is_err(), "cut at {cut}");

@@ -7,8 +7,8 @@ use cluster_types::limits::MEMBERS_MAX;
 use cluster_types::{Metadata, NodeId};
 use serde::{Deserialize, Serialize};
 
-use super::update::{Update, WireUpdate};
-use super::{WireError, body, bytes_of};
+use super::update::Update;
+use super::{Read, WireError, body, bytes_of};
 
 /// Metadata up to this size travels inside a list of members; longer bodies are fetched one by one.
 pub const INLINE_METADATA_MAX: usize = 512;
@@ -60,6 +60,8 @@ pub enum Answer {
     Same,
     /// I am here.
     Here,
+    /// I do not know what you ask: I am of an older version.
+    Unsupported,
 }
 
 const JOIN: u16 = 32;
@@ -72,55 +74,56 @@ const ENTRIES: u16 = 40;
 const SAME: u16 = 41;
 const HERE: u16 = 42;
 const BUCKETS: u16 = 43;
+const UNSUPPORTED: u16 = 44;
 
+/// In lists with its length in front.
 #[derive(Serialize, Deserialize)]
 struct WireEntry<'a> {
+    update: &'a [u8],
     #[serde(borrow)]
-    update: WireUpdate<'a>,
     metadata: Option<Vec<(&'a str, &'a str)>>,
     gone_s: u32,
 }
 
-impl<'a> WireEntry<'a> {
-    fn new(entry: &'a Entry) -> Self {
-        Self {
-            update: WireUpdate::new(&entry.update),
-            metadata: entry.metadata.as_ref().map(|metadata| metadata.iter().collect()),
-            gone_s: u32::try_from(entry.gone_for.as_secs()).unwrap_or(u32::MAX),
-        }
+impl Entry {
+    fn encode(&self) -> Vec<u8> {
+        bytes_of(&WireEntry {
+            update: &self.update.encode(),
+            metadata: self.metadata.as_ref().map(|metadata| metadata.iter().collect()),
+            gone_s: u32::try_from(self.gone_for.as_secs()).unwrap_or(u32::MAX),
+        })
     }
-}
 
-impl TryFrom<WireEntry<'_>> for Entry {
-    type Error = WireError;
-
-    fn try_from(wire: WireEntry<'_>) -> Result<Self, WireError> {
+    /// Reads one entry; `None` where its update says something that this version does not know.
+    fn decode(bytes: &[u8]) -> Result<Option<Self>, WireError> {
+        let wire: WireEntry<'_> = body(bytes)?;
         let metadata = |pairs: Vec<(&str, &str)>| {
             let pairs = pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
             Metadata::new(pairs).map_err(|e| WireError::Body { reason: e.to_string() })
         };
+        let metadata = wire.metadata.map(metadata).transpose()?;
         let gone_for = Duration::from_secs(u64::from(wire.gone_s));
-        Ok(Self {
-            update: Update::try_from(wire.update)?,
-            metadata: wire.metadata.map(metadata).transpose()?,
-            gone_for,
-        })
+        Ok(Update::decode(wire.update)?.map(|update| Self { update, metadata, gone_for }))
     }
 }
 
-fn encode_entries(entries: &[Entry]) -> Vec<u8> {
-    bytes_of(&entries.iter().take(MEMBERS_MAX).map(WireEntry::new).collect::<Vec<_>>())
+/// A list as it goes onto the wire, each entry with its length.
+fn list_of(entries: &[Entry]) -> Vec<Vec<u8>> {
+    entries.iter().take(MEMBERS_MAX).map(Entry::encode).collect()
 }
 
-fn decode_entries(bytes: &[u8]) -> Result<Vec<Entry>, WireError> {
-    entries_of(body(bytes)?)
+fn decode_entries(bytes: &[u8]) -> Result<Read<Vec<Entry>>, WireError> {
+    entries_of(&body::<Vec<&[u8]>>(bytes)?)
 }
 
-fn entries_of(wire: Vec<WireEntry<'_>>) -> Result<Vec<Entry>, WireError> {
+/// The entries that are understood, and how many are not.
+fn entries_of(wire: &[&[u8]]) -> Result<Read<Vec<Entry>>, WireError> {
     if wire.len() > MEMBERS_MAX {
         return Err(WireError::Range { field: "count of members", found: wire.len() as u64 });
     }
-    wire.into_iter().map(Entry::try_from).collect()
+    let read = wire.iter().map(|entry| Entry::decode(entry)).collect::<Result<Vec<_>, _>>()?;
+    let skipped = read.iter().filter(|entry| entry.is_none()).count() as u64;
+    Ok(Read { value: read.into_iter().flatten().collect(), skipped })
 }
 
 impl Request {
@@ -128,13 +131,10 @@ impl Request {
     #[must_use]
     pub fn encode(&self) -> (u16, Vec<u8>) {
         match self {
-            Self::Join(entry) => (JOIN, bytes_of(&WireEntry::new(entry))),
+            Self::Join(entry) => (JOIN, entry.encode()),
             Self::Sync { root } => (SYNC, bytes_of(root)),
-            Self::Compare { buckets, entries } => {
-                let wire: Vec<WireEntry<'_>> = entries.iter().take(MEMBERS_MAX).map(WireEntry::new).collect();
-                (COMPARE, bytes_of(&(buckets, wire)))
-            }
-            Self::Push(entries) => (PUSH, encode_entries(entries)),
+            Self::Compare { buckets, entries } => (COMPARE, bytes_of(&(buckets, list_of(entries)))),
+            Self::Push(entries) => (PUSH, bytes_of(&list_of(entries))),
             Self::Probe => (PROBE, Vec::new()),
             Self::Metadata(node) => (METADATA, bytes_of(&node.as_str())),
         }
@@ -144,17 +144,18 @@ impl Request {
     ///
     /// # Errors
     /// An unknown kind, or a body that is not what its kind says.
-    pub fn decode(kind: u16, bytes: &[u8]) -> Result<Self, WireError> {
+    pub fn decode(kind: u16, bytes: &[u8]) -> Result<Read<Self>, WireError> {
         Ok(match kind {
-            JOIN => Self::Join(Entry::try_from(body::<WireEntry<'_>>(bytes)?)?),
-            SYNC => Self::Sync { root: body(bytes)? },
+            // A newcomer that is something which is not known here.
+            JOIN => Read::whole(Self::Join(Entry::decode(bytes)?.ok_or(WireError::Kind { kind })?)),
+            SYNC => Read::whole(Self::Sync { root: body(bytes)? }),
             COMPARE => {
-                let (buckets, wire): (BTreeSet<u8>, Vec<WireEntry<'_>>) = body(bytes)?;
-                Self::Compare { buckets, entries: entries_of(wire)? }
+                let (buckets, wire): (BTreeSet<u8>, Vec<&[u8]>) = body(bytes)?;
+                entries_of(&wire)?.map(|entries| Self::Compare { buckets, entries })
             }
-            PUSH => Self::Push(decode_entries(bytes)?),
-            PROBE => Self::Probe,
-            METADATA => Self::Metadata(NodeId::new(body(bytes)?)?),
+            PUSH => decode_entries(bytes)?.map(Self::Push),
+            PROBE => Read::whole(Self::Probe),
+            METADATA => Read::whole(Self::Metadata(NodeId::new(body(bytes)?)?)),
             kind => return Err(WireError::Kind { kind }),
         })
     }
@@ -165,10 +166,11 @@ impl Answer {
     #[must_use]
     pub fn encode(&self) -> (u16, Vec<u8>) {
         match self {
-            Self::Entries(entries) => (ENTRIES, encode_entries(entries)),
+            Self::Entries(entries) => (ENTRIES, bytes_of(&list_of(entries))),
             Self::Buckets(buckets) => (BUCKETS, buckets.iter().flat_map(|bucket| bucket.to_le_bytes()).collect()),
             Self::Same => (SAME, Vec::new()),
             Self::Here => (HERE, Vec::new()),
+            Self::Unsupported => (UNSUPPORTED, Vec::new()),
         }
     }
 
@@ -176,17 +178,18 @@ impl Answer {
     ///
     /// # Errors
     /// An unknown kind, or a body that is not what its kind says.
-    pub fn decode(kind: u16, bytes: &[u8]) -> Result<Self, WireError> {
+    pub fn decode(kind: u16, bytes: &[u8]) -> Result<Read<Self>, WireError> {
         Ok(match kind {
-            ENTRIES => Self::Entries(decode_entries(bytes)?),
+            ENTRIES => decode_entries(bytes)?.map(Self::Entries),
             // Fixed width: they are hashes, which a variable length would only make longer.
-            BUCKETS if bytes.len() == 8 * crate::digest::BUCKETS => {
-                let (words, _) = bytes.as_chunks::<8>();
-                Self::Buckets(words.iter().map(|word| u64::from_le_bytes(*word)).collect())
+            BUCKETS => {
+                let short = WireError::Range { field: "bytes of buckets", found: bytes.len() as u64 };
+                let (words, _) = bytes.get(..8 * crate::digest::BUCKETS).ok_or(short)?.as_chunks::<8>();
+                Read::whole(Self::Buckets(words.iter().map(|word| u64::from_le_bytes(*word)).collect()))
             }
-            BUCKETS => return Err(WireError::Range { field: "bytes of buckets", found: bytes.len() as u64 }),
-            SAME => Self::Same,
-            HERE => Self::Here,
+            SAME => Read::whole(Self::Same),
+            HERE => Read::whole(Self::Here),
+            UNSUPPORTED => Read::whole(Self::Unsupported),
             kind => return Err(WireError::Kind { kind }),
         })
     }
@@ -223,18 +226,19 @@ mod tests {
             Answer::Entries(vec![entry("c")]),
             Answer::Same,
             Answer::Here,
+            Answer::Unsupported,
             Answer::Buckets((0..256).map(|i| i << 56 | i).collect()),
         ];
         let mut golden = String::new();
         for request in requests {
             let (kind, bytes) = request.encode();
             golden += &format!("{kind} {bytes:02x?}\n");
-            assert_eq!(Request::decode(kind, &bytes), Ok(request));
+            assert_eq!(Request::decode(kind, &bytes), Ok(Read::whole(request)));
         }
         for answer in answers {
             let (kind, bytes) = answer.encode();
             golden += &format!("{kind} {bytes:02x?}\n");
-            assert_eq!(Answer::decode(kind, &bytes), Ok(answer));
+            assert_eq!(Answer::decode(kind, &bytes), Ok(Read::whole(answer)));
         }
         insta::assert_snapshot!(golden);
     }
@@ -246,6 +250,8 @@ mod tests {
         assert!(error.to_string().contains("cannot be decoded"), "{error}");
         assert_eq!(Request::decode(ENTRIES, &[]), Err(WireError::Kind { kind: ENTRIES }));
         assert_eq!(Answer::decode(JOIN, &[]), Err(WireError::Kind { kind: JOIN }));
+        assert!(!WireError::Kind { kind: JOIN }.is_unknown_kind(), "it is known, and belongs elsewhere");
+        assert!(Answer::decode(45, &[]).unwrap_err().is_unknown_kind());
     }
 
     proptest! {

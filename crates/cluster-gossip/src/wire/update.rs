@@ -1,12 +1,15 @@
 //! One update: a claim about a node, and for a suspicion who accuses it since when.
+//!
+//! It stands in lists with its length in front. What a later version adds to it goes behind the facts, or into them: what is
+//! in the facts is carried on by whoever does not understand it, what is behind them is not.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cluster_types::{Claim, Incarnation, Life, NodeId, State};
+use cluster_types::{Claim, Facts, Incarnation, Life, NodeId, State};
 use serde::{Deserialize, Serialize};
 
-use super::WireError;
+use super::{WireError, body, bytes_of};
 
 /// A member's accusation of another. Spans are relative to the moment of sending, so that no two clocks are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,16 +32,17 @@ pub struct Update {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct WireUpdate<'a> {
+struct WireUpdate<'a> {
     node: &'a str,
     life: u64,
     incarnation: u64,
-    /// 0 alive, 1 suspect, 2 failed, 3 left.
+    /// 0 alive, 1 suspect, 2 failed, 3 left. An update with another one is left out.
     state: u8,
     meta_version: u32,
     addr: SocketAddr,
     #[serde(borrow)]
     vote: Option<WireVote<'a>>,
+    facts: &'a [u8],
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,19 +56,21 @@ fn millis(span: Duration) -> u32 {
     u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
 }
 
-impl<'a> WireUpdate<'a> {
-    pub(super) fn new(update: &'a Update) -> Self {
-        let Update { claim, vote } = update;
-        Self {
+const STATES: [State; 4] = [State::Alive, State::Suspect, State::Failed, State::Left];
+
+fn number_of(state: State) -> u8 {
+    STATES.iter().zip(0..).find(|(known, _)| **known == state).map_or(0, |(_, number)| number)
+}
+
+impl Update {
+    /// The update, without its length.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Self { claim, vote } = self;
+        bytes_of(&WireUpdate {
             node: claim.node.as_str(),
             life: claim.life.get(),
             incarnation: claim.incarnation.get(),
-            state: match claim.state {
-                State::Alive => 0,
-                State::Suspect => 1,
-                State::Failed => 2,
-                State::Left => 3,
-            },
+            state: number_of(claim.state),
             meta_version: claim.meta_version,
             addr: claim.addr,
             vote: vote.as_ref().map(|vote| WireVote {
@@ -72,36 +78,34 @@ impl<'a> WireUpdate<'a> {
                 silence_ms: millis(vote.silence),
                 unanswered_ms: millis(vote.unanswered),
             }),
-        }
+            facts: &claim.facts.encode(),
+        })
     }
-}
 
-impl TryFrom<WireUpdate<'_>> for Update {
-    type Error = WireError;
-
-    fn try_from(wire: WireUpdate<'_>) -> Result<Self, WireError> {
-        let state = match wire.state {
-            0 => State::Alive,
-            1 => State::Suspect,
-            2 => State::Failed,
-            3 => State::Left,
-            other => {
-                return Err(WireError::Range { field: "state", found: u64::from(other) });
-            }
-        };
+    /// Reads one update; `None` where it says something that this version does not know.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Option<Self>, WireError> {
+        let wire: WireUpdate<'_> = body(bytes)?;
         let claim = Claim {
             node: NodeId::new(wire.node)?,
             life: Life::from_raw(wire.life),
             incarnation: Incarnation::from_raw(wire.incarnation),
-            state,
+            state: State::Alive,
             meta_version: wire.meta_version,
             addr: wire.addr,
+            facts: Facts::decode(wire.facts)?,
         };
-        let vote = |vote: WireVote<'_>| {
-            let span = |ms| Duration::from_millis(u64::from(ms));
-            let (silence, unanswered) = (span(vote.silence_ms), span(vote.unanswered_ms));
-            Ok::<_, WireError>(Vote { accuser: NodeId::new(vote.accuser)?, silence, unanswered })
-        };
-        Ok(Self { claim, vote: wire.vote.map(vote).transpose()? })
+        let vote = wire.vote.map(Vote::try_from).transpose()?;
+        let state = STATES.get(usize::from(wire.state));
+        Ok(state.map(|state| Self { claim: Claim { state: *state, ..claim }, vote }))
+    }
+}
+
+impl TryFrom<WireVote<'_>> for Vote {
+    type Error = WireError;
+
+    fn try_from(wire: WireVote<'_>) -> Result<Self, WireError> {
+        let span = |ms| Duration::from_millis(u64::from(ms));
+        let (silence, unanswered) = (span(wire.silence_ms), span(wire.unanswered_ms));
+        Ok(Self { accuser: NodeId::new(wire.accuser)?, silence, unanswered })
     }
 }

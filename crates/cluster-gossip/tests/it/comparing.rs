@@ -12,8 +12,7 @@ fn core(own: &str, other: &str, claims: &[Claim]) -> Swim {
     let cluster = "test".parse().expect("a name");
     let now = Instant::ORIGIN;
     let mut swim = Swim::new(SwimConfig::lan(), &cluster, alive(own), Metadata::default(), BOOT_MS, Seed::new(5), now);
-    let Claim { node, life, incarnation, addr, .. } = alive(other);
-    swim.handle_link_up(now, PeerInfo { node, life, incarnation, addr });
+    swim.handle_link_up(now, PeerInfo::from(&alive(other)));
     for claim in std::iter::once(&alive(other)).chain(claims) {
         let entry = cluster_gossip::wire::Entry {
             update: cluster_gossip::wire::Update { claim: claim.clone(), vote: None },
@@ -28,8 +27,7 @@ fn core(own: &str, other: &str, claims: &[Claim]) -> Swim {
 }
 
 fn info(name: &str) -> PeerInfo {
-    let Claim { node, life, incarnation, addr, .. } = alive(name);
-    PeerInfo { node, life, incarnation, addr }
+    PeerInfo::from(&alive(name))
 }
 
 /// Lets `one` compare with `other` until it asks nothing more; the kinds and lengths of what went over.

@@ -29,8 +29,7 @@ pub(crate) struct Cores {
 }
 
 pub(crate) fn info(name: &str) -> PeerInfo {
-    let Claim { node, life, incarnation, addr, .. } = alive(name);
-    PeerInfo { node, life, incarnation, addr }
+    PeerInfo::from(&alive(name))
 }
 
 pub(crate) fn metadata(len: usize) -> Metadata {

@@ -54,8 +54,7 @@ impl Hand {
     }
 
     pub(crate) fn link(&mut self, peer: &str) {
-        let Claim { node, life, incarnation, addr, .. } = alive(peer);
-        self.swim.handle_link_up(self.now, PeerInfo { node, life, incarnation, addr });
+        self.swim.handle_link_up(self.now, PeerInfo::from(&alive(peer)));
     }
 
     /// A datagram from a peer.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cluster_pool::{Credentials, PkiError, Revocations, Router, StreamHandler};
+use cluster_types::{Facts, Feature, Features};
 use tokio::sync::oneshot;
 
 use super::{Cluster, Events, Running};
@@ -57,6 +58,14 @@ impl ClusterBuilder {
     #[must_use]
     pub const fn settings(&self) -> &ClusterConfig {
         &self.config
+    }
+
+    /// Says which features of the application this node knows, beside those said before. See [`Cluster::features_on`].
+    #[must_use]
+    pub fn features(mut self, features: impl IntoIterator<Item = Feature>) -> Self {
+        let features: Features = features.into_iter().collect();
+        self.config.facts = Facts::of(self.config.facts.features().union(features));
+        self
     }
 
     /// Gives what members send to this node to handlers. Without it messages come out of [`Cluster::peer`]'s inbox, and requests

@@ -13,7 +13,7 @@ use super::message::Channel;
 use super::wire;
 use crate::frame::{FrameBuffer, FrameError, note_end};
 use crate::link::{Link, LinkStream};
-use crate::transport::{CloseCode, ConnectionError, stream_code};
+use crate::transport::{CloseCode, ConnectionError, RecvHalf, stream_code};
 
 /// Nobody waits for longer than a day, so that no sum of times overflows.
 pub(crate) fn after(now: Moment, patience: Duration) -> Moment {
@@ -50,9 +50,7 @@ pub(crate) async fn exchange(
         let stream = opened.insert(stream);
         stream.send.write_all(&frame).await.map_err(|e| unwritten(link, &e))?;
         stream.send.finish();
-        let mut reader = FrameBuffer::default();
-        // A refusal's words are far shorter.
-        let answer = reader.next(&mut *stream.recv, MESSAGE_LEN_MAX).await;
+        let answer = read_answer(&mut *stream.recv).await;
         note_end(&mut *stream.recv).await;
         answer.map_err(|e| unread(link.node(), e, patience))
     };
@@ -69,6 +67,18 @@ pub(crate) async fn exchange(
             }
             None => Err(no_stream(link, patience)),
         },
+    }
+}
+
+/// The reply or the refusal, whatever a later version says before it.
+async fn read_answer(recv: &mut dyn RecvHalf) -> Result<Option<(u16, Bytes)>, FrameError> {
+    let mut reader = FrameBuffer::default();
+    loop {
+        // A refusal's words are far shorter.
+        match reader.next(recv, MESSAGE_LEN_MAX + wire::HEAD_LEN_MAX).await? {
+            Some((kind, _)) if !wire::is_known(kind) => {}
+            answer => return Ok(answer),
+        }
     }
 }
 
@@ -132,24 +142,18 @@ fn unread(node: &NodeId, error: FrameError, patience: Duration) -> PeerError {
 }
 
 fn answered(node: &NodeId, answer: Option<(u16, Bytes)>) -> Result<Bytes, PeerError> {
-    let node = || node.clone();
+    let malformed = |source| PeerError::Malformed { node: node.clone(), source };
     match answer {
-        Some((wire::KIND_REPLY, body)) => Ok(body),
+        Some((wire::KIND_REPLY, body)) => wire::read_reply(body).map_err(malformed),
         Some((wire::KIND_REFUSAL, body)) => {
-            let refusal = wire::read_refusal(body);
-            let (code, words) = refusal.map_err(|source| PeerError::Malformed { node: node(), source })?;
+            let (code, words) = wire::read_refusal(body).map_err(malformed)?;
+            let node = node.clone();
             if code == CloseCode::FAILED {
-                return Err(PeerError::HandlerFailed { node: node(), words });
+                return Err(PeerError::HandlerFailed { node, words });
             }
-            Err(PeerError::Refused { node: node(), code, words })
+            Err(PeerError::Refused { node, code, words })
         }
-        Some((found, _)) => {
-            let source = FrameError::Unexpected { found, wanted: "a reply" };
-            Err(PeerError::Malformed { node: node(), source })
-        }
-        None => {
-            let source = FrameError::Io(std::io::ErrorKind::UnexpectedEof.into());
-            Err(PeerError::Malformed { node: node(), source })
-        }
+        Some((found, _)) => Err(malformed(FrameError::Unexpected { found, wanted: "a reply" })),
+        None => Err(malformed(FrameError::Io(std::io::ErrorKind::UnexpectedEof.into()))),
     }
 }

@@ -124,7 +124,11 @@ impl Lane {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
             match self.reader.take(WORD_LEN_MAX) {
-                Ok(Some((kind, body))) => return Poll::Ready(self.word(kind, body)),
+                Ok(Some((kind, body))) => match self.word(kind, body) {
+                    Some(step) => return Poll::Ready(step),
+                    // A word of a later version.
+                    None => continue,
+                },
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Step::Failed(error.into())),
             }
@@ -136,17 +140,21 @@ impl Lane {
         }
     }
 
-    fn word(&mut self, kind: u16, body: Bytes) -> Step {
+    /// What the receiver says; nothing where it is not known here.
+    fn word(&mut self, kind: u16, body: Bytes) -> Option<Step> {
         match kind {
-            wire::KIND_SETTLED => match wire::read_settled(body) {
+            wire::KIND_SETTLED => Some(match wire::read_settled(body) {
                 // A number that is not under way is a receiver's mistake that harms nobody.
                 Ok(numbers) => {
                     Step::Settled(numbers.into_iter().filter_map(|(n, code)| self.settle(n, code)).collect())
                 }
                 Err(error) => Step::Failed(error),
-            },
-            wire::KIND_GOAWAY => Step::GoAway,
-            found => Step::Failed(FrameError::Unexpected { found, wanted: "the receiver's word" }),
+            }),
+            wire::KIND_GOAWAY => Some(Step::GoAway),
+            found if wire::is_known(found) => {
+                Some(Step::Failed(FrameError::Unexpected { found, wanted: "the receiver's word" }))
+            }
+            _ => None,
         }
     }
 

@@ -109,7 +109,12 @@ impl Serving<'_> {
 
     async fn take_one(&mut self, kind: u16, body: Bytes) -> Result<(), FrameError> {
         if kind != wire::KIND_MESSAGE {
-            return Err(FrameError::Unexpected { found: kind, wanted: "a message" });
+            if wire::is_known(kind) {
+                return Err(FrameError::Unexpected { found: kind, wanted: "a message" });
+            }
+            // Something of a later version that has no number.
+            add(&self.router.0.counters.unknown);
+            return Ok(());
         }
         let (channel, body) = wire::read_channel("a message", body)?;
         self.taken += 1;

@@ -79,22 +79,27 @@ async fn what_is_not_understood_ends_its_stream_and_nothing_else() {
     let scene = scene().await;
     let another_version = [9, 70, 0, 4, 0, 0, 0];
     let too_long = cluster_types::envelope::header(70, 1 << 30);
-    let bad: [(&str, Vec<u8>); 8] = [
+    let bad: [(&str, Vec<u8>); 7] = [
         ("garbage", vec![0xff; 64]),
         ("another version", another_version.to_vec()),
         ("a gigabyte announced", too_long.to_vec()),
-        ("a kind that nobody knows", frame(999, b"x")),
-        ("a request without a channel", frame(70, b"x")),
-        ("a lane of no priority", frame(64, &[7])),
-        ("a message before its lane", frame(65, &[1, 0])),
-        ("a lane with something else on it", [frame(64, &[0]), frame(70, &[1, 0, 1, 0, 0, 0])].concat()),
+        ("a request without a channel", frame(70, b"\x01x")),
+        ("a lane without a priority", frame(64, &[0])),
+        ("a message before its lane", frame(65, &[2, 1, 0])),
+        ("a lane with something else on it", [frame(64, &[1, 0]), frame(70, &[6, 1, 0, 1, 0, 0, 0])].concat()),
     ];
     for (what, bytes) in &bad {
         assert_eq!(scene.said(bytes).await, Some(CloseCode::PROTOCOL), "{what}");
     }
     assert_eq!(scene.router.stats().violations, bad.len() as u64);
     // A handler's stream that nobody serves is no violation.
-    assert_eq!(scene.said(&frame(73, &[9, 0])).await, Some(CloseCode::UNSUPPORTED));
+    assert_eq!(scene.said(&frame(73, &[2, 9, 0])).await, Some(CloseCode::UNSUPPORTED));
+    // Nor is what only a later version knows.
+    for later in [frame(999, b"x"), frame(64, &[1, 7])] {
+        assert_eq!(scene.said(&later).await, Some(CloseCode::UNSUPPORTED));
+    }
+    let stats = scene.router.stats();
+    assert_eq!((stats.violations, stats.unknown), (bad.len() as u64, 2));
     scene.friend_is_well().await;
     assert!(!scene.hostile.is_dead(), "and its link is whole");
 }
@@ -126,7 +131,8 @@ async fn a_thousand_streams_wait_in_the_transport() {
 async fn whoever_does_not_read_holds_up_himself() {
     let scene = scene().await;
     let mut unread = Vec::new();
-    let mut request = vec![1, 0];
+    // Six bytes of head: the channel, and how long anybody waits.
+    let mut request = vec![6, 1, 0];
     request.extend_from_slice(&60_000u32.to_le_bytes());
     request.resize(1 << 19, 7);
     for _ in 0..24 {
@@ -141,7 +147,7 @@ async fn whoever_does_not_read_holds_up_himself() {
     for mut stream in unread {
         let mut reply = Vec::new();
         tokio::time::timeout(PATIENCE, stream.recv.read_to_end(&mut reply)).await.unwrap().unwrap();
-        assert_eq!(reply.len(), (1 << 19) - 6 + 7);
+        assert_eq!(reply.len(), (1 << 19) - 7 + 8);
     }
 }
 

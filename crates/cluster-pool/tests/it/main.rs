@@ -1,6 +1,7 @@
 //! Links over real QUIC on loopback: what holds between two pools, and what a stranger can and cannot do.
 
 mod clients;
+mod corpus;
 mod greeting;
 mod hostile;
 mod limits;

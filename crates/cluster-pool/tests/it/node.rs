@@ -64,6 +64,7 @@ pub(crate) fn hello(credentials: &Credentials, life: u32, addr: SocketAddr) -> H
         addr,
         dial: 0,
         draining: false,
+        facts: cluster_types::Facts::NONE,
     }
 }
 

@@ -109,10 +109,8 @@ async fn another_protocol_is_named_with_both_ranges() {
     let any = "127.0.0.1:0".parse().unwrap();
     let bind = |name| QuicTransport::bind(any, QuicConfig::default(), &credentials(&prod, name)).unwrap();
     let (near, far) = (bind("near"), bind("db-1"));
-    // The golden hello of a server, but for the protocols it speaks: 7 to 9.
-    let golden = "0709000470726f640464622d3100888e98a8c0e08081014d000a0000018a3e010300";
-    let body: Vec<u8> =
-        (0..golden.len()).step_by(2).map(|at| u8::from_str_radix(&golden[at..at + 2], 16).unwrap()).collect();
+    // It speaks 7 to 9, and the rest of its hello is nothing that this node understands.
+    let body = [7, 9, 0xff, 0xff, 0xff];
     let serve = async {
         let connection = far.accept().await.unwrap().handshake.await.unwrap();
         let (mut send, _recv) = connection.open_bi().await.unwrap();

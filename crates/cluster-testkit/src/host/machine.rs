@@ -9,7 +9,7 @@ use cluster_manager::pool::quic::UnixTime;
 use cluster_manager::{
     Cluster, ClusterBuilder, ClusterConfig, Credentials, Delivery, Host, Instant, Profile, Resolver, StartError,
 };
-use cluster_pool::QuicTransport;
+use cluster_pool::{QuicTransport, Transport};
 use cluster_types::Seed;
 use tokio::time::Instant as Moment;
 
@@ -17,6 +17,7 @@ use super::disk::{STATE_FILE, SimDisk};
 use super::gate::Gate;
 use super::{Lives, SimWallClock};
 use crate::Trace;
+use crate::later::LaterTransport;
 use crate::net::SimNet;
 use crate::panics::Troubles;
 use crate::world::{Reported, Subscriber};
@@ -27,6 +28,8 @@ pub(crate) struct Machine {
     pub(crate) index: usize,
     /// Which process of the node this is, from 1.
     pub(crate) boots: u64,
+    /// Whether its node is of a later version.
+    pub(crate) is_later: bool,
     pub(crate) addr: SocketAddr,
     /// The settings of every node of the world.
     pub(crate) config: ClusterConfig,
@@ -103,8 +106,9 @@ impl Machine {
         quic.unix_time = Some(Arc::clone(&self.unix_time));
         let socket = Arc::new(self.net.bind(self.index, self.addr));
         let transport = QuicTransport::over(socket, Arc::new(self.node.clone()), quic, &self.credentials)?;
+        let transport: Arc<dyn Transport> = Arc::new(transport);
         let host = Host {
-            transport: Arc::new(transport),
+            transport: if self.is_later { Arc::new(LaterTransport::new(transport)) } else { transport },
             spawner: Arc::new(self.node.clone()),
             wall_clock: Arc::clone(&self.wall_clock) as _,
             resolver: Arc::clone(&self.names),

@@ -11,6 +11,7 @@ mod node;
 mod numbers;
 mod path;
 mod traffic;
+mod version;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ use exchange::Exchange;
 use node::Node;
 use path::Paths;
 pub use traffic::Traffic;
+use version::Versions;
 
 /// What the world is like.
 #[derive(Debug, Clone)]
@@ -119,6 +121,7 @@ pub struct EngineWorld {
     next_exchange: u64,
     traffic: Traffic,
     payload_by_second: Vec<u64>,
+    versions: Versions,
     trace: Vec<Reported>,
 }
 
@@ -142,6 +145,7 @@ impl EngineWorld {
             next_exchange: 0,
             traffic: Traffic::default(),
             payload_by_second: Vec::new(),
+            versions: Versions::default(),
             trace: Vec::new(),
         }
     }
@@ -171,7 +175,7 @@ impl EngineWorld {
 
     fn start_at(&mut self, i: usize, name: NodeId, addr: SocketAddr, seeds: &[usize]) {
         let (boot_ms, seed) = (self.boot_ms(), self.seed_of(i));
-        let own = Claim { addr, ..claim_of(i, name.clone(), boot_ms, seed) };
+        let own = Claim { addr, facts: self.versions.facts_of(i), ..claim_of(i, name.clone(), boot_ms, seed) };
         let life = own.life;
         let (config, now) = (self.config.swim.clone(), self.now);
         let swim = Swim::new(config, &cluster_name(), own, Metadata::default(), ORIGIN_UNIX_MS, seed, now);

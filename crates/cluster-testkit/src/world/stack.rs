@@ -17,7 +17,7 @@ pub(crate) mod numbers;
 mod traffic;
 mod transfer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -46,6 +46,9 @@ use transfer::Transfers;
 /// Changes the settings of a node.
 pub type Configure = Arc<dyn Fn(&mut ClusterConfig) + Send + Sync>;
 
+/// Changes the settings of the node of that number.
+pub type ConfigureOne = Arc<dyn Fn(usize, &mut ClusterConfig) + Send + Sync>;
+
 /// Makes what serves the streams that members open to a node, given its number.
 pub type Serve = Arc<dyn Fn(usize) -> Arc<dyn StreamHandler> + Send + Sync>;
 
@@ -70,6 +73,10 @@ pub struct StackConfig {
     pub handling: Duration,
     /// Serves the streams of members, all of them; without it transfers are counted and balls come out of inboxes.
     pub serve: Option<Serve>,
+    /// Changes the settings of one node that starts, given its number, after those of every node.
+    pub configure_one: Option<ConfigureOne>,
+    /// Nodes of a [later version](crate::later).
+    pub later: BTreeSet<usize>,
 }
 
 impl fmt::Debug for StackConfig {
@@ -90,6 +97,8 @@ impl Default for StackConfig {
             names: false,
             handling: Duration::ZERO,
             serve: None,
+            configure_one: None,
+            later: BTreeSet::new(),
         }
     }
 }

@@ -146,6 +146,7 @@ impl Stage {
             addr,
             dial: 0,
             draining: false,
+            facts: cluster_types::Facts::NONE,
         };
         let spawner = Arc::new(Shuttled);
         let (pool, events) = ConnectionPool::start_on(spawner, Arc::clone(&transport) as _, hello, config, serving);

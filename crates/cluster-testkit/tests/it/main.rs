@@ -24,3 +24,4 @@ mod simulation;
 mod stack;
 mod storm;
 mod transports;
+mod versions;

@@ -30,6 +30,7 @@ fn hello() -> Hello {
         addr: addr(1),
         dial: 0,
         draining: false,
+        facts: cluster_types::Facts::NONE,
     }
 }
 

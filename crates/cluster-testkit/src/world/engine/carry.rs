@@ -219,10 +219,13 @@ impl EngineWorld {
     fn send(&mut self, from: usize, to: &NodeId, bytes: Vec<u8>) {
         let Some(LinkEnd { peer, .. }) = self.nodes[from].links.get(to) else { return };
         let link = (self.nodes[from].life(), peer.life.get());
-        let addr = peer.addr;
-        self.traffic.count_datagram(&bytes);
-        let Some(to) = self.answering(addr) else { return };
-        let len = bytes.len();
-        self.put_on(from, to, len, Happening::Datagram { from, to, link, bytes });
+        let to = self.answering(peer.addr);
+        for bytes in self.versions.datagrams(from, bytes) {
+            self.traffic.count_datagram(&bytes);
+            if let Some(to) = to {
+                let len = bytes.len();
+                self.put_on(from, to, len, Happening::Datagram { from, to, link, bytes });
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use cluster_pool::DialTarget;
 use cluster_types::{Instant, NodeId};
 
 use super::{EngineWorld, Happening};
+use crate::later;
 
 /// A request to nobody fails after this, as in the driver.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -76,6 +77,7 @@ impl EngineWorld {
     }
 
     pub(super) fn begin_request(&mut self, from: usize, to: &NodeId, token: RequestToken, kind: u16, body: Vec<u8>) {
+        let body = self.versions.body(from, kind, body);
         self.traffic.count_request(body.len());
         let to = self.linked(from, to);
         self.begin(from, to, What::Request { token, kind, body }, REQUEST_TIMEOUT);
@@ -168,6 +170,12 @@ impl EngineWorld {
         let What::Request { token, kind, body } = &mut exchange.what else { return };
         let (token, kind, body) = (*token, *kind, std::mem::take(body));
         let answer = self.nodes[to].engine.handle_request(self.now, &here, kind, &body);
+        let answer = answer.map(|(kind, body)| (kind, self.versions.body(to, kind, body)));
+        if self.versions.is_later(from) {
+            // It asks for what is not known here, too, and is told so.
+            let unsupported = self.nodes[to].engine.handle_request(self.now, &here, later::KIND, later::FIELD);
+            assert_eq!(unsupported, Some((44, Vec::new())), "a request of a later version at node {to}");
+        }
         self.traffic.count_answer(answer.as_ref().map_or(0, |(_, body)| body.len()));
         exchange.what = What::Answer { token, outcome: answer.ok_or_else(|| "refused".to_owned()) };
         self.note_heard(to, from);

@@ -73,8 +73,7 @@ impl Node {
     }
 
     pub(super) fn peer_info(&self) -> PeerInfo {
-        let own = self.engine.swim().own();
-        PeerInfo { node: own.node.clone(), life: own.life, incarnation: own.incarnation, addr: own.addr }
+        PeerInfo::from(self.engine.swim().own())
     }
 
     /// It stops now: until here its loop has turned.

@@ -161,9 +161,11 @@ impl StackWorld {
         let (counts, run) = (self.ledger.counts.clone(), (i, host.boots));
         let mut config = ClusterConfig::new(self.config.profile);
         self.config.configure.iter().for_each(|change| change(&mut config));
+        self.config.configure_one.iter().for_each(|change| change(i, &mut config));
         let machine = Machine {
             index: i,
             boots: host.boots,
+            is_later: self.config.later.contains(&i),
             addr: host.addr,
             config,
             credentials: host.credentials.clone(),
