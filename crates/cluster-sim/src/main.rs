@@ -9,6 +9,7 @@ mod measure;
 mod measurements;
 mod shrink;
 mod speed;
+mod stopwatch;
 mod verify;
 mod worker;
 
@@ -51,8 +52,12 @@ enum What {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
-    /// How fast the worlds are, against real time.
-    Speed,
+    /// How fast the worlds are, against what is asked of them.
+    Speed {
+        /// One table of them.
+        #[arg(value_parser = ["targets", "stack", "engine"])]
+        part: Option<String>,
+    },
     /// One seed of one scenario in this process, for the campaign: prints one line of JSON.
     #[command(hide = true)]
     One(worker::Job),
@@ -98,7 +103,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         What::Scenarios(options) => campaign::run(options, cli.jobs),
-        What::Speed => speed::speed(),
+        What::Speed { part } => speed::speed(part.as_deref()),
         What::Replay { file } => bundle::replay(file),
         What::Shrink { bundle, plant, seconds } => {
             shrink::command(bundle, plant.as_ref(), Duration::from_secs(*seconds))
