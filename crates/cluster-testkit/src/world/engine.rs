@@ -1,9 +1,10 @@
-//! The engine world: every node's pure engine on one event heap (fidelity L0).
+//! The engine world: every node's pure engine on one agenda of events (fidelity L0).
 //!
 //! Between the engines stands a model of links rather than of packets: a dial takes two round trips, datagrams arrive after
 //! the latency or not at all, requests are reliable while the path is. What the real stack does beyond that is tested with
 //! the real stack.
 
+mod agenda;
 mod as_world;
 mod carry;
 mod exchange;
@@ -23,7 +24,9 @@ use cluster_types::{Claim, Incarnation, Instant, Life, Member, Metadata, NodeId,
 
 use crate::net::{Effect, LinkModel};
 use crate::scenario::PathFault;
+use crate::world::hashing::OwnKeys;
 use crate::world::{ORIGIN_UNIX_MS, Reported, Subscriber, addr_of, cluster_name, name_of};
+use agenda::Agenda;
 use exchange::Exchange;
 use node::Node;
 use path::Paths;
@@ -68,9 +71,9 @@ enum Happening {
     /// An exchange has taken too long.
     Expire { node: usize, exchange: u64 },
     /// A link turns out to be dead on the other side.
-    Reset { at: usize, peer: PeerInfo },
+    Reset { at: usize, peer: Box<PeerInfo> },
     /// A link may have been silent for too long.
-    Idle { node: usize, peer: PeerInfo },
+    Idle { node: usize, peer: Box<PeerInfo> },
 }
 
 impl Happening {
@@ -108,9 +111,8 @@ pub struct EngineWorld {
     nodes: Vec<Node>,
     /// The lives of each node's processes so far.
     lives: Vec<Vec<Life>>,
-    by_addr: HashMap<SocketAddr, usize>,
-    heap: BTreeMap<(Instant, u64), Happening>,
-    next_happening: u64,
+    by_addr: OwnKeys<SocketAddr, usize>,
+    agenda: Agenda<Happening>,
     paths: Paths,
     /// What waits on clogged paths: from, to, length, what happens when it arrives.
     clogged: Vec<(usize, usize, usize, Happening)>,
@@ -132,9 +134,8 @@ impl EngineWorld {
             now: Instant::ORIGIN,
             nodes: Vec::new(),
             lives: Vec::new(),
-            by_addr: HashMap::new(),
-            heap: BTreeMap::new(),
-            next_happening: 0,
+            by_addr: OwnKeys::default(),
+            agenda: Agenda::default(),
             clogged: Vec::new(),
             exchanges: BTreeMap::new(),
             next_exchange: 0,
@@ -343,8 +344,7 @@ impl EngineWorld {
     /// Lets virtual time pass.
     pub fn run_for(&mut self, span: Duration) {
         let until = self.now + span;
-        while let Some(entry) = self.heap.first_entry().filter(|entry| entry.key().0 <= until) {
-            let ((at, _), happening) = entry.remove_entry();
+        while let Some((at, happening)) = self.agenda.pop_until(until) {
             self.now = self.now.max(at);
             self.happen(happening);
         }
@@ -450,10 +450,10 @@ impl EngineWorld {
         self.nodes[i].name_lost
     }
 
-    /// How many events the heap has handled and will handle.
+    /// How many events have been handled and will be.
     #[must_use]
     pub const fn happenings(&self) -> u64 {
-        self.next_happening
+        self.agenda.len_ever()
     }
 }
 

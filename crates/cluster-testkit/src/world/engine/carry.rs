@@ -13,8 +13,7 @@ use crate::world::Reported;
 
 impl EngineWorld {
     pub(super) fn push(&mut self, at: Instant, happening: Happening) {
-        self.heap.insert((at, self.next_happening), happening);
-        self.next_happening += 1;
+        self.agenda.push(at, happening);
     }
 
     /// Where the other end of a link stands, if that life still runs.
@@ -97,7 +96,7 @@ impl EngineWorld {
     /// Whoever answers at the address knows nothing of a link that the other one has to him, and says so: a stateless reset.
     pub(super) fn refuse_link(&mut self, by: usize, to: usize) {
         if let Some(LinkEnd { peer, .. }) = self.nodes[to].links.get(&self.nodes[by].name).cloned() {
-            self.put_on(by, to, 0, Happening::Reset { at: to, peer });
+            self.put_on(by, to, 0, Happening::Reset { at: to, peer: peer.into() });
         }
     }
 
@@ -110,7 +109,7 @@ impl EngineWorld {
             let PeerInfo { node, incarnation, addr, .. } = peer.clone();
             self.report(i, [EventKind::LinkUp { node, incarnation, addr }]);
         }
-        self.push(now + IDLE_TIMEOUT, Happening::Idle { node: i, peer });
+        self.push(now + IDLE_TIMEOUT, Happening::Idle { node: i, peer: peer.into() });
     }
 
     fn drop_link(&mut self, i: usize, peer: &PeerInfo) {
@@ -133,7 +132,7 @@ impl EngineWorld {
         }
     }
 
-    fn end_if_idle(&mut self, i: usize, peer: PeerInfo) {
+    fn end_if_idle(&mut self, i: usize, peer: Box<PeerInfo>) {
         let Some(end) = self.nodes[i].links.get(&peer.node).filter(|end| end.peer.life == peer.life) else { return };
         let due = end.heard + IDLE_TIMEOUT;
         if due <= self.now {
@@ -210,9 +209,9 @@ impl EngineWorld {
         let Some(LinkEnd { peer, .. }) = self.nodes[i].links.get(node).cloned() else { return };
         let here = self.nodes[i].peer_info();
         let other = self.linked(i, node);
-        self.push(self.now, Happening::Reset { at: i, peer });
+        self.push(self.now, Happening::Reset { at: i, peer: peer.into() });
         if let Some(to) = other {
-            self.put_on(i, to, 0, Happening::Reset { at: to, peer: here });
+            self.put_on(i, to, 0, Happening::Reset { at: to, peer: here.into() });
         }
     }
 

@@ -188,7 +188,7 @@ impl EngineWorld {
         };
         if dialled.is_some() && leg > LINKED_THERE {
             // The other side has a link that this one never had; it is told, if that arrives.
-            let peer = self.nodes[from].peer_info();
+            let peer = self.nodes[from].peer_info().into();
             self.put_on(from, to, 0, Happening::Reset { at: to, peer });
         }
         let what = dialled.map_or_else(|| "no answer in time".to_owned(), |addr| format!("no answer from {addr}"));
