@@ -50,6 +50,11 @@ impl Pulse {
         self.phi.skip_interval();
     }
 
+    /// Until then the threshold is not crossed, whatever does not come; [`beat`](Self::beat) may move it back.
+    pub(crate) fn quiet_until(&self) -> Instant {
+        self.phi.quiet_until()
+    }
+
     /// Phi in thousandths. Silence without end stays a number.
     pub(crate) fn phi_milli(&self, now: Instant) -> u64 {
         (self.phi.phi(now) * 1_000.0) as u64

@@ -107,6 +107,8 @@ pub struct Swim {
     /// What was late before this has been counted.
     excused_until: Instant,
     next_chore: Instant,
+    /// Before this no subject is overdue for its rhythm.
+    pulses_quiet_until: Instant,
     next_gossip: Instant,
     next_sync: Instant,
     outputs: VecDeque<Output>,
@@ -152,6 +154,7 @@ impl Swim {
         let phase = config.budget.period().mul_f64(draws.fraction());
         let mut swim = Self {
             next_chore: now + phase,
+            pulses_quiet_until: now,
             next_gossip: now,
             judge_after: now,
             next_judgement: Instant::END,
@@ -248,14 +251,13 @@ impl Swim {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn next_deadline(&self) -> Instant {
-        let gossip = self.has_news().then_some(self.next_gossip);
+        let gossip = if self.has_news() { self.next_gossip } else { Instant::END };
         if let Some(farewell) = &self.farewell {
-            return farewell.next_send().into_iter().chain(gossip).min().unwrap_or(Instant::END);
+            return farewell.next_send().map_or(gossip, |at| at.min(gossip));
         }
-        let rounds = self.rounds.values().map(Round::deadline);
-        let fixed = [self.plan.next_turn(), self.next_chore, self.next_sync, self.next_judgement];
-        let now_and_then = gossip.into_iter().chain(rounds).chain(self.reunion_at());
-        fixed.into_iter().chain(now_and_then).min().unwrap_or(self.next_chore)
+        let fixed = self.plan.next_turn().min(self.next_chore).min(self.next_sync).min(self.next_judgement);
+        let rounds = self.rounds.values().map(Round::deadline).min().unwrap_or(Instant::END);
+        fixed.min(gossip).min(rounds).min(self.reunion_at().unwrap_or(Instant::END))
     }
 
     /// Time has passed.

@@ -208,7 +208,9 @@ impl Swim {
         }
         match spacing {
             Some(spacing) if scheduled => {
-                watch.pulse.get_or_insert_with(|| Pulse::new(spacing, now)).beat(now, spacing);
+                let pulse = watch.pulse.get_or_insert_with(|| Pulse::new(spacing, now));
+                pulse.beat(now, spacing);
+                self.pulses_quiet_until = self.pulses_quiet_until.min(pulse.quiet_until());
             }
             Some(_) => {}
             // Nobody this node probes on a schedule.
@@ -233,14 +235,19 @@ impl Swim {
     /// Looks at the rhythm of every subject. One that is overdue is probed out of turn; only if nobody gets an answer is it
     /// suspected.
     pub(super) fn check_pulses(&mut self, now: Instant) {
+        if now < self.pulses_quiet_until {
+            return;
+        }
+        self.pulses_quiet_until = Instant::END;
         for subject in self.plan.neighbours() {
+            let Some(known) = self.view.get_mut(&subject) else { continue };
+            let member = Arc::clone(&known.member);
+            let Some(pulse) = known.watch_mut().and_then(|watch| watch.pulse.as_mut()) else { continue };
+            self.pulses_quiet_until = self.pulses_quiet_until.min(pulse.quiet_until());
             if self.plan.spacing(&subject).is_none() {
                 continue;
             }
-            let Some(known) = self.view.get_mut(&subject) else { continue };
-            let member = Arc::clone(&known.member);
-            let pulse = known.watch_mut().and_then(|watch| watch.pulse.as_mut());
-            let Some(phi_milli) = pulse.and_then(|pulse| pulse.crossing(now)) else { continue };
+            let Some(phi_milli) = pulse.crossing(now) else { continue };
             let fault = HealthFault::Overdue { phi_milli };
             self.emit(Output::Event(EventKind::HealthCheckFailed { member, fault }));
             self.start_round_because(now, &subject, true);
@@ -261,6 +268,8 @@ impl Swim {
     pub(super) fn settle_plan(&mut self, now: Instant) {
         if self.plan.settle(now) {
             self.emit(Output::LinksChanged);
+            // The pulse of a new one may be of old.
+            self.pulses_quiet_until = now;
             // Who only watches this node has no rhythm to fall out of.
             for node in self.plan.neighbours().iter().filter(|node| self.plan.spacing(node).is_none()) {
                 if let Some(watch) = self.view.get_mut(node).and_then(Known::watch_mut) {
