@@ -64,6 +64,19 @@ impl Round {
     }
 }
 
+impl Round {
+    /// How long the path is, if an answer that comes now says so: not where nobody knows which of two pings was answered (Karn's rule).
+    fn sample(&self, now: Instant) -> Option<Duration> {
+        let asked_once = !matches!(self.stage, Stage::Direct { again: None, .. } | Stage::Indirect { .. });
+        asked_once.then(|| now.since(self.pinged))
+    }
+
+    /// Whether it is the subject's turn, so that an answer is a beat of its rhythm.
+    const fn is_scheduled(&self) -> bool {
+        matches!(self.stage, Stage::Direct { .. }) && !self.overdue
+    }
+}
+
 impl Swim {
     /// Probes every subject whose turn it is.
     pub(super) fn take_turns(&mut self, now: Instant) {
@@ -194,38 +207,31 @@ impl Swim {
         }
     }
 
-    /// An answer to a direct ping is a measurement of the path, if the ping was not held up waiting for a link.
-    pub(super) fn measure(&mut self, now: Instant, from: &NodeId, seq: u64) {
-        let Some(round) = self.rounds.get(&seq).filter(|round| round.target == *from) else { return };
-        let scheduled = matches!(round.stage, Stage::Direct { .. }) && !round.overdue;
-        // Which of two pings was answered, nobody knows (Karn's rule).
-        let asked_once = !matches!(round.stage, Stage::Direct { again: None, .. } | Stage::Indirect { .. });
-        let (sample, spacing) = (asked_once.then(|| now.since(round.pinged)), self.plan.spacing(from));
-        let Some(known) = self.view.get_mut(from) else { return };
-        let watch = known.watched();
-        if let Some(sample) = sample {
-            watch.rtt.note_sample(sample);
-        }
-        match spacing {
-            Some(spacing) if scheduled => {
-                let pulse = watch.pulse.get_or_insert_with(|| Pulse::new(spacing, now));
-                pulse.beat(now, spacing);
-                self.pulses_quiet_until = self.pulses_quiet_until.min(pulse.quiet_until());
-            }
-            Some(_) => {}
-            // Nobody this node probes on a schedule.
-            None => watch.pulse = None,
-        }
-    }
-
-    /// What a subject says beside "here I am": when it wants to be probed by this node again, and whether it is well.
-    pub(super) fn hear_ack(&mut self, now: Instant, from: &NodeId, turn: Option<Duration>, unwell: bool) {
+    /// What a subject says with "here I am": how long the path is, where that can be told, when it wants to be probed by this node again, and
+    /// whether it is well.
+    pub(super) fn hear_ack(&mut self, now: Instant, from: &NodeId, seq: u64, turn: Option<Duration>, unwell: bool) {
         if let Some(turn_in) = turn {
             self.plan.note_told_turn(now, from, turn_in);
         }
+        let round = self.rounds.get(&seq).filter(|round| round.target == *from);
+        let answered = round.map(|round| (round.sample(now), round.is_scheduled(), self.plan.spacing(from)));
         let Some(known) = self.view.get_mut(from) else { return };
-        let news = unwell && !known.watched().unwell;
-        known.watched().unwell = unwell;
+        let watch = known.watched();
+        if let Some((sample, scheduled, spacing)) = answered {
+            sample.into_iter().for_each(|sample| watch.rtt.note_sample(sample));
+            match spacing {
+                Some(spacing) if scheduled => {
+                    let pulse = watch.pulse.get_or_insert_with(|| Pulse::new(spacing, now));
+                    pulse.beat(now, spacing);
+                    self.pulses_quiet_until = self.pulses_quiet_until.min(pulse.quiet_until());
+                }
+                Some(_) => {}
+                // Nobody this node probes on a schedule.
+                None => watch.pulse = None,
+            }
+        }
+        let news = unwell && !watch.unwell;
+        watch.unwell = unwell;
         if news {
             let member = Arc::clone(&known.member);
             self.emit(Output::Event(EventKind::HealthCheckFailed { member, fault: HealthFault::Unwell }));

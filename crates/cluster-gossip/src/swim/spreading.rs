@@ -193,6 +193,9 @@ impl Swim {
 
     /// Whoever told old news of somebody hears what is held, at once.
     fn correct(&mut self) {
+        if self.corrections.is_empty() {
+            return;
+        }
         let mut corrections: BTreeMap<NodeId, Vec<Update>> = BTreeMap::new();
         for (to, about) in std::mem::take(&mut self.corrections) {
             if self.links.contains_key(&to)
