@@ -1,4 +1,4 @@
-//! What is to happen, by time: a heap of what is near, and before it everything else in unordered bins.
+//! What is to happen, by time: what is near in order, everything else in bins without any.
 //!
 //! Most of what waits is far away (an idle time of 30 s a link), and a heap of all of it would be moved about in memory that no cache
 //! holds. So what is further away than the bin that is being worked off is only put down, and is sorted when its bin comes up.
@@ -43,8 +43,10 @@ impl<T> Ord for Item<T> {
 /// Things to come, in order of time; those of one moment in the order in which they were put in.
 #[derive(Debug)]
 pub(super) struct Agenda<T> {
-    near: BinaryHeap<Item<T>>,
-    /// The bin that is being worked off; what falls into it or before it is near.
+    /// What stood in the bin that is being worked off when it came up, the last first.
+    sorted: Vec<Item<T>>,
+    /// What was put into it since, or before it.
+    late: BinaryHeap<Item<T>>,
     bin: u64,
     far: BTreeMap<u64, Vec<Item<T>>>,
     next_number: u64,
@@ -52,7 +54,7 @@ pub(super) struct Agenda<T> {
 
 impl<T> Default for Agenda<T> {
     fn default() -> Self {
-        Self { near: BinaryHeap::new(), bin: 0, far: BTreeMap::new(), next_number: 0 }
+        Self { sorted: Vec::new(), late: BinaryHeap::new(), bin: 0, far: BTreeMap::new(), next_number: 0 }
     }
 }
 
@@ -70,7 +72,7 @@ impl<T> Agenda<T> {
         let (bin, item) = (bin_of(at), Item { at, number: self.next_number, what });
         self.next_number += 1;
         if bin <= self.bin {
-            self.near.push(item);
+            self.late.push(item);
         } else {
             self.far.entry(bin).or_default().push(item);
         }
@@ -78,13 +80,18 @@ impl<T> Agenda<T> {
 
     /// Takes out what is next, if it is due until then.
     pub(super) fn pop_until(&mut self, until: Instant) -> Option<(Instant, T)> {
-        while self.near.is_empty() {
+        if self.sorted.is_empty() && self.late.is_empty() {
             let next = self.far.first_entry().filter(|entry| *entry.key() <= bin_of(until))?;
             self.bin = *next.key();
-            self.near = next.remove().into();
+            self.sorted = next.remove();
+            self.sorted.sort_unstable();
         }
-        self.near.peek().filter(|item| item.at <= until)?;
-        self.near.pop().map(|Item { at, what, .. }| (at, what))
+        // The greater of two is the one that comes first.
+        let from_late = self.late.peek() > self.sorted.last();
+        let next = if from_late { self.late.peek() } else { self.sorted.last() };
+        next.filter(|item| item.at <= until)?;
+        let next = if from_late { self.late.pop() } else { self.sorted.pop() };
+        next.map(|Item { at, what, .. }| (at, what))
     }
 }
 

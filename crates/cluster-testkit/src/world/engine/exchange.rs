@@ -161,7 +161,7 @@ impl EngineWorld {
 
     fn answer(&mut self, id: u64, (from, to): (usize, usize)) {
         let here = self.nodes[from].peer_info();
-        if self.nodes[to].links.get(&here.node).is_none_or(|end| end.peer.life != here.life) {
+        if self.nodes[to].links.get(self.nodes[from].number).is_none_or(|end| end.peer.life != here.life) {
             return self.refuse_link(to, from);
         }
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
