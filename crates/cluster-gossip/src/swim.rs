@@ -27,6 +27,7 @@ mod merging;
 mod output;
 mod own;
 mod probing;
+mod round;
 mod spreading;
 mod suspicion;
 mod view;
@@ -58,7 +59,7 @@ pub use output::{Output, PeerInfo, RequestToken, SwimStats};
 use exchange::Pending;
 use farewell::Farewell;
 use own::Rivals;
-use probing::Round;
+use round::Rounds;
 use spreading::Urgency;
 use view::View;
 
@@ -95,7 +96,7 @@ pub struct Swim {
     user_news: UserNews,
     urgency: Urgency,
     health: LocalHealth,
-    rounds: BTreeMap<u64, Round>,
+    rounds: Rounds,
     next_seq: u64,
     requests: BTreeMap<RequestToken, Pending>,
     next_token: u64,
@@ -180,7 +181,7 @@ impl Swim {
             user_news: UserNews::default(),
             urgency: Urgency::None,
             health: LocalHealth::default(),
-            rounds: BTreeMap::new(),
+            rounds: Rounds::default(),
             next_seq: 1,
             requests: BTreeMap::new(),
             next_token: 1,
@@ -256,7 +257,7 @@ impl Swim {
             return farewell.next_send().map_or(gossip, |at| at.min(gossip));
         }
         let fixed = self.plan.next_turn().min(self.next_chore).min(self.next_sync).min(self.next_judgement);
-        let rounds = self.rounds.values().map(Round::deadline).min().unwrap_or(Instant::END);
+        let rounds = self.rounds.next_deadline().unwrap_or(Instant::END);
         fixed.min(gossip).min(rounds).min(self.reunion_at().unwrap_or(Instant::END))
     }
 

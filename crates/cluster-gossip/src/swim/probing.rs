@@ -1,81 +1,19 @@
 //! Probe rounds. Direct first; unanswered, all other observers of the target are asked to probe it at once, and a stream is
 //! tried beside them; still unanswered, this node accuses the target.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_sites::{buggify, reachable, sometimes};
 use cluster_types::{EventKind, HealthFault, Instant, NodeId};
 
-use super::explaining::Probing;
+use super::round::{Round, Stage};
 use super::suspicion::Helpers;
 use super::view::Known;
 use super::{Output, Swim};
 use crate::health::Pulse;
 use crate::sites;
 use crate::wire::{DatagramKind, Request};
-
-/// One question under way.
-#[derive(Debug)]
-pub(super) struct Round {
-    target: NodeId,
-    started: Instant,
-    /// When the ping went out.
-    pinged: Instant,
-    /// Whether the ping is out: it waits for a link that is being dialled.
-    sent: bool,
-    /// Begun because the target was overdue, not because it was its turn.
-    overdue: bool,
-    stage: Stage,
-}
-
-#[derive(Debug)]
-enum Stage {
-    /// Asked directly, on this node's own turn; again after half the time, for most losses are single.
-    Direct { deadline: Instant, again: Option<Instant> },
-    /// Asked through others.
-    Indirect { deadline: Instant, asked: usize, nacks: usize, silent: BTreeSet<NodeId> },
-    /// Asked for somebody else, whose question had number `seq`.
-    Helping { deadline: Instant, asker: NodeId, seq: u64 },
-}
-
-impl Round {
-    pub(super) const fn target(&self) -> &NodeId {
-        &self.target
-    }
-
-    /// What is asked, for people.
-    pub(super) const fn probing(&self) -> Probing {
-        match self.stage {
-            Stage::Direct { .. } => Probing::Direct,
-            Stage::Indirect { .. } => Probing::Indirect,
-            Stage::Helping { .. } => Probing::Helping,
-        }
-    }
-
-    pub(super) const fn deadline(&self) -> Instant {
-        match self.stage {
-            Stage::Direct { again: Some(again), .. } => again,
-            Stage::Direct { deadline, .. } | Stage::Indirect { deadline, .. } | Stage::Helping { deadline, .. } => {
-                deadline
-            }
-        }
-    }
-}
-
-impl Round {
-    /// How long the path is, if an answer that comes now says so: not where nobody knows which of two pings was answered (Karn's rule).
-    fn sample(&self, now: Instant) -> Option<Duration> {
-        let asked_once = !matches!(self.stage, Stage::Direct { again: None, .. } | Stage::Indirect { .. });
-        asked_once.then(|| now.since(self.pinged))
-    }
-
-    /// Whether it is the subject's turn, so that an answer is a beat of its rhythm.
-    const fn is_scheduled(&self) -> bool {
-        matches!(self.stage, Stage::Direct { .. }) && !self.overdue
-    }
-}
 
 impl Swim {
     /// Probes every subject whose turn it is.
@@ -125,14 +63,11 @@ impl Swim {
 
     /// A link that rounds were waiting for is up.
     pub(super) fn send_waiting_pings(&mut self, now: Instant, node: &NodeId) {
-        let waits = |round: &&mut Round| round.target == *node && !round.sent;
         let mut waiting = Vec::new();
-        for (seq, round) in &mut self.rounds {
-            if waits(&round) {
-                round.sent = true;
-                round.pinged = now;
-                waiting.push(*seq);
-            }
+        for (seq, round) in self.rounds.iter_mut().filter(|(_, round)| round.target == *node && !round.sent) {
+            round.sent = true;
+            round.pinged = now;
+            waiting.push(seq);
         }
         for seq in waiting {
             self.send(now, node, DatagramKind::Ping, seq, None);
@@ -181,14 +116,14 @@ impl Swim {
     }
 
     fn hear_relayed(&mut self, now: Instant, seq: u64) {
-        let Some(round) = self.rounds.get(&seq) else {
+        let Some(round) = self.rounds.get(seq) else {
             return;
         };
         if matches!(round.stage, Stage::Indirect { .. }) {
             reachable!(sites::ANSWERED_THROUGH_ANOTHER);
             let target = round.target.clone();
             // It answered somebody: alive, though not reachable from here just now.
-            self.rounds.remove(&seq);
+            self.rounds.remove(seq);
             self.note_life_through_others(now, &target);
         }
     }
@@ -202,7 +137,7 @@ impl Swim {
     }
 
     fn hear_nack(&mut self, seq: u64, from: &NodeId) {
-        if let Some(Round { stage: Stage::Indirect { nacks, silent, .. }, .. }) = self.rounds.get_mut(&seq) {
+        if let Some(Round { stage: Stage::Indirect { nacks, silent, .. }, .. }) = self.rounds.get_mut(seq) {
             *nacks += usize::from(silent.remove(from));
         }
     }
@@ -213,7 +148,7 @@ impl Swim {
         if let Some(turn_in) = turn {
             self.plan.note_told_turn(now, from, turn_in);
         }
-        let round = self.rounds.get(&seq).filter(|round| round.target == *from);
+        let round = self.rounds.get(seq).filter(|round| round.target == *from);
         let answered = round.map(|round| (round.sample(now), round.is_scheduled(), self.plan.spacing(from)));
         let Some(known) = self.view.get_mut(from) else { return };
         let watch = known.watched();
@@ -293,10 +228,8 @@ impl Swim {
 
     /// Something authenticated came from `node`: every question to it is answered.
     pub(super) fn close_rounds(&mut self, now: Instant, node: &NodeId) {
-        let answered = |(seq, round): (&u64, &Round)| (round.target == *node && round.sent).then_some(*seq);
-        let seqs: Vec<u64> = self.rounds.iter().filter_map(answered).collect();
-        for seq in seqs {
-            let Some(round) = self.rounds.remove(&seq) else {
+        for seq in self.rounds.numbers(|round| round.target == *node && round.sent) {
+            let Some(round) = self.rounds.remove(seq) else {
                 continue;
             };
             match round.stage {
@@ -309,11 +242,9 @@ impl Swim {
 
     /// Questions to a node that is no member any more are moot.
     pub(super) fn forget_rounds(&mut self, now: Instant, node: &NodeId) {
-        let moot: Vec<u64> =
-            self.rounds.iter().filter(|(_, round)| round.target == *node).map(|(seq, _)| *seq).collect();
-        for seq in moot {
+        for seq in self.rounds.numbers(|round| round.target == *node) {
             // Whoever asked must not take the silence for its own trouble.
-            if let Some(Round { stage: Stage::Helping { asker, seq, .. }, .. }) = self.rounds.remove(&seq) {
+            if let Some(Round { stage: Stage::Helping { asker, seq, .. }, .. }) = self.rounds.remove(seq) {
                 self.send(now, &asker, DatagramKind::Nack, seq, None);
             }
         }
@@ -321,10 +252,8 @@ impl Swim {
 
     /// Moves every round on whose deadline has come.
     pub(super) fn advance_rounds(&mut self, now: Instant) {
-        let due: Vec<u64> =
-            self.rounds.iter().filter(|(_, round)| now >= round.deadline()).map(|(seq, _)| *seq).collect();
-        for seq in due {
-            let Some(mut round) = self.rounds.remove(&seq) else {
+        for seq in self.rounds.numbers(|round| now >= round.deadline()) {
+            let Some(mut round) = self.rounds.remove(seq) else {
                 continue;
             };
             match &mut round.stage {
@@ -367,7 +296,7 @@ impl Swim {
         let Some(known) = self.view.get_mut(node) else { return };
         known.watched().send_refused = true;
         self.start_round(now, node);
-        for round in self.rounds.values_mut().filter(|round| round.target == *node) {
+        for (_, round) in self.rounds.iter_mut().filter(|(_, round)| round.target == *node) {
             if let Stage::Direct { deadline, again } = &mut round.stage {
                 (*deadline, *again) = (now, None);
             }
