@@ -13,6 +13,7 @@ use cluster_testkit::scenario::{CATALOGUE, Entry, Saved, entry};
 use cluster_testkit::{Level, LoopbackWorld};
 
 use super::coverage::{Coverage, PRODUCT_FROM, WORLDS_FROM};
+use super::stopwatch::Stopwatch;
 use super::worker::{Job, Told};
 use super::{bundle, shrink, verify};
 
@@ -137,10 +138,10 @@ fn run_from(options: &Options, base: u64, workers: usize) -> bool {
         eprintln!("error: nothing to run: {:?} has nothing to show at that level", options.name);
         return false;
     }
-    let began = Instant::now();
+    let (began, watch) = (Instant::now(), Stopwatch::start_with_children());
     let told = work_through(&jobs, workers, options.verify);
     let results: Vec<(&Job, &Told)> = jobs.iter().zip(&told).collect();
-    summary(&results, began.elapsed());
+    summary(&results, began.elapsed(), watch.seconds());
     let failed: Vec<&(&Job, &Told)> = results.iter().filter(|(_, told)| !told.findings.is_empty()).collect();
     for (n, (job, told)) in failed.iter().enumerate() {
         println!("\n{} seed {} at {} broke a promise:", job.scenario, job.seed, job.level);
@@ -317,7 +318,7 @@ impl Progress {
     }
 }
 
-fn summary(results: &[(&Job, &Told)], took: Duration) {
+fn summary(results: &[(&Job, &Told)], took: Duration, on_cores: f64) {
     let mut rows: BTreeMap<(&str, Level), (usize, usize, u64, u64)> = BTreeMap::new();
     for (job, told) in results {
         let row = rows.entry((&job.scenario, job.level)).or_default();
@@ -337,5 +338,5 @@ fn summary(results: &[(&Job, &Told)], took: Duration) {
             println!("{level}: {seeds} seeds, {:.1} virtual hours", span as f64 / 3_600_000.0);
         }
     }
-    println!("{} runs in {:.0} s", results.len(), took.as_secs_f64());
+    println!("{} runs in {:.0} s, {on_cores:.0} s of a core", results.len(), took.as_secs_f64());
 }
