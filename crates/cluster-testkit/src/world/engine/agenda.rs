@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use cluster_types::Instant;
 
-/// How much time a bin spans: 2^25 ns are 34 ms, some tens of events in a small world and some thousands in a large one.
-const BIN_BITS: u32 = 25;
+/// How much time a bin spans: 2^27 ns are 134 ms, a few events in a small world and a thousand in one of a thousand nodes.
+const BIN_BITS: u32 = 27;
 
 /// One thing, with its place among those of the same moment.
 #[derive(Debug)]
