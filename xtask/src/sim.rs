@@ -10,8 +10,9 @@ const RUNNER_WORDS: [&str; 11] =
     ["speed", "membership", "decide", "memory", "quiet", "list", "replay", "shrink", "scenarios", "help", "--help"];
 
 /// Its options, and whether a value comes after them.
-const RUNNER_OPTIONS: [(&str, bool); 17] = [
+const RUNNER_OPTIONS: [(&str, bool); 18] = [
     ("--base", true),
+    ("--each", true),
     ("--fresh", false),
     ("--for", true),
     ("--no-shrink", false),
