@@ -25,7 +25,7 @@ static BENCHES: [Bench; 6] = [
     Bench { name: "manager", parts: &["request", "load", "life", "agents"], measure: manager },
     Bench { name: "membership", parts: &[], measure: membership },
     Bench { name: "peers", parts: &OTHERS, measure: others },
-    Bench { name: "sim", parts: &[], measure: |root, _| sim::run(root, &["speed".to_owned()]) },
+    Bench { name: "sim", parts: &["targets", "stack", "engine"], measure: worlds },
 ];
 
 /// Other people's crates beside ours.
@@ -68,6 +68,11 @@ fn layer1(root: &Path, part: Option<&str>) -> Outcome {
 fn membership(root: &Path, _part: Option<&str>) -> Outcome {
     run_visibly(root, "cargo", &["bench", "--package", "cluster-gossip", "--bench", "membership"])?;
     sim::run(root, &["memory".to_owned()])
+}
+
+fn worlds(root: &Path, part: Option<&str>) -> Outcome {
+    let words: Vec<String> = ["speed"].into_iter().chain(part).map(str::to_owned).collect();
+    sim::run(root, &words)
 }
 
 fn others(root: &Path, part: Option<&str>) -> Outcome {

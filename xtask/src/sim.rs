@@ -22,8 +22,9 @@ const RUNNER_WORDS: [&str; 12] = [
 ];
 
 /// Its options, and whether a value comes after them.
-const RUNNER_OPTIONS: [(&str, bool); 17] = [
+const RUNNER_OPTIONS: [(&str, bool); 18] = [
     ("--base", true),
+    ("--each", true),
     ("--fresh", false),
     ("--for", true),
     ("--no-shrink", false),

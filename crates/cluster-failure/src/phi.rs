@@ -131,6 +131,16 @@ impl PhiAccrualDetector {
         tail_log10((seconds(now.since(self.last_heard)) - mean) / deviation)
     }
 
+    /// Until then the present silence is not overdue for certain: whoever watches many need not look before. A sign of life moves it on; a
+    /// beat may move it back as well, for it changes what is expected.
+    #[must_use]
+    pub fn quiet_until(&self) -> Instant {
+        let (mean, deviation) = self.expectation();
+        let silence = if self.threshold >= CUSTOMARY { mean + CUSTOMARY_DEVIATIONS * deviation } else { 0.0 };
+        // No expectation is so long that it would not fit; one that is not above zero is none.
+        self.last_heard + Duration::try_from_secs_f64(silence).unwrap_or_default()
+    }
+
     /// Mean and deviation of the interval between beats, in seconds.
     fn expectation(&self) -> (f64, f64) {
         let period = seconds(self.period);
@@ -143,6 +153,10 @@ impl PhiAccrualDetector {
         (mean, (self.window.deviation_us() * 1e-6).max(floor).max(1e-9))
     }
 }
+
+/// The customary threshold, and deviations above the mean at which phi is certainly still below it: phi of 5.6 is 7.97.
+const CUSTOMARY: f64 = 8.0;
+const CUSTOMARY_DEVIATIONS: f64 = 5.6;
 
 /// Seconds by multiplication: `Duration::as_secs_f64` divides, which is most of what a question would cost.
 fn seconds(span: Duration) -> f64 {

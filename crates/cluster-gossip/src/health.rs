@@ -37,6 +37,11 @@ impl Pulse {
         self.detector.set_period(period);
         self.beat(now);
     }
+
+    /// Until then the threshold is not crossed, whatever does not come; [`beat_of`](Self::beat_of) may move it back.
+    pub(crate) fn quiet_until(&self) -> Instant {
+        self.detector.quiet_until()
+    }
 }
 
 impl<D: FailureDetector> Pulse<D> {

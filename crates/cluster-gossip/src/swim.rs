@@ -29,6 +29,7 @@ mod merging;
 mod output;
 mod own;
 mod probing;
+mod round;
 mod spreading;
 mod suspicion;
 mod view;
@@ -59,7 +60,7 @@ pub use output::{Output, PeerInfo, RequestToken, SwimStats};
 use exchange::Pending;
 use farewell::Farewell;
 use own::Rivals;
-use probing::Round;
+use round::Rounds;
 use spreading::Urgency;
 use view::View;
 
@@ -96,7 +97,7 @@ pub struct Swim {
     user_news: UserNews,
     urgency: Urgency,
     health: LocalHealth,
-    rounds: BTreeMap<u64, Round>,
+    rounds: Rounds,
     next_seq: u64,
     requests: BTreeMap<RequestToken, Pending>,
     next_token: u64,
@@ -108,6 +109,8 @@ pub struct Swim {
     /// What was late before this has been counted.
     excused_until: Instant,
     next_chore: Instant,
+    /// Before this no subject is overdue for its rhythm.
+    pulses_quiet_until: Instant,
     next_gossip: Instant,
     next_sync: Instant,
     outputs: VecDeque<Output>,
@@ -153,6 +156,7 @@ impl Swim {
         let phase = config.budget.period().mul_f64(draws.fraction());
         let mut swim = Self {
             next_chore: now + phase,
+            pulses_quiet_until: now,
             next_gossip: now,
             judge_after: now,
             next_judgement: Instant::END,
@@ -178,7 +182,7 @@ impl Swim {
             user_news: UserNews::default(),
             urgency: Urgency::None,
             health: LocalHealth::default(),
-            rounds: BTreeMap::new(),
+            rounds: Rounds::default(),
             next_seq: 1,
             requests: BTreeMap::new(),
             next_token: 1,
@@ -256,14 +260,13 @@ impl Swim {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn next_deadline(&self) -> Instant {
-        let gossip = self.has_news().then_some(self.next_gossip);
+        let gossip = if self.has_news() { self.next_gossip } else { Instant::END };
         if let Some(farewell) = &self.farewell {
-            return farewell.next_send().into_iter().chain(gossip).min().unwrap_or(Instant::END);
+            return farewell.next_send().map_or(gossip, |at| at.min(gossip));
         }
-        let rounds = self.rounds.values().map(Round::deadline);
-        let fixed = [self.plan.next_turn(), self.next_chore, self.next_sync, self.next_judgement];
-        let now_and_then = gossip.into_iter().chain(rounds).chain(self.reunion_at());
-        fixed.into_iter().chain(now_and_then).min().unwrap_or(self.next_chore)
+        let fixed = self.plan.next_turn().min(self.next_chore).min(self.next_sync).min(self.next_judgement);
+        let rounds = self.rounds.next_deadline().unwrap_or(Instant::END);
+        fixed.min(gossip).min(rounds).min(self.reunion_at().unwrap_or(Instant::END))
     }
 
     /// Time has passed.

@@ -97,5 +97,6 @@ fn body<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, WireError> 
 }
 
 fn bytes_of<T: serde::Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_allocvec(value).expect("plain data in memory always encodes")
+    // Most messages are short: with room for them at once nothing grows byte by byte.
+    postcard::to_extend(value, Vec::with_capacity(64)).expect("plain data in memory always encodes")
 }

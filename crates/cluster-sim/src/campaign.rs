@@ -13,6 +13,7 @@ use cluster_testkit::scenario::{CATALOGUE, Entry, Saved, entry};
 use cluster_testkit::{Level, LoopbackWorld};
 
 use super::coverage::{Coverage, PRODUCT_FROM, WORLDS_FROM};
+use super::stopwatch::Stopwatch;
 use super::worker::{Job, Told};
 use super::{bundle, shrink, verify};
 
@@ -24,8 +25,11 @@ pub(crate) struct Options {
     /// So many seeds, spread over the scenarios.
     #[arg(long, default_value_t = 100)]
     seeds: u64,
+    /// So many seeds of each scenario.
+    #[arg(long, conflicts_with = "seeds")]
+    each: Option<u64>,
     /// Exactly this seed.
-    #[arg(long, conflicts_with_all = ["seeds", "base", "fresh", "time"])]
+    #[arg(long, conflicts_with_all = ["seeds", "each", "base", "fresh", "time"])]
     seed: Option<u64>,
     /// The seeds are those after this one.
     #[arg(long, default_value_t = 0, conflicts_with = "fresh")]
@@ -54,6 +58,13 @@ pub(crate) struct Options {
     /// Where to write what belongs to a failure.
     #[arg(long, default_value = "target/sim")]
     bundles: PathBuf,
+}
+
+impl Options {
+    /// How many seeds of so many scenarios.
+    fn wanted(&self, scenarios: usize) -> u64 {
+        self.each.map_or(self.seeds, |each| each.saturating_mul(scenarios as u64))
+    }
 }
 
 /// So many failures are made smaller; the others usually have the same causes.
@@ -104,8 +115,8 @@ pub(crate) fn run(options: &Options, workers: usize) -> bool {
     let (began, mut base, mut good) = (Instant::now(), base, true);
     while began.elapsed() < time {
         good &= run_from(options, base, workers);
-        // More than the seeds of any scenario in one round.
-        base += options.seeds;
+        // As many as the seeds of any scenario in one round, or more.
+        base += options.each.unwrap_or(options.seeds);
     }
     good
 }
@@ -137,10 +148,10 @@ fn run_from(options: &Options, base: u64, workers: usize) -> bool {
         eprintln!("error: nothing to run: {:?} has nothing to show at that level", options.name);
         return false;
     }
-    let began = Instant::now();
+    let (began, watch) = (Instant::now(), Stopwatch::start_with_children());
     let told = work_through(&jobs, workers, options.verify);
     let results: Vec<(&Job, &Told)> = jobs.iter().zip(&told).collect();
-    summary(&results, began.elapsed());
+    summary(&results, began.elapsed(), watch.seconds());
     let failed: Vec<&(&Job, &Told)> = results.iter().filter(|(_, told)| !told.findings.is_empty()).collect();
     for (n, (job, told)) in failed.iter().enumerate() {
         println!("\n{} seed {} at {} broke a promise:", job.scenario, job.seed, job.level);
@@ -207,12 +218,13 @@ fn jobs(options: &Options, chosen: &[&Entry], base: u64) -> Vec<Job> {
     if let Some(seed) = options.seed {
         return chosen.iter().filter_map(|entry| job(entry, seed, 0)).collect();
     }
+    let seeds = options.wanted(chosen.len());
     let mut jobs = Vec::new();
     // What is capped leaves its share to the others.
     for n in 0.. {
         let before = jobs.len();
         for entry in chosen.iter().filter(|entry| n < entry.runs_max) {
-            if (jobs.len() as u64) < options.seeds {
+            if (jobs.len() as u64) < seeds {
                 jobs.extend(job(entry, base + n + 1, n));
             }
         }
@@ -226,7 +238,7 @@ fn jobs(options: &Options, chosen: &[&Entry], base: u64) -> Vec<Job> {
 fn work_through(jobs: &[Job], workers: usize, twice: bool) -> Vec<Told> {
     // The longest first, so that none is left alone at the end.
     let mut order: Vec<usize> = (0..jobs.len()).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(entry(&jobs[i].scenario).map(|e| (e.runs_max < u64::MAX, e.large))));
+    order.sort_by_key(|&i| std::cmp::Reverse(length(&jobs[i])));
     let (next, progress) = (AtomicUsize::new(0), Progress::new(jobs.len()));
     let results: Mutex<Vec<Told>> = Mutex::new(vec![Told::default(); jobs.len()]);
     std::thread::scope(|scope| {
@@ -242,6 +254,12 @@ fn work_through(jobs: &[Job], workers: usize, twice: bool) -> Vec<Told> {
     });
     progress.end();
     results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// How long a job is beside others: what is run a few times only is the longest, and of that the whole stack.
+fn length(job: &Job) -> (bool, bool, bool) {
+    let (rare, large) = entry(&job.scenario).map_or((false, false), |e| (e.runs_max < u64::MAX, e.large));
+    (rare, large && job.level == Level::L1, large)
 }
 
 /// Runs a job in a process of its own. Whatever becomes of the process is a finding.
@@ -317,7 +335,7 @@ impl Progress {
     }
 }
 
-fn summary(results: &[(&Job, &Told)], took: Duration) {
+fn summary(results: &[(&Job, &Told)], took: Duration, on_cores: f64) {
     let mut rows: BTreeMap<(&str, Level), (usize, usize, u64, u64)> = BTreeMap::new();
     for (job, told) in results {
         let row = rows.entry((&job.scenario, job.level)).or_default();
@@ -337,5 +355,44 @@ fn summary(results: &[(&Job, &Told)], took: Duration) {
             println!("{level}: {seeds} seeds, {:.1} virtual hours", span as f64 / 3_600_000.0);
         }
     }
-    println!("{} runs in {:.0} s", results.len(), took.as_secs_f64());
+    println!("{} runs in {:.0} s, {on_cores:.0} s of a core", results.len(), took.as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn jobs_of(words: &[&str]) -> Vec<Job> {
+        let options = Words::parse_from([&["sim"], words].concat()).options;
+        let chosen: Vec<&Entry> = CATALOGUE.iter().filter(|entry| !entry.filed).collect();
+        jobs(&options, &chosen, 0)
+    }
+
+    #[test]
+    fn so_many_of_each_are_of_each() {
+        let jobs = jobs_of(&["--each", "10"]);
+        for entry in CATALOGUE.iter().filter(|entry| !entry.filed) {
+            let seeds = jobs.iter().filter(|job| job.scenario == entry.name).count();
+            assert_eq!(seeds, 10, "{}", entry.name);
+        }
+        assert_eq!(jobs_of(&["--seeds", "7"]).len(), 7);
+    }
+
+    /// One worker that is left with the longest at the end works alone.
+    #[test]
+    fn the_longest_comes_first() {
+        let mut jobs = jobs_of(&["--each", "10"]);
+        jobs.sort_by_key(|job| std::cmp::Reverse(length(job)));
+        assert_eq!((jobs[0].scenario.as_str(), jobs[0].level), ("quiet-week", Level::L1));
+        assert!(jobs[1..10].iter().all(|job| job.scenario == "quiet-week"));
+        let large = |job: &Job| entry(&job.scenario).is_some_and(|entry| entry.large);
+        assert!(jobs[10..].iter().take_while(|job| large(job)).count() >= 40);
+    }
 }

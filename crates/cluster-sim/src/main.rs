@@ -10,6 +10,7 @@ mod measurements;
 mod planted;
 mod shrink;
 mod speed;
+mod stopwatch;
 mod verify;
 mod worker;
 
@@ -57,8 +58,12 @@ enum What {
     },
     /// Plants each mistake there is, finds it, and makes the schedule that shows it as small as it can be.
     Planted(planted::Options),
-    /// How fast the worlds are, against real time.
-    Speed,
+    /// How fast the worlds are, against what is asked of them.
+    Speed {
+        /// One table of them.
+        #[arg(value_parser = ["targets", "stack", "engine"])]
+        part: Option<String>,
+    },
     /// One seed of one scenario in this process, for the campaign: prints one line of JSON.
     #[command(hide = true)]
     One(worker::Job),
@@ -105,7 +110,7 @@ fn main() -> ExitCode {
         }
         What::Scenarios(options) => campaign::run(options, cli.jobs),
         What::Planted(options) => planted::run(options),
-        What::Speed => speed::speed(),
+        What::Speed { part } => speed::speed(part.as_deref()),
         What::Replay { file, plant } => bundle::replay(file, plant.as_deref()),
         What::Shrink { bundle, plant, seconds } => {
             shrink::command(bundle, plant.as_ref(), Duration::from_secs(*seconds))

@@ -1,6 +1,7 @@
 //! Worlds: where a scenario is played. One trait, three fidelities.
 
 pub mod engine;
+pub(crate) mod hashing;
 pub mod loopback;
 mod naming;
 pub mod stack;

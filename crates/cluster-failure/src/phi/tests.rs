@@ -67,6 +67,32 @@ fn phi_eight_is_at_the_silence_that_the_page_says() {
     assert!((detector.threshold() - 8.0).abs() < f64::EPSILON);
 }
 
+proptest! {
+    /// Whatever the rhythm: not overdue for as long as that is said, and not much longer quiet than that.
+    #[test]
+    fn nobody_is_overdue_before_it_is_said(
+        gaps in prop::collection::vec(0.01_f64..4.0, 0..40), period in 0.5_f64..20.0,
+    ) {
+        let mut detector = detector().with_period(Duration::from_secs_f64(period)).unwrap();
+        let mut now = 0.0;
+        for gap in gaps {
+            now += period * gap;
+            detector.handle_beat(at(now));
+            let quiet_until = detector.quiet_until();
+            prop_assert!(!detector.is_overdue(quiet_until), "{detector:?}");
+            let silence = detector.silence(quiet_until).as_secs_f64();
+            prop_assert!(detector.is_overdue(at(now + silence * 1.01 + 1e-6)), "{silence} s");
+        }
+    }
+
+    /// A lower threshold promises nothing.
+    #[test]
+    fn other_thresholds_are_looked_at_always(threshold in 0.1_f64..7.9) {
+        let detector = PhiAccrualDetector::new(threshold, 100, 5).unwrap().started_at(at(7.0));
+        prop_assert_eq!(detector.quiet_until(), at(7.0));
+    }
+}
+
 #[test]
 fn test_phi_with_no_heartbeats() {
     let detector = detector().started_at(at(100.0));

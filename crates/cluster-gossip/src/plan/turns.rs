@@ -5,7 +5,7 @@
 //! An observer that hears nothing keeps the rhythm it had. So a member is probed once a period in total, evenly, by
 //! observers that never talk about it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_types::{Instant, NodeId};
@@ -16,68 +16,81 @@ struct Turn {
     spacing: Duration,
 }
 
-/// When to probe whom.
+/// When to probe whom. There are about as many subjects as there are rings, so that they are looked through rather than kept in order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turns {
-    turns: BTreeMap<NodeId, Turn>,
-    due: BTreeSet<(Instant, NodeId)>,
+    /// In order of their names.
+    subjects: Vec<NodeId>,
+    /// Of each of them.
+    turns: Vec<Turn>,
+    /// The earliest of them.
+    next: Option<Instant>,
 }
 
 impl Turns {
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+    pub(super) const fn next(&self) -> Option<Instant> {
+        self.next
     }
 
     #[cfg(test)]
     pub(super) fn subjects(&self) -> impl Iterator<Item = &NodeId> {
-        self.turns.keys()
+        self.subjects.iter()
+    }
+
+    fn find(&self, subject: &NodeId) -> Option<usize> {
+        self.subjects.binary_search(subject).ok()
     }
 
     pub(super) fn spacing(&self, subject: &NodeId) -> Option<Duration> {
-        self.turns.get(subject).map(|turn| turn.spacing)
+        self.find(subject).map(|at| self.turns[at].spacing)
     }
 
     /// Replaces the subjects; whoever stays keeps its turn, a new one gets `first()`.
     pub(super) fn replace(&mut self, subjects: BTreeMap<NodeId, Duration>, mut first: impl FnMut() -> Instant) {
-        let former = std::mem::take(&mut self.turns);
-        self.due.clear();
+        let former = std::mem::take(self);
         for (subject, spacing) in subjects {
-            let next = former.get(&subject).map_or_else(&mut first, |turn| turn.next);
-            self.due.insert((next, subject.clone()));
-            self.turns.insert(subject, Turn { next, spacing });
+            let next = former.find(&subject).map_or_else(&mut first, |at| former.turns[at].next);
+            self.subjects.push(subject);
+            self.turns.push(Turn { next, spacing });
         }
+        self.note_next();
     }
 
     pub(super) fn remove(&mut self, subject: &NodeId) {
-        if let Some(turn) = self.turns.remove(subject) {
-            self.due.remove(&(turn.next, subject.clone()));
+        if let Some(at) = self.find(subject) {
+            self.subjects.remove(at);
+            self.turns.remove(at);
+            self.note_next();
         }
     }
 
     /// Whose turn it is; its next one comes a spacing later, unless it says otherwise.
     pub(super) fn take(&mut self, now: Instant) -> Option<NodeId> {
-        let (at, subject) = self.due.first().filter(|(at, _)| *at <= now).cloned()?;
-        let spacing = self.turns.get(&subject)?.spacing;
+        let due = self.next.filter(|due| *due <= now)?;
+        // The first of those that are due at one time, by name.
+        let at = self.turns.iter().position(|turn| turn.next == due)?;
+        let spacing = self.turns[at].spacing;
         // A turn that comes late does not make the next ones come in a burst.
-        let next = if at + spacing > now { at + spacing } else { now + spacing };
-        self.set(&subject, next);
-        Some(subject)
+        let next = if due + spacing > now { due + spacing } else { now + spacing };
+        self.set(at, next);
+        Some(self.subjects[at].clone())
     }
 
     /// A subject's word, within bounds: it can neither ask to be hammered nor to be forgotten.
     pub(super) fn tell(&mut self, now: Instant, subject: &NodeId, turn_in: Duration, period: Duration) {
-        if let Some(turn) = self.turns.get(subject) {
-            let bounded = turn_in.clamp(period / 2, (turn.spacing * 2).max(period));
-            self.set(subject, now + bounded);
+        if let Some(at) = self.find(subject) {
+            let bounded = turn_in.clamp(period / 2, (self.turns[at].spacing * 2).max(period));
+            self.set(at, now + bounded);
         }
     }
 
-    fn set(&mut self, subject: &NodeId, next: Instant) {
-        if let Some(turn) = self.turns.get_mut(subject) {
-            self.due.remove(&(turn.next, subject.clone()));
-            turn.next = next;
-            self.due.insert((next, subject.clone()));
-        }
+    fn set(&mut self, at: usize, next: Instant) {
+        self.turns[at].next = next;
+        self.note_next();
+    }
+
+    fn note_next(&mut self) {
+        self.next = self.turns.iter().map(|turn| turn.next).min();
     }
 }
 

@@ -84,7 +84,7 @@ impl Swim {
             phi_milli: watch.and_then(|watch| watch.pulse.as_ref()).map(|pulse| pulse.phi_milli(now)),
             unwell: watch.is_some_and(|watch| watch.unwell),
             unreachable: self.unreachable.contains(node),
-            probing: self.rounds.values().filter(|round| round.target() == node).map(|round| round.probing()).max(),
+            probing: self.rounds.values().filter(|round| round.target == *node).map(|round| round.probing()).max(),
             evidence: suspect.map(|known| self.evidence(now, node, known)),
             votes: votes.unwrap_or_default(),
             fails_in: suspect.and_then(|known| self.verdict_at(node, known)).map(|at| at.since(now)),

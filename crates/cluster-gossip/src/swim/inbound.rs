@@ -23,8 +23,7 @@ impl Swim {
         let Datagram { kind, seq, target, turn, unwell, updates, broadcasts, skipped } = datagram;
         self.stats.unknown += skipped;
         if kind == DatagramKind::Ack {
-            self.measure(now, from, seq);
-            self.hear_ack(now, from, turn, unwell);
+            self.hear_ack(now, from, seq, turn, unwell);
         }
         self.note_sign(now, from);
         for update in updates {

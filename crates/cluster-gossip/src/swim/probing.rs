@@ -1,7 +1,6 @@
 //! Probe rounds. Direct first; unanswered, all other observers of the target are asked to probe it at once, and a stream is
 //! tried beside them; still unanswered, this node accuses the target.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,61 +8,13 @@ use cluster_failure::DeathWatch;
 use cluster_sites::{buggify, reachable, sometimes};
 use cluster_types::{EventKind, HealthFault, Instant, NodeId};
 
-use super::explaining::Probing;
+use super::round::{Round, Stage};
 use super::suspicion::Helpers;
 use super::view::Known;
 use super::{Output, Swim};
 use crate::health::Pulse;
 use crate::sites;
 use crate::wire::{DatagramKind, Request};
-
-/// One question under way.
-#[derive(Debug)]
-pub(super) struct Round {
-    target: NodeId,
-    started: Instant,
-    /// When the ping went out.
-    pinged: Instant,
-    /// Whether the ping is out: it waits for a link that is being dialled.
-    sent: bool,
-    /// Begun because the target was overdue, not because it was its turn.
-    overdue: bool,
-    stage: Stage,
-}
-
-#[derive(Debug)]
-enum Stage {
-    /// Asked directly, on this node's own turn; again after half the time, for most losses are single.
-    Direct { deadline: Instant, again: Option<Instant> },
-    /// Asked through others.
-    Indirect { deadline: Instant, asked: usize, nacks: usize, silent: BTreeSet<NodeId> },
-    /// Asked for somebody else, whose question had number `seq`.
-    Helping { deadline: Instant, asker: NodeId, seq: u64 },
-}
-
-impl Round {
-    pub(super) const fn target(&self) -> &NodeId {
-        &self.target
-    }
-
-    /// What is asked, for people.
-    pub(super) const fn probing(&self) -> Probing {
-        match self.stage {
-            Stage::Direct { .. } => Probing::Direct,
-            Stage::Indirect { .. } => Probing::Indirect,
-            Stage::Helping { .. } => Probing::Helping,
-        }
-    }
-
-    pub(super) const fn deadline(&self) -> Instant {
-        match self.stage {
-            Stage::Direct { again: Some(again), .. } => again,
-            Stage::Direct { deadline, .. } | Stage::Indirect { deadline, .. } | Stage::Helping { deadline, .. } => {
-                deadline
-            }
-        }
-    }
-}
 
 impl Swim {
     /// Probes every subject whose turn it is.
@@ -113,14 +64,11 @@ impl Swim {
 
     /// A link that rounds were waiting for is up.
     pub(super) fn send_waiting_pings(&mut self, now: Instant, node: &NodeId) {
-        let waits = |round: &&mut Round| round.target == *node && !round.sent;
         let mut waiting = Vec::new();
-        for (seq, round) in &mut self.rounds {
-            if waits(&round) {
-                round.sent = true;
-                round.pinged = now;
-                waiting.push(*seq);
-            }
+        for (seq, round) in self.rounds.iter_mut().filter(|(_, round)| round.target == *node && !round.sent) {
+            round.sent = true;
+            round.pinged = now;
+            waiting.push(seq);
         }
         for seq in waiting {
             self.send(now, node, DatagramKind::Ping, seq, None);
@@ -169,14 +117,14 @@ impl Swim {
     }
 
     fn hear_relayed(&mut self, now: Instant, seq: u64) {
-        let Some(round) = self.rounds.get(&seq) else {
+        let Some(round) = self.rounds.get(seq) else {
             return;
         };
         if matches!(round.stage, Stage::Indirect { .. }) {
             reachable!(sites::ANSWERED_THROUGH_ANOTHER);
             let target = round.target.clone();
             // It answered somebody: alive, though not reachable from here just now.
-            self.rounds.remove(&seq);
+            self.rounds.remove(seq);
             self.note_life_through_others(now, &target);
         }
     }
@@ -190,41 +138,36 @@ impl Swim {
     }
 
     fn hear_nack(&mut self, seq: u64, from: &NodeId) {
-        if let Some(Round { stage: Stage::Indirect { nacks, silent, .. }, .. }) = self.rounds.get_mut(&seq) {
+        if let Some(Round { stage: Stage::Indirect { nacks, silent, .. }, .. }) = self.rounds.get_mut(seq) {
             *nacks += usize::from(silent.remove(from));
         }
     }
 
-    /// An answer to a direct ping is a measurement of the path, if the ping was not held up waiting for a link.
-    pub(super) fn measure(&mut self, now: Instant, from: &NodeId, seq: u64) {
-        let Some(round) = self.rounds.get(&seq).filter(|round| round.target == *from) else { return };
-        let scheduled = matches!(round.stage, Stage::Direct { .. }) && !round.overdue;
-        // Which of two pings was answered, nobody knows (Karn's rule).
-        let asked_once = !matches!(round.stage, Stage::Direct { again: None, .. } | Stage::Indirect { .. });
-        let (sample, spacing) = (asked_once.then(|| now.since(round.pinged)), self.plan.spacing(from));
-        let Some(known) = self.view.get_mut(from) else { return };
-        let watch = known.watched();
-        if let Some(sample) = sample {
-            watch.rtt.note_sample(sample);
-        }
-        match spacing {
-            Some(spacing) if scheduled => {
-                watch.pulse.get_or_insert_with(|| Pulse::new(spacing, now)).beat_of(now, spacing);
-            }
-            Some(_) => {}
-            // Nobody this node probes on a schedule.
-            None => watch.pulse = None,
-        }
-    }
-
-    /// What a subject says beside "here I am": when it wants to be probed by this node again, and whether it is well.
-    pub(super) fn hear_ack(&mut self, now: Instant, from: &NodeId, turn: Option<Duration>, unwell: bool) {
+    /// What a subject says with "here I am": how long the path is, where that can be told, when it wants to be probed by this node again, and
+    /// whether it is well.
+    pub(super) fn hear_ack(&mut self, now: Instant, from: &NodeId, seq: u64, turn: Option<Duration>, unwell: bool) {
         if let Some(turn_in) = turn {
             self.plan.note_told_turn(now, from, turn_in);
         }
+        let round = self.rounds.get(seq).filter(|round| round.target == *from);
+        let answered = round.map(|round| (round.sample(now), round.is_scheduled(), self.plan.spacing(from)));
         let Some(known) = self.view.get_mut(from) else { return };
-        let news = unwell && !known.watched().unwell;
-        known.watched().unwell = unwell;
+        let watch = known.watched();
+        if let Some((sample, scheduled, spacing)) = answered {
+            sample.into_iter().for_each(|sample| watch.rtt.note_sample(sample));
+            match spacing {
+                Some(spacing) if scheduled => {
+                    let pulse = watch.pulse.get_or_insert_with(|| Pulse::new(spacing, now));
+                    pulse.beat_of(now, spacing);
+                    self.pulses_quiet_until = self.pulses_quiet_until.min(pulse.quiet_until());
+                }
+                Some(_) => {}
+                // Nobody this node probes on a schedule.
+                None => watch.pulse = None,
+            }
+        }
+        let news = unwell && !watch.unwell;
+        watch.unwell = unwell;
         if news {
             let member = Arc::clone(&known.member);
             self.emit(Output::Event(EventKind::HealthCheckFailed { member, fault: HealthFault::Unwell }));
@@ -234,14 +177,19 @@ impl Swim {
     /// Looks at the rhythm of every subject. One that is overdue is probed out of turn; only if nobody gets an answer is it
     /// suspected.
     pub(super) fn check_pulses(&mut self, now: Instant) {
+        if now < self.pulses_quiet_until {
+            return;
+        }
+        self.pulses_quiet_until = Instant::END;
         for subject in self.plan.neighbours() {
+            let Some(known) = self.view.get_mut(&subject) else { continue };
+            let member = Arc::clone(&known.member);
+            let Some(pulse) = known.watch_mut().and_then(|watch| watch.pulse.as_mut()) else { continue };
+            self.pulses_quiet_until = self.pulses_quiet_until.min(pulse.quiet_until());
             if self.plan.spacing(&subject).is_none() {
                 continue;
             }
-            let Some(known) = self.view.get_mut(&subject) else { continue };
-            let member = Arc::clone(&known.member);
-            let pulse = known.watch_mut().and_then(|watch| watch.pulse.as_mut());
-            let Some(phi_milli) = pulse.and_then(|pulse| pulse.crossing(now)) else { continue };
+            let Some(phi_milli) = pulse.crossing(now) else { continue };
             let fault = HealthFault::Overdue { phi_milli };
             self.emit(Output::Event(EventKind::HealthCheckFailed { member, fault }));
             self.start_round_because(now, &subject, true);
@@ -262,6 +210,8 @@ impl Swim {
     pub(super) fn settle_plan(&mut self, now: Instant) {
         if self.plan.settle(now) {
             self.emit(Output::LinksChanged);
+            // The pulse of a new one may be of old.
+            self.pulses_quiet_until = now;
             // Who only watches this node has no rhythm to fall out of.
             for node in self.plan.neighbours().iter().filter(|node| self.plan.spacing(node).is_none()) {
                 if let Some(watch) = self.view.get_mut(node).and_then(Known::watch_mut) {
@@ -279,10 +229,8 @@ impl Swim {
 
     /// Something authenticated came from `node`: every question to it is answered.
     pub(super) fn close_rounds(&mut self, now: Instant, node: &NodeId) {
-        let answered = |(seq, round): (&u64, &Round)| (round.target == *node && round.sent).then_some(*seq);
-        let seqs: Vec<u64> = self.rounds.iter().filter_map(answered).collect();
-        for seq in seqs {
-            let Some(round) = self.rounds.remove(&seq) else {
+        for seq in self.rounds.numbers(|round| round.target == *node && round.sent) {
+            let Some(round) = self.rounds.remove(seq) else {
                 continue;
             };
             match round.stage {
@@ -295,11 +243,9 @@ impl Swim {
 
     /// Questions to a node that is no member any more are moot.
     pub(super) fn forget_rounds(&mut self, now: Instant, node: &NodeId) {
-        let moot: Vec<u64> =
-            self.rounds.iter().filter(|(_, round)| round.target == *node).map(|(seq, _)| *seq).collect();
-        for seq in moot {
+        for seq in self.rounds.numbers(|round| round.target == *node) {
             // Whoever asked must not take the silence for its own trouble.
-            if let Some(Round { stage: Stage::Helping { asker, seq, .. }, .. }) = self.rounds.remove(&seq) {
+            if let Some(Round { stage: Stage::Helping { asker, seq, .. }, .. }) = self.rounds.remove(seq) {
                 self.send(now, &asker, DatagramKind::Nack, seq, None);
             }
         }
@@ -307,10 +253,8 @@ impl Swim {
 
     /// Moves every round on whose deadline has come.
     pub(super) fn advance_rounds(&mut self, now: Instant) {
-        let due: Vec<u64> =
-            self.rounds.iter().filter(|(_, round)| now >= round.deadline()).map(|(seq, _)| *seq).collect();
-        for seq in due {
-            let Some(mut round) = self.rounds.remove(&seq) else {
+        for seq in self.rounds.numbers(|round| now >= round.deadline()) {
+            let Some(mut round) = self.rounds.remove(seq) else {
                 continue;
             };
             match &mut round.stage {
@@ -353,7 +297,7 @@ impl Swim {
         let Some(known) = self.view.get_mut(node) else { return };
         known.watched().send_refused = true;
         self.start_round(now, node);
-        for round in self.rounds.values_mut().filter(|round| round.target == *node) {
+        for (_, round) in self.rounds.iter_mut().filter(|(_, round)| round.target == *node) {
             if let Stage::Direct { deadline, again } = &mut round.stage {
                 (*deadline, *again) = (now, None);
             }

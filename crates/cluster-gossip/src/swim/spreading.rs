@@ -27,6 +27,9 @@ impl Swim {
     /// Sends a message, filled up with news.
     pub(super) fn send(&mut self, now: Instant, to: &NodeId, kind: DatagramKind, seq: u64, target: Option<&NodeId>) {
         let (told, broadcasts) = self.send_filled(now, to, kind, seq, target);
+        if told.is_empty() && self.user_news.is_empty() {
+            return;
+        }
         let limit = transmissions(self.view.live() + 1);
         self.user_news.note_told(&broadcasts, limit);
         for news in &told {
@@ -82,6 +85,9 @@ impl Swim {
     /// What users broadcast, after what there is to say of members; which of it was told.
     fn push_broadcasts(&self, writer: &mut DatagramWriter, to: &NodeId) -> Vec<BroadcastId> {
         let mut told = Vec::new();
+        if self.user_news.is_empty() {
+            return told;
+        }
         for broadcast in self.user_news.next() {
             // Its origin knows it: that counts as told.
             if broadcast.id.origin != *to && !writer.push_broadcast(broadcast) {
@@ -193,6 +199,9 @@ impl Swim {
 
     /// Whoever told old news of somebody hears what is held, at once.
     fn correct(&mut self) {
+        if self.corrections.is_empty() {
+            return;
+        }
         let mut corrections: BTreeMap<NodeId, Vec<Update>> = BTreeMap::new();
         for (to, about) in std::mem::take(&mut self.corrections) {
             if self.links.contains_key(&to)

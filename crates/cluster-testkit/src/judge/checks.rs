@@ -9,7 +9,7 @@ use super::finding::{Finding, Findings};
 use super::links::Links;
 use super::locks::Locks;
 use super::reach::Reach;
-use super::story::{Story, ms, short, subject};
+use super::story::{ByPair, Story, ms, short, subject};
 use super::truth::Truth;
 use super::verdicts::Verdicts;
 use super::{reunions, views};
@@ -33,7 +33,7 @@ pub(crate) fn check_all(scenario: &Scenario, stage: &impl World, pause_budget: D
     } = scenario.expect.clone();
     let mut findings = Findings::default();
     let (reach, story) = (Reach::of(&truth), Story::of(&truth, stage, &reports));
-    let links = Links::of(&truth, &reports);
+    let (links, by_pair) = (Links::of(&truth, &reports), ByPair::of(&reports));
     let pause_budget = u64::try_from(pause_budget.as_millis()).unwrap_or(u64::MAX);
     let verdicts = Verdicts::new(&truth, &reach, (&story, &links), pause_budget);
     verdicts.check(&reports, &mut findings);
@@ -62,13 +62,13 @@ pub(crate) fn check_all(scenario: &Scenario, stage: &impl World, pause_budget: D
         findings.never(&reports, "nobody is declared failed", &["failed"]);
     }
     if let Some(within) = crash_known_within_ms {
-        findings.ends_are_known(&truth, &reports, within, "a crash is known to all", false);
+        findings.ends_are_known(&truth, &by_pair, within, "a crash is known to all", false);
     }
     if let Some(within) = leave_known_within_ms {
-        findings.ends_are_known(&truth, &reports, within, "a farewell is known to all", true);
+        findings.ends_are_known(&truth, &by_pair, within, "a farewell is known to all", true);
     }
     if let Some(within) = met_within_ms {
-        findings.all_meet(&truth, &reports, within);
+        findings.all_meet(&truth, &by_pair, within);
     }
     if let Some(max) = bytes_per_s_max {
         findings.cost_is_bounded(&truth, stage.bytes_sent(), max);
@@ -212,7 +212,7 @@ impl Findings {
     }
 
     /// Whoever was well all the time hears of the end of a process in time.
-    fn ends_are_known(&mut self, truth: &Truth, reports: &[Reported], within: u64, check: &'static str, left: bool) {
+    fn ends_are_known(&mut self, truth: &Truth, reports: &ByPair<'_>, within: u64, check: &'static str, left: bool) {
         for gone in 0..truth.nodes() {
             for process in truth.processes(gone).iter().filter(|p| p.left == left && p.ran.to < truth.until) {
                 let end = process.ran.to;
@@ -229,9 +229,9 @@ impl Findings {
                     let knows = |r: &Reported| {
                         let end_known =
                             matches!(r.kind, EventKind::Left(_)) || (!left && matches!(r.kind, EventKind::Failed(..)));
-                        r.by == i && subject(r) == Some(gone) && end_known && (end..=by).contains(&ms(r))
+                        end_known && (end..=by).contains(&ms(r))
                     };
-                    if !reports.iter().any(knows) {
+                    if !reports.reports(i, gone).any(knows) {
                         let what = format!("node {i} does not know {within} ms after the end of {gone} at {end} ms");
                         self.add(Finding::new(check, what).at(by).by(i).about(gone));
                     }
@@ -241,7 +241,7 @@ impl Findings {
     }
 
     /// After the last start everybody has heard of everybody in time.
-    fn all_meet(&mut self, truth: &Truth, reports: &[Reported], within: u64) {
+    fn all_meet(&mut self, truth: &Truth, reports: &ByPair<'_>, within: u64) {
         let starts = (0..truth.nodes()).filter_map(|i| truth.processes(i).last()).map(|p| p.ran.from);
         // Who could join when its names were known again has the same time from then on.
         let unlocked =
@@ -256,9 +256,9 @@ impl Findings {
                 let since = began[0].max(began[1]);
                 let met = |r: &Reported| {
                     let good = matches!(r.kind, EventKind::Joined(_) | EventKind::Alive(_));
-                    r.by == i && subject(r) == Some(j) && good && (since..=last + within).contains(&ms(r))
+                    good && (since..=last + within).contains(&ms(r))
                 };
-                if !reports.iter().any(met) {
+                if !reports.reports(i, j).any(met) {
                     let what = format!("node {i} has not heard of {j} {within} ms after the last start");
                     self.add(Finding::new("all meet in time", what).at(last + within).by(i).about(j));
                 }

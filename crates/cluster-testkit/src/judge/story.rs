@@ -1,6 +1,6 @@
 //! What each node said of each other over time, by number and process, read off the reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use cluster_types::{EventKind, Life, State};
 
@@ -25,6 +25,26 @@ pub(super) fn short(kind: &EventKind) -> String {
             format!("{} {node}, {evidence:?}", kind.as_str())
         }
         _ => format!("{} {node} {:?}", kind.as_str(), kind.incarnation()),
+    }
+}
+
+/// The reports of one node about another, in order, for checks that ask for every pair.
+#[derive(Debug)]
+pub(super) struct ByPair<'a>(HashMap<(usize, usize), Vec<&'a Reported>>);
+
+impl<'a> ByPair<'a> {
+    pub(super) fn of(reports: &'a [Reported]) -> Self {
+        let mut pairs: HashMap<_, Vec<_>> = HashMap::new();
+        for reported in reports {
+            if let Some(about) = subject(reported) {
+                pairs.entry((reported.by, about)).or_default().push(reported);
+            }
+        }
+        Self(pairs)
+    }
+
+    pub(super) fn reports(&self, by: usize, about: usize) -> impl Iterator<Item = &'a Reported> {
+        self.0.get(&(by, about)).into_iter().flatten().copied()
     }
 }
 

@@ -1,12 +1,14 @@
-//! The engine world: every node's pure engine on one event heap (fidelity L0).
+//! The engine world: every node's pure engine on one agenda of events (fidelity L0).
 //!
 //! Between the engines stands a model of links rather than of packets: a dial takes two round trips, datagrams arrive after
 //! the latency or not at all, requests are reliable while the path is. What the real stack does beyond that is tested with
 //! the real stack.
 
+mod agenda;
 mod as_world;
 mod carry;
 mod exchange;
+mod links;
 mod node;
 mod numbers;
 mod path;
@@ -25,8 +27,11 @@ use cluster_types::{Claim, Incarnation, Instant, Life, Member, Metadata, NodeId,
 
 use crate::net::{Effect, LinkModel};
 use crate::scenario::PathFault;
+use crate::world::hashing::OwnKeys;
 use crate::world::{ORIGIN_UNIX_MS, Reported, Subscriber, addr_of, cluster_name, name_of};
+use agenda::Agenda;
 use exchange::Exchange;
+use links::Numbers;
 use node::Node;
 use path::Paths;
 pub use traffic::Traffic;
@@ -60,8 +65,8 @@ impl Default for WorldConfig {
 /// Something that will happen.
 #[derive(Debug, Clone)]
 enum Happening {
-    /// A node's loop is to turn.
-    Wake { node: usize, generation: u64 },
+    /// A node's loop is to turn, unless that was put off or brought forward meanwhile.
+    Wake { node: usize },
     /// A datagram arrives.
     Datagram { from: usize, to: usize, link: LinkKey, bytes: Vec<u8> },
     /// A leg of an exchange is sent again.
@@ -71,9 +76,9 @@ enum Happening {
     /// An exchange has taken too long.
     Expire { node: usize, exchange: u64 },
     /// A link turns out to be dead on the other side.
-    Reset { at: usize, peer: PeerInfo },
+    Reset { at: usize, peer: Box<PeerInfo> },
     /// A link may have been silent for too long.
-    Idle { node: usize, peer: PeerInfo },
+    Idle { node: usize, peer: Box<PeerInfo> },
 }
 
 impl Happening {
@@ -99,6 +104,15 @@ impl Happening {
 /// A link on which nothing is heard for so long is dead, as in the pool.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// When a node's loop is to turn: apart from the node, so that a turn that was put off costs no look at it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Alarm {
+    /// When it has something to do.
+    due: Instant,
+    /// Of its wake-ups on the agenda the one that counts; the others come too late or in vain.
+    set_to: Option<Instant>,
+}
+
 /// Which two lives a link connects.
 type LinkKey = (u64, u64);
 
@@ -109,11 +123,13 @@ pub struct EngineWorld {
     seed: Seed,
     now: Instant,
     nodes: Vec<Node>,
+    /// When the loop of each is to turn.
+    alarms: Vec<Alarm>,
     /// The lives of each node's processes so far.
     lives: Vec<Vec<Life>>,
-    by_addr: HashMap<SocketAddr, usize>,
-    heap: BTreeMap<(Instant, u64), Happening>,
-    next_happening: u64,
+    by_addr: OwnKeys<SocketAddr, usize>,
+    numbers: Numbers,
+    agenda: Agenda<Happening>,
     paths: Paths,
     /// What waits on clogged paths: from, to, length, what happens when it arrives.
     clogged: Vec<(usize, usize, usize, Happening)>,
@@ -136,10 +152,11 @@ impl EngineWorld {
             seed,
             now: Instant::ORIGIN,
             nodes: Vec::new(),
+            alarms: Vec::new(),
             lives: Vec::new(),
-            by_addr: HashMap::new(),
-            heap: BTreeMap::new(),
-            next_happening: 0,
+            by_addr: OwnKeys::default(),
+            numbers: Numbers::default(),
+            agenda: Agenda::default(),
             clogged: Vec::new(),
             exchanges: BTreeMap::new(),
             next_exchange: 0,
@@ -184,17 +201,19 @@ impl EngineWorld {
         let registry = registry.with_bug(self.config.swim.bug);
         let registry = Some(registry);
         let began = self.trace.len();
-        let mut node = Node::new(name, Engine::over(swim, seed, now), registry, now);
+        let number = self.numbers.give(&name);
+        let mut node = Node::new((name, number), Engine::over(swim, seed, now), registry, now);
         node.began = began;
         self.by_addr.insert(addr, i);
         self.lives.resize_with(self.lives.len().max(i + 1), Vec::new);
         self.lives[i].push(life);
         if i < self.nodes.len() {
-            let former = std::mem::replace(&mut self.nodes[i], node);
-            self.nodes[i].generation = former.generation + 1;
+            self.nodes[i] = node;
+            self.alarms[i] = Alarm::default();
         } else {
             assert_eq!(i, self.nodes.len(), "nodes are numbered from 0 without gaps");
             self.nodes.push(node);
+            self.alarms.push(Alarm::default());
         }
         let seeds: Vec<JoinSeed> = seeds.iter().map(|&s| JoinSeed::Addr(addr_of(s))).collect();
         if !seeds.is_empty() {
@@ -218,7 +237,9 @@ impl EngineWorld {
             let (name, addr) = (claim.node.clone(), claim.addr);
             let swim = all.core_of(claim, ORIGIN_UNIX_MS, seed, self.now);
             self.by_addr.insert(addr, i);
+            let name = (name.clone(), self.numbers.give(&name));
             self.nodes.push(Node::new(name, Engine::over(swim, seed, self.now), None, self.now));
+            self.alarms.push(Alarm::default());
         }
         for i in 0..count {
             self.nodes[i].engine.handle_timeout(self.now);
@@ -246,7 +267,7 @@ impl EngineWorld {
 
     /// Ends a node's process in order but for the farewell: its links are closed, and the others notice at once.
     pub fn exit(&mut self, i: usize) {
-        let linked: Vec<NodeId> = self.nodes[i].links.keys().cloned().collect();
+        let linked = self.nodes[i].links.names();
         linked.iter().for_each(|node| self.disconnect(i, node));
         self.crash(i);
     }
@@ -261,8 +282,7 @@ impl EngineWorld {
         for happening in self.nodes[i].resume(self.now) {
             self.push(self.now, happening);
         }
-        let generation = self.nodes[i].generation;
-        self.push(self.now, Happening::Wake { node: i, generation });
+        self.wake(i, self.now);
     }
 
     /// Holds up a node's sends and receipts while its loop and its timers go on: a process whose network calls block, as in the
@@ -350,8 +370,7 @@ impl EngineWorld {
     /// Lets virtual time pass.
     pub fn run_for(&mut self, span: Duration) {
         let until = self.now + span;
-        while let Some(entry) = self.heap.first_entry().filter(|entry| entry.key().0 <= until) {
-            let ((at, _), happening) = entry.remove_entry();
+        while let Some((at, happening)) = self.agenda.pop_until(until) {
             self.now = self.now.max(at);
             let before = self.traffic.payload;
             self.happen(happening);
@@ -469,10 +488,10 @@ impl EngineWorld {
         self.nodes[i].name_lost
     }
 
-    /// How many events the heap has handled and will handle.
+    /// How many events have been handled and will be.
     #[must_use]
     pub const fn happenings(&self) -> u64 {
-        self.next_happening
+        self.agenda.len_ever()
     }
 }
 

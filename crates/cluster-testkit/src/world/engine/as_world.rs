@@ -102,7 +102,7 @@ impl World for EngineWorld {
         for Reported { at, by, kind } in self.trace() {
             trace.note_report(at.since_origin(), *by, kind);
         }
-        trace.note_text(self.now().since_origin(), &format!("{} happenings, {:?}", self.happenings(), self.sent()));
+        trace.note_text(self.now().since_origin(), &format!("{:?}", self.sent()));
         (trace.hash(), trace.events())
     }
 }

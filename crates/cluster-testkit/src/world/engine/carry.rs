@@ -6,20 +6,24 @@ use cluster_gossip::{PeerInfo, Statement};
 use cluster_manager::engine::Output;
 use cluster_types::{EventKind, Instant, NodeId, State};
 
-use super::node::LinkEnd;
+use super::links::LinkEnd;
 use super::path::Fate;
-use super::{EngineWorld, Happening, IDLE_TIMEOUT, LinkKey};
+use super::{Alarm, EngineWorld, Happening, IDLE_TIMEOUT, LinkKey};
 use crate::world::Reported;
 
 impl EngineWorld {
     pub(super) fn push(&mut self, at: Instant, happening: Happening) {
-        self.heap.insert((at, self.next_happening), happening);
-        self.next_happening += 1;
+        self.agenda.push(at, happening);
+    }
+
+    /// The link of a node to another one.
+    fn link(&self, from: usize, to: &NodeId) -> Option<&LinkEnd> {
+        self.numbers.of(to).and_then(|number| self.nodes[from].links.get(number))
     }
 
     /// Where the other end of a link stands, if that life still runs.
     pub(super) fn linked(&self, from: usize, to: &NodeId) -> Option<usize> {
-        let LinkEnd { peer, at, .. } = self.nodes[from].links.get(to)?;
+        let LinkEnd { peer, at, .. } = self.link(from, to)?;
         let other = &self.nodes[*at];
         (other.running && other.life() == peer.life.get()).then_some(*at)
     }
@@ -52,6 +56,9 @@ impl EngineWorld {
     pub(super) fn happen(&mut self, happening: Happening) {
         let node = happening.at();
         let wake = matches!(happening, Happening::Wake { .. });
+        if wake && !self.is_woken(node) {
+            return;
+        }
         if self.nodes[node].paused || (self.nodes[node].held && !wake) {
             if !wake {
                 self.nodes[node].waiting.push(happening);
@@ -69,8 +76,7 @@ impl EngineWorld {
         let now = self.now;
         self.nodes[i].begin_turn(now);
         match happening {
-            Happening::Wake { generation, .. } if generation != self.nodes[i].generation => return,
-            Happening::Wake { .. } => self.nodes[i].wake_at = None,
+            Happening::Wake { .. } => {}
             Happening::Datagram { from, link, bytes, .. } => self.arrive(from, i, link, &bytes),
             Happening::Again { exchange, leg, repeats, .. } => self.try_leg(exchange, leg, repeats),
             Happening::Through { exchange, leg, .. } => self.take_leg(exchange, leg),
@@ -85,8 +91,8 @@ impl EngineWorld {
 
     fn arrive(&mut self, from: usize, to: usize, link: LinkKey, bytes: &[u8]) {
         let (sender_life, own_life) = link;
-        let sender = self.nodes[from].name.clone();
-        let linked = self.nodes[to].links.get(&sender).is_some_and(|end| end.peer.life.get() == sender_life);
+        let (sender, number) = (self.nodes[from].name.clone(), self.nodes[from].number);
+        let linked = self.nodes[to].links.get(number).is_some_and(|end| end.peer.life.get() == sender_life);
         if own_life == self.nodes[to].life() && linked {
             self.note_heard(to, from);
             return self.nodes[to].engine.handle_datagram(self.now, &sender, bytes);
@@ -96,25 +102,27 @@ impl EngineWorld {
 
     /// Whoever answers at the address knows nothing of a link that the other one has to him, and says so: a stateless reset.
     pub(super) fn refuse_link(&mut self, by: usize, to: usize) {
-        if let Some(LinkEnd { peer, .. }) = self.nodes[to].links.get(&self.nodes[by].name).cloned() {
-            self.put_on(by, to, 0, Happening::Reset { at: to, peer });
+        if let Some(LinkEnd { peer, .. }) = self.nodes[to].links.get(self.nodes[by].number).cloned() {
+            self.put_on(by, to, 0, Happening::Reset { at: to, peer: peer.into() });
         }
     }
 
     /// A link comes up at one end. It ends when nothing is heard for the idle time.
     pub(super) fn raise_link(&mut self, i: usize, peer: PeerInfo, at: usize) {
         let now = self.now;
-        let fresh = self.nodes[i].raise_link(now, peer.clone(), at);
+        let number = self.numbers.give(&peer.node);
+        let fresh = self.nodes[i].raise_link(now, number, peer.clone(), at);
         // Where nobody reads events, nobody reads this one.
         if fresh && self.nodes[i].registry.is_some() {
             let PeerInfo { node, incarnation, addr, .. } = peer.clone();
             self.report(i, [EventKind::LinkUp { node, incarnation, addr }]);
         }
-        self.push(now + IDLE_TIMEOUT, Happening::Idle { node: i, peer });
+        self.push(now + IDLE_TIMEOUT, Happening::Idle { node: i, peer: peer.into() });
     }
 
     fn drop_link(&mut self, i: usize, peer: &PeerInfo) {
-        let dropped = self.nodes[i].drop_link(self.now, peer);
+        let number = self.numbers.give(&peer.node);
+        let dropped = self.nodes[i].drop_link(self.now, number, peer);
         if dropped && self.nodes[i].registry.is_some() {
             let (node, incarnation) = (peer.node.clone(), peer.incarnation);
             self.report(i, [EventKind::LinkDown { node, incarnation, reason: "it ended".to_owned() }]);
@@ -127,18 +135,18 @@ impl EngineWorld {
         let acknowledged = self.paths.is_open(i, from);
         // A node exchanges nothing with itself.
         let Ok([here, there]) = self.nodes.get_disjoint_mut([i, from]) else { return };
-        here.note_heard(&there.name, now);
+        here.note_heard(there.number, now);
         if acknowledged {
-            there.note_heard(&here.name, now);
+            there.note_heard(here.number, now);
         }
     }
 
-    fn end_if_idle(&mut self, i: usize, peer: PeerInfo) {
-        let Some(end) = self.nodes[i].links.get(&peer.node).filter(|end| end.peer.life == peer.life) else { return };
+    fn end_if_idle(&mut self, i: usize, peer: Box<PeerInfo>) {
+        let Some(end) = self.link(i, &peer.node).filter(|end| end.peer.life == peer.life) else { return };
         let due = end.heard + IDLE_TIMEOUT;
         if due <= self.now {
             self.drop_link(i, &peer);
-        } else if self.nodes[i].idle_checked(&peer.node, due) {
+        } else if self.nodes[i].idle_checked(self.numbers.give(&peer.node), due) {
             self.push(due, Happening::Idle { node: i, peer });
         }
     }
@@ -149,11 +157,29 @@ impl EngineWorld {
             self.carry_out(i, output);
         }
         let due = self.nodes[i].engine.next_work().max(self.now);
-        if self.nodes[i].wake_at.is_none_or(|at| due < at) {
-            self.nodes[i].wake_at = Some(due);
-            let generation = self.nodes[i].generation;
-            self.push(due, Happening::Wake { node: i, generation });
+        self.alarms[i].due = due;
+        if self.alarms[i].set_to.is_none_or(|at| due < at) {
+            self.wake(i, due);
         }
+    }
+
+    /// The loop of a node turns then.
+    pub(super) fn wake(&mut self, i: usize, at: Instant) {
+        self.alarms[i] = Alarm { due: at, set_to: Some(at) };
+        self.push(at, Happening::Wake { node: i });
+    }
+
+    /// Whether a wake-up that has come is one to turn at. One that was put off meanwhile is set anew.
+    fn is_woken(&mut self, i: usize) -> bool {
+        let Alarm { due, set_to } = self.alarms[i];
+        if set_to != Some(self.now) {
+            return false;
+        }
+        self.alarms[i].set_to = None;
+        if due > self.now {
+            self.wake(i, due);
+        }
+        due <= self.now
     }
 
     pub(super) fn carry_out(&mut self, i: usize, output: Output) {
@@ -207,17 +233,17 @@ impl EngineWorld {
 
     /// Closes a link on one side at once; the other side hears of it if the path is open.
     pub(super) fn disconnect(&mut self, i: usize, node: &NodeId) {
-        let Some(LinkEnd { peer, .. }) = self.nodes[i].links.get(node).cloned() else { return };
+        let Some(LinkEnd { peer, .. }) = self.link(i, node).cloned() else { return };
         let here = self.nodes[i].peer_info();
         let other = self.linked(i, node);
-        self.push(self.now, Happening::Reset { at: i, peer });
+        self.push(self.now, Happening::Reset { at: i, peer: peer.into() });
         if let Some(to) = other {
-            self.put_on(i, to, 0, Happening::Reset { at: to, peer: here });
+            self.put_on(i, to, 0, Happening::Reset { at: to, peer: here.into() });
         }
     }
 
     fn send(&mut self, from: usize, to: &NodeId, bytes: Vec<u8>) {
-        let Some(LinkEnd { peer, .. }) = self.nodes[from].links.get(to) else { return };
+        let Some(LinkEnd { peer, .. }) = self.link(from, to) else { return };
         let link = (self.nodes[from].life(), peer.life.get());
         let to = self.answering(peer.addr);
         for bytes in self.versions.datagrams(from, bytes) {

@@ -163,7 +163,7 @@ impl EngineWorld {
 
     fn answer(&mut self, id: u64, (from, to): (usize, usize)) {
         let here = self.nodes[from].peer_info();
-        if self.nodes[to].links.get(&here.node).is_none_or(|end| end.peer.life != here.life) {
+        if self.nodes[to].links.get(self.nodes[from].number).is_none_or(|end| end.peer.life != here.life) {
             return self.refuse_link(to, from);
         }
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
@@ -196,7 +196,7 @@ impl EngineWorld {
         };
         if dialled.is_some() && leg > LINKED_THERE {
             // The other side has a link that this one never had; it is told, if that arrives.
-            let peer = self.nodes[from].peer_info();
+            let peer = self.nodes[from].peer_info().into();
             self.put_on(from, to, 0, Happening::Reset { at: to, peer });
         }
         let what = dialled.map_or_else(|| "no answer in time".to_owned(), |addr| format!("no answer from {addr}"));

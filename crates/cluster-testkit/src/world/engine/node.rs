@@ -1,7 +1,5 @@
 //! One node of the engine world: an engine, its registry, its links, and whether it runs.
 
-use std::collections::BTreeMap;
-
 use cluster_failure::GapRule;
 use cluster_gossip::{PeerInfo, SharedNodeRegistry};
 use cluster_manager::Engine;
@@ -9,25 +7,17 @@ use cluster_manager::engine::{HEARTBEAT, Output};
 use cluster_types::{Incarnation, Instant, NodeId};
 
 use super::Happening;
-
-/// One end of a link: who is on the other, and where that one stands in the world.
-#[derive(Debug, Clone)]
-pub(super) struct LinkEnd {
-    pub(super) peer: PeerInfo,
-    pub(super) at: usize,
-    /// When something was last heard on it.
-    pub(super) heard: Instant,
-    /// When it is looked at next.
-    looked_at: Instant,
-}
+use super::links::{LinkEnd, Links, Number};
 
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) name: NodeId,
+    /// Of its name.
+    pub(super) number: Number,
     pub(super) engine: Engine,
     /// Only where somebody wants the events as a subscriber sees them.
     pub(super) registry: Option<SharedNodeRegistry>,
-    pub(super) links: BTreeMap<NodeId, LinkEnd>,
+    pub(super) links: Links,
     pub(super) running: bool,
     pub(super) paused: bool,
     /// Its network calls block.
@@ -36,9 +26,6 @@ pub(super) struct Node {
     pub(super) unsent: Vec<Output>,
     /// What arrived while it was stopped or held.
     pub(super) waiting: Vec<Happening>,
-    /// Counts lives, so that wake-ups of a former one do nothing.
-    pub(super) generation: u64,
-    pub(super) wake_at: Option<Instant>,
     pub(super) name_lost: bool,
     /// Where in the trace its process begins.
     pub(super) began: usize,
@@ -48,20 +35,24 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(name: NodeId, engine: Engine, registry: Option<SharedNodeRegistry>, now: Instant) -> Self {
+    pub(super) fn new(
+        (name, number): (NodeId, Number),
+        engine: Engine,
+        registry: Option<SharedNodeRegistry>,
+        now: Instant,
+    ) -> Self {
         Self {
             first: engine.swim().own().incarnation,
             name,
+            number,
             engine,
             registry,
-            links: BTreeMap::new(),
+            links: Links::default(),
             running: true,
             paused: false,
             held: false,
             unsent: Vec::new(),
             waiting: Vec::new(),
-            generation: 0,
-            wake_at: None,
             name_lost: false,
             began: 0,
             gap: GapRule::new(now),
@@ -106,30 +97,30 @@ impl Node {
     }
 
     /// A link comes up; says whether there was none.
-    pub(super) fn raise_link(&mut self, now: Instant, peer: PeerInfo, at: usize) -> bool {
+    pub(super) fn raise_link(&mut self, now: Instant, number: Number, peer: PeerInfo, at: usize) -> bool {
         let end = LinkEnd { peer: peer.clone(), at, heard: now, looked_at: now };
-        let fresh = self.links.insert(peer.node.clone(), end).is_none_or(|former| former.peer.life != peer.life);
+        let fresh = self.links.insert(number, end).is_none_or(|former| former.peer.life != peer.life);
         self.engine.handle_link_up(now, peer);
         fresh
     }
 
     /// Something came on a link.
-    pub(super) fn note_heard(&mut self, from: &NodeId, now: Instant) {
+    pub(super) fn note_heard(&mut self, from: Number, now: Instant) {
         if let Some(end) = self.links.get_mut(from) {
             end.heard = now;
         }
     }
 
     /// Whether a link is to be looked at again then: one look for each, also where it came up anew meanwhile.
-    pub(super) fn idle_checked(&mut self, peer: &NodeId, due: Instant) -> bool {
+    pub(super) fn idle_checked(&mut self, peer: Number, due: Instant) -> bool {
         self.links.get_mut(peer).is_some_and(|end| std::mem::replace(&mut end.looked_at, due) < due)
     }
 
     /// A link is gone; says whether it was the one there is.
-    pub(super) fn drop_link(&mut self, now: Instant, peer: &PeerInfo) -> bool {
-        let current = self.links.get(&peer.node).is_some_and(|current| current.peer.life == peer.life);
+    pub(super) fn drop_link(&mut self, now: Instant, number: Number, peer: &PeerInfo) -> bool {
+        let current = self.links.get(number).is_some_and(|current| current.peer.life == peer.life);
         if current {
-            self.links.remove(&peer.node);
+            self.links.remove(number);
             self.engine.handle_link_down(now, &peer.node, peer.life);
         }
         current

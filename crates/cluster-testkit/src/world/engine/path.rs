@@ -1,11 +1,12 @@
 //! The paths between nodes: what the simulated network's are, for datagrams instead of packets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_types::Seed;
 
 use crate::net::{Effect, Group, LinkModel, PathState, Rules};
+use crate::world::hashing::OwnKeys;
 
 /// What becomes of something that is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +26,12 @@ pub(super) struct Paths {
     rules: Rules,
     /// Which rule each fault made.
     faults: BTreeMap<u32, u64>,
-    states: HashMap<(usize, usize), PathState>,
+    states: OwnKeys<(usize, usize), PathState>,
 }
 
 impl Paths {
     pub(super) fn new(seed: Seed, model: LinkModel) -> Self {
-        Self { seed, model, rules: Rules::default(), faults: BTreeMap::new(), states: HashMap::new() }
+        Self { seed, model, rules: Rules::default(), faults: BTreeMap::new(), states: OwnKeys::default() }
     }
 
     pub(super) const fn model_mut(&mut self) -> &mut LinkModel {
