@@ -30,6 +30,7 @@ use crate::scenario::PathFault;
 use crate::world::hashing::OwnKeys;
 use crate::world::{ORIGIN_UNIX_MS, Reported, Subscriber, addr_of, cluster_name, name_of};
 use agenda::Agenda;
+use carry::Alarm;
 use exchange::Exchange;
 use links::Numbers;
 use node::Node;
@@ -103,15 +104,6 @@ impl Happening {
 
 /// A link on which nothing is heard for so long is dead, as in the pool.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// When a node's loop is to turn: apart from the node, so that a turn that was put off costs no look at it.
-#[derive(Debug, Clone, Copy, Default)]
-struct Alarm {
-    /// When it has something to do.
-    due: Instant,
-    /// Of its wake-ups on the agenda the one that counts; the others come too late or in vain.
-    set_to: Option<Instant>,
-}
 
 /// Which two lives a link connects.
 type LinkKey = (u64, u64);

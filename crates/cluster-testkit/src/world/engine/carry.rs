@@ -8,8 +8,17 @@ use cluster_types::{EventKind, Instant, NodeId, State};
 
 use super::links::LinkEnd;
 use super::path::Fate;
-use super::{Alarm, EngineWorld, Happening, IDLE_TIMEOUT, LinkKey};
+use super::{EngineWorld, Happening, IDLE_TIMEOUT, LinkKey};
 use crate::world::Reported;
+
+/// When a node's loop is to turn: apart from the node, so that a turn that was put off costs no look at it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Alarm {
+    /// When it has something to do.
+    pub(super) due: Instant,
+    /// Of its wake-ups on the agenda the one that counts; the others come too late or in vain.
+    pub(super) set_to: Option<Instant>,
+}
 
 impl EngineWorld {
     pub(super) fn push(&mut self, at: Instant, happening: Happening) {
