@@ -60,7 +60,7 @@ fn a_summary_says_what_ran_at_which_level_and_for_how_long() {
     }
     insta::with_settings!({ filters => vec![
         (r"\| \d+ \|\n", "| [events] |\n"),
-        (r"(\d+) runs in \d+ s", "$1 runs in [time]"),
+        (r"(\d+) runs in \d+ s, \d+ s of a core", "$1 runs in [time]"),
     ] }, { insta::assert_snapshot!(said) });
 }
 

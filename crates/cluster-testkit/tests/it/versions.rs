@@ -52,7 +52,7 @@ fn nothing_is_malformed(world: &EngineWorld, seed: u64) {
     for i in (0..NODES).filter(|&i| world.is_running(i)) {
         let stats = world.engine(i).swim().stats();
         assert_eq!((stats.malformed, stats.implausible), (0, 0), "node {i}, seed {seed}");
-        assert!(stats.unknown > 100, "node {i}, seed {seed}: {} of a kind it does not know", stats.unknown);
+        assert!(stats.unknown > 30, "node {i}, seed {seed}: {} of a kind it does not know", stats.unknown);
     }
 }
 
@@ -239,8 +239,8 @@ fn whole_nodes_of_three_versions_talk() {
         let value = |name: &str, label: &str| metrics.value(name, label);
         assert_eq!(value("cluster_gossip_malformed_total", ""), Some(0.0), "node {i}");
         assert_eq!(value("cluster_handled_total", "not_understood"), Some(0.0), "node {i}");
-        assert!(value("cluster_gossip_unknown_total", "") > Some(10.0), "node {i}: {metrics:?}");
-        assert!(value("cluster_handled_total", "unknown") > Some(10.0), "node {i}: {metrics:?}");
+        assert!(value("cluster_gossip_unknown_total", "") > Some(0.0), "node {i}: {metrics:?}");
+        assert!(value("cluster_handled_total", "unknown") > Some(0.0), "node {i}: {metrics:?}");
         assert!(value("cluster_handled_total", "messages") > Some(0.0), "node {i}: {metrics:?}");
     }
     assert_eq!(world.stop_all(), Vec::<String>::new());
