@@ -7,8 +7,8 @@ pub(crate) mod machine;
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cluster_manager::{Cluster, Credentials, NodeId, WallClock};
@@ -67,15 +67,29 @@ impl WallClock for SimWallClock {
     }
 }
 
-/// What the system on a node lets be seen of it: one value of each type.
-pub(crate) type Exposed = Arc<Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>>;
+/// One value of each type. Clones are the same values.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Values(Arc<Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
+
+impl Values {
+    pub(crate) fn set<T: Any + Send + Sync>(&self, value: T) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(TypeId::of::<T>(), Arc::new(value));
+    }
+
+    pub(crate) fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&TypeId::of::<T>())?).downcast().ok()
+    }
+}
 
 /// A process on a host.
 #[derive(Debug)]
 pub(crate) struct Process {
     /// What it stands on, and the node that it has started, if it has.
     pub(crate) machine: Machine,
-    pub(crate) exposed: Exposed,
+    /// What its system lets be seen of it.
+    pub(crate) exposed: Values,
+    /// Whether it was told to stop: what its system says after that is no mistake.
+    pub(crate) told_to_stop: Arc<AtomicBool>,
     /// Everything of the node: endpoint, loop, links.
     pub(crate) node: Gate,
     /// What the world does on it as its owner: joins it, tells it to stop, sends what is to be transferred.

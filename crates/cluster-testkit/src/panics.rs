@@ -15,7 +15,12 @@ pub(crate) fn poll_catching<T>(
     future: Pin<&mut (dyn Future<Output = T> + Send)>,
     cx: &mut Context<'_>,
 ) -> Result<Poll<T>, String> {
-    catch_unwind(AssertUnwindSafe(|| future.poll(cx))).map_err(|panic| words(&*panic))
+    catching(|| future.poll(cx))
+}
+
+/// Calls; a panic is its words.
+pub(crate) fn catching<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| words(&*panic))
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {

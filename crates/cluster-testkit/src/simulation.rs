@@ -10,6 +10,7 @@ mod seed_run;
 mod system;
 mod verify;
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use cluster_manager::ClusterConfig;
 
+use crate::host::Values;
 use crate::net::LinkModel;
 use crate::scenario::{Act, Scenario};
 use crate::world::stack::Configure;
@@ -44,7 +46,8 @@ const BROKEN_AT: &str = ": not at ";
 
 type OfAll = Arc<dyn Fn(&[SimNode]) -> bool + Send + Sync>;
 type OfEach = Arc<dyn Fn(&SimNode) -> bool + Send + Sync>;
-type OfTheEnd = Arc<dyn Fn(&[SimNode]) -> Result<(), String> + Send + Sync>;
+type OfTheEnd = Arc<dyn Fn(&End) -> Result<(), String> + Send + Sync>;
+type Share = Arc<dyn Fn(&Values) + Send + Sync>;
 type NemesisProgram = Arc<dyn Fn(Nemesis) -> Ending + Send + Sync>;
 
 /// What must hold of a system, in words and as a look at its nodes.
@@ -53,6 +56,30 @@ struct Checks {
     always: Vec<(String, OfAll)>,
     finally: Vec<(String, OfEach)>,
     at_the_end: Vec<(String, OfTheEnd)>,
+}
+
+/// A world at its end, before anybody is told to stop.
+#[derive(Debug, Clone)]
+pub struct End {
+    nodes: Vec<SimNode>,
+    shared: Values,
+}
+
+impl End {
+    /// The nodes that run.
+    #[must_use]
+    pub fn nodes(&self) -> &[SimNode] {
+        &self.nodes
+    }
+
+    /// What this world shares, as [`Simulation::sharing`] makes it.
+    ///
+    /// # Panics
+    /// Nothing of this type is shared.
+    #[must_use]
+    pub fn shared<T: Any + Send + Sync>(&self) -> Arc<T> {
+        node::shared(&self.shared)
+    }
 }
 
 /// A test of a system built on the cluster: whole nodes over the simulated network, in virtual time.
@@ -69,6 +96,9 @@ pub struct Simulation {
     nemesis: Option<(Range<Duration>, NemesisProgram)>,
     /// When each seed has faults of its own.
     swarm: Option<Range<Duration>>,
+    /// Whether disks may also lie, and be lost.
+    lying_disks: bool,
+    shares: Vec<Share>,
     covering: bool,
     watchdog: Duration,
     checks: Checks,
@@ -97,6 +127,8 @@ impl Simulation {
             clients: Vec::new(),
             nemesis: None,
             swarm: None,
+            lying_disks: false,
+            shares: Vec::new(),
             covering: false,
             watchdog: LIVELOCK,
             checks: Checks::default(),
@@ -163,6 +195,14 @@ impl Simulation {
         self
     }
 
+    /// Lets a [swarm](Self::swarm) also have disks that are lost, say that they have what they have not, or tear what was synced. No replica alone
+    /// survives these, and a majority of them need not.
+    #[must_use]
+    pub const fn lying_disks(mut self) -> Self {
+        self.lying_disks = true;
+        self
+    }
+
     /// The end of a span is an act, too: what is quiet comes after it.
     fn until_after(mut self, end: Duration) -> Self {
         self.scenario = self.scenario.at(end, Act::Heal).then_quiet(Duration::from_secs(60));
@@ -170,8 +210,12 @@ impl Simulation {
     }
 
     /// What runs on each machine, called at each boot: first it is alone with its [disk](SimNode::disk), then it makes its router, and
-    /// [starts](SimNode::start) its node with it. It stops and dies with its machine. An `Err` or a panic fails the seed. Once it has
+    /// [starts](SimNode::start) its node with it. It stops and dies with its machine. An `Err` or a panic fails the seed, in it, in what it spawns
+    /// and in its handlers: there is nobody who starts it again. One that has not started its node by the end has failed, too. Once it has
     /// returned, its node stays a member.
+    ///
+    /// A handler that holds the `Cluster` of its own node keeps the node from ending: it is found as tasks that are left. Let it hand what it
+    /// wants done to the system, over a channel.
     ///
     /// ```
     /// use cluster_manager::{Channel, Router};
@@ -238,7 +282,7 @@ impl Simulation {
         self
     }
 
-    /// A program that sees the nodes and does to them what it likes, within a span. At its end it is dropped, every path is healed, what is
+    /// A program that sees the nodes and does to them what it likes, within a span; there is one. At its end it is dropped, every path is healed, what is
     /// stopped goes on, and what has crashed boots again.
     #[must_use]
     pub fn nemesis<F, E>(
@@ -257,6 +301,14 @@ impl Simulation {
             ending(move || nemesis(hands))
         });
         self.nemesis = Some((during, program));
+        self
+    }
+
+    /// Gives each world a value of its own, which its systems, clients, nemesis and checks [share](SimNode::shared): a history of what was
+    /// asked and answered, for instance. What a closure captures would be shared by all seeds, which run at once.
+    #[must_use]
+    pub fn sharing<T: Any + Send + Sync>(mut self, make: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        self.shares.push(Arc::new(move |values| values.set(make())));
         self
     }
 
@@ -323,12 +375,12 @@ impl Simulation {
         self
     }
 
-    /// Must hold at the end, of all nodes that run; an error says in words what does not.
+    /// Must hold at the end, of all nodes that run and of what the world [shares](Self::sharing); an error says in words what does not.
     #[must_use]
     pub fn at_the_end(
         mut self,
         name: &str,
-        holds: impl Fn(&[SimNode]) -> Result<(), String> + Send + Sync + 'static,
+        holds: impl Fn(&End) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
         self.checks.at_the_end.push((name.to_owned(), Arc::new(holds)));
         self
@@ -343,6 +395,9 @@ impl Simulation {
         if self.system.is_some() {
             // What only the worlds' own nodes understand is not sent to a user's.
             scenario.steps.retain(|step| !step.act.needs_our_handlers());
+            if !self.lying_disks {
+                scenario.steps.retain(|step| !step.act.betrays_a_disk());
+            }
         }
         scenario
     }

@@ -15,7 +15,7 @@ use tokio::time::Instant as Moment;
 
 use super::disk::{STATE_FILE, SimDisk};
 use super::gate::Gate;
-use super::{Lives, SimWallClock};
+use super::{Lives, SimWallClock, Values};
 use crate::Trace;
 use crate::later::LaterTransport;
 use crate::net::SimNet;
@@ -30,6 +30,8 @@ pub(crate) struct Machine {
     pub(crate) boots: u64,
     /// Whether its node is of a later version.
     pub(crate) is_later: bool,
+    /// How many machines the schedule has.
+    pub(crate) size: usize,
     pub(crate) addr: SocketAddr,
     /// The settings of every node of the world.
     pub(crate) config: ClusterConfig,
@@ -45,6 +47,8 @@ pub(crate) struct Machine {
     pub(crate) observer: Gate,
     pub(crate) started: Arc<OnceLock<Started>>,
     pub(crate) lives: Lives,
+    /// What everybody in this world shares.
+    pub(crate) shared: Values,
     pub(crate) witness: Witness,
 }
 
@@ -87,6 +91,11 @@ impl Machine {
     pub(crate) fn builder(&self) -> ClusterBuilder {
         let builder = Cluster::builder(self.credentials.clone(), Profile::Lan);
         builder.config(self.config.clone()).state(STATE_FILE)
+    }
+
+    /// Writes a line into the trace.
+    pub(crate) fn note(&self, text: &str) {
+        self.witness.trace.note_text(self.witness.origin.elapsed(), text);
     }
 
     pub(crate) fn cluster(&self) -> Option<&Cluster> {

@@ -98,6 +98,12 @@ impl Act {
         )
     }
 
+    /// Whether a disk is lost by it, or breaks what it has promised.
+    pub(crate) const fn betrays_a_disk(&self) -> bool {
+        use super::DiskFault::{LostSync, TornWrite};
+        matches!(self, Self::Wipe(_) | Self::DiskFault { fault: Some(LostSync | TornWrite), .. })
+    }
+
     /// The groups between which it changes paths. Whoever is in them may start later.
     fn groups(&self) -> [&[usize]; 2] {
         match self {

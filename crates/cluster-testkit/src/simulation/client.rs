@@ -1,5 +1,6 @@
 //! Clients of a simulation: programs that are no members, on machines of their own that no fault befalls.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
@@ -11,8 +12,10 @@ use cluster_types::Seed;
 use cluster_types::seed::Draws;
 use tokio::time::Instant;
 
+use super::node::shared;
 use super::system::Ending;
-use crate::host::SimWallClock;
+use crate::Trace;
+use crate::host::{SimWallClock, Values};
 use crate::host::gate::Gate;
 use crate::host::machine::quic_seed;
 use crate::net::SimNet;
@@ -26,6 +29,8 @@ pub(crate) const CLIENTS_FROM: usize = 200_000;
 pub struct SimClient {
     pub(crate) index: usize,
     pub(crate) nodes: usize,
+    pub(crate) shared: Values,
+    pub(crate) trace: Trace,
     pub(crate) seed: Seed,
     pub(crate) origin: Instant,
     pub(crate) tasks: Gate,
@@ -78,6 +83,20 @@ impl SimClient {
             seed: seed.draw(0),
         };
         ConnectionManager::start_on(host, &self.credentials, config).await
+    }
+
+    /// What this world shares, as [`Simulation::sharing`](super::Simulation::sharing) makes it.
+    ///
+    /// # Panics
+    /// Nothing of this type is shared.
+    #[must_use]
+    pub fn shared<T: Any + Send + Sync>(&self) -> Arc<T> {
+        shared(&self.shared)
+    }
+
+    /// Writes a line into the trace: what it asked, and what it was told.
+    pub fn note(&self, text: &str) {
+        self.trace.note_text(self.now(), &format!("client {}: {text}", self.index));
     }
 
     /// Time since the world began.

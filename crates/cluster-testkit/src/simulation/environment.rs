@@ -9,7 +9,7 @@ pub const SEED_VARIABLE: &str = "SIMULATION_SEED";
 /// Set to the path of a bundle or of its schedule, a simulation plays that, with its own systems.
 pub const SCHEDULE_VARIABLE: &str = "SIMULATION_SCHEDULE";
 
-/// Set to anything but `0`, each seed runs twice and the traces must be equal.
+/// Set to `1`, each seed runs twice and the traces must be equal.
 pub const VERIFY_VARIABLE: &str = "SIMULATION_VERIFY";
 
 /// How many seeds run at once; as many as there are cores when nothing is said.
@@ -42,10 +42,15 @@ impl Environment {
     }
 
     fn of(said: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let said = |name: &str| said(name).filter(|text| !text.trim().is_empty());
         let number = |name: &str, what: &str| {
-            let parsed =
-                said(name).map(|text| text.trim().parse::<u64>().map_err(|_| format!("{name} is {text:?}: {what}")));
+            let parsed = said(name).map(|text| text.trim().parse::<u64>().map_err(|_| format!("{name} is {text:?}: {what}")));
             parsed.transpose()
+        };
+        let verify = match said(VERIFY_VARIABLE).as_deref().map(str::trim) {
+            None | Some("0" | "false") => false,
+            Some("1" | "true") => true,
+            Some(text) => return Err(format!("{VERIFY_VARIABLE} is {text:?}: give 1 or 0")),
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = number(JOBS_VARIABLE, "give how many seeds run at once")?.map_or(cores, |jobs| jobs.max(1) as usize);
@@ -53,7 +58,7 @@ impl Environment {
         Ok(Self {
             seeds: said(SEED_VARIABLE).map(|text| seeds(&text)).transpose()?,
             schedule: said(SCHEDULE_VARIABLE).map(PathBuf::from),
-            verify: said(VERIFY_VARIABLE).is_some_and(|text| !text.is_empty() && text != "0"),
+            verify,
             jobs,
             shrink,
             dir: said(DIR_VARIABLE).map_or_else(default_dir, PathBuf::from),
@@ -103,7 +108,9 @@ mod tests {
         let Environment { seeds, verify, jobs, shrink, .. } = read(&said).unwrap();
         assert_eq!((seeds, verify, jobs, shrink), (Some(vec![7, 8]), true, 3, Duration::ZERO));
         assert_eq!(read(&[(SEED_VARIABLE, " 5")]).unwrap().seeds, Some(vec![5]));
-        for wrong in ["x", "3..", "9..7", "", "1..2..3"] {
+        assert_eq!(read(&[(SEED_VARIABLE, "")]).unwrap().seeds, None);
+        assert_eq!(read(&[(VERIFY_VARIABLE, "maybe")]).unwrap_err(), "SIMULATION_VERIFY is \"maybe\": give 1 or 0");
+        for wrong in ["x", "3..", "9..7", "1..2..3"] {
             let what = read(&[(SEED_VARIABLE, wrong)]).unwrap_err();
             assert_eq!(what, format!("SIMULATION_SEED is {wrong:?}: give a number, or A..B"));
         }

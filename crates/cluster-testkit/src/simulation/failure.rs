@@ -4,13 +4,15 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::Simulation;
 use super::environment::{Environment, SCHEDULE_VARIABLE, SEED_VARIABLE};
-use super::run::Plan;
+use super::run::{LIVELOCKED, Plan};
 use crate::judge::Finding;
 use crate::picture;
-use crate::scenario::{Level, Saved, Scenario};
+use crate::scenario::{Level, Saved, Scenario, Step};
+use crate::shrink::{self, Attempts, Size};
 use crate::trace::Trace;
 
 /// A seed that broke a promise.
@@ -24,27 +26,42 @@ pub struct Failure {
     pub scenario: Scenario,
     /// Where it was written down.
     pub bundle: Option<PathBuf>,
+    /// Whether anything was played at all.
+    played: bool,
     /// What else there is to say of it.
     notes: Vec<String>,
 }
 
 impl Failure {
     pub(super) const fn new(seed: u64, findings: Vec<Finding>, scenario: Scenario) -> Self {
-        Self { seed, findings, scenario, bundle: None, notes: Vec::new() }
+        Self { seed, findings, scenario, bundle: None, played: true, notes: Vec::new() }
+    }
+
+    /// Nothing was played: with why.
+    pub(super) const fn unplayable(findings: Vec<Finding>, scenario: Scenario) -> Self {
+        Self { played: false, ..Self::new(0, findings, scenario) }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {} broke {} promises:", self.seed, self.findings.len())?;
+        if !self.played {
+            return self.findings.iter().try_for_each(|finding| write!(f, "nothing was played: {}", finding.what));
+        }
+        let promises = if self.findings.len() == 1 { "a promise" } else { "promises" };
+        writeln!(f, "{} seed {} broke {promises}:", self.scenario.name, self.seed)?;
         self.findings.iter().try_for_each(|finding| writeln!(f, "  {finding}"))?;
         writeln!(f, "what was done:")?;
-        for step in &self.scenario.steps {
-            writeln!(f, "  {:>9.3} s  {:?}", step.at_ms as f64 / 1_000.0, step.act)?;
-        }
+        steps(&self.scenario).iter().try_for_each(|line| writeln!(f, "{line}"))?;
         self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
         write!(f, "to run it again: {SEED_VARIABLE}={} {}", self.seed, command())
     }
+}
+
+/// What is done, a line a step.
+fn steps(scenario: &Scenario) -> Vec<String> {
+    let line = |step: &Step| format!("  {:>9.3} s  {:?}", step.at_ms as f64 / 1_000.0, step.act);
+    scenario.steps.iter().map(line).collect()
 }
 
 impl std::error::Error for Failure {}
@@ -79,33 +96,92 @@ fn file_name(name: &str) -> String {
 impl Simulation {
     /// Writes a failure down, makes it smaller, and says where.
     pub(super) fn write_down(&self, failure: &mut Failure, environment: &Environment) {
-        if failure.scenario.check().is_err() {
+        if !failure.played {
             return;
         }
-        let name = format!("{}-{}", file_name(&failure.scenario.name), failure.seed);
+        // What is played again does not take the place of what it was played from.
+        let again = if environment.schedule.is_some() { "-again" } else { "" };
+        let name = format!("{}-{}{again}", file_name(&failure.scenario.name), failure.seed);
         let dir = environment.dir.join(name);
         match self.bundle(failure, &dir) {
-            Ok(()) => {
+            Ok(repeats) => {
                 failure.notes.push(format!("written down in {}: picture.html shows it", dir.display()));
+                let check = failure.findings.first().map(|finding| finding.check).filter(|_| repeats);
+                if let Some(check) = check.filter(|_| !environment.shrink.is_zero()) {
+                    failure.notes.extend(self.shrunk(failure, check, &dir, environment.shrink));
+                }
                 failure.bundle = Some(dir);
             }
             Err(error) => failure.notes.push(format!("it could not be written down in {}: {error}", dir.display())),
         }
     }
 
-    fn bundle(&self, failure: &Failure, dir: &Path) -> io::Result<()> {
+    /// Writes a failure down; whether what was done breaks the same without the nemesis.
+    fn bundle(&self, failure: &Failure, dir: &Path) -> io::Result<bool> {
         fs::create_dir_all(dir)?;
+        let command = format!("{SCHEDULE_VARIABLE}={} {}", dir.display(), command());
+        let findings: Vec<String> = failure.findings.iter().map(ToString::to_string).collect();
+        let report = |peers: &[String]| {
+            format!("findings:\n{}\n\npeers:\n{}\n\nagain: {command}\n", findings.join("\n"), peers.join("\n"))
+        };
         Saved::new(Level::L1, failure.seed, failure.scenario.clone()).save(&dir.join("schedule.json"))?;
+        if failure.findings.iter().any(|finding| finding.check == LIVELOCKED) {
+            // It would spin again, for as long.
+            fs::write(dir.join("report.txt"), report(&[]))?;
+            return Ok(false);
+        }
         let trace = Trace::with_everything();
         let plan = Plan { seed: failure.seed, schedule: failure.scenario.clone(), with_nemesis: false };
         let again = self.run_apart(&plan, trace.clone());
         let title = format!("{} seed {}", failure.scenario.name, failure.seed);
-        let command = format!("{SCHEDULE_VARIABLE}={} {}", dir.display(), command());
         fs::write(dir.join("picture.html"), picture::page(&again.played, &again.outcome, &trace, &title, &command))?;
         fs::write(dir.join("trace.txt"), trace.lines().join("\n") + "\n")?;
-        let findings: Vec<String> = failure.findings.iter().map(ToString::to_string).collect();
-        let (findings, peers) = (findings.join("\n"), again.outcome.peers.join("\n"));
-        fs::write(dir.join("report.txt"), format!("findings:\n{findings}\n\npeers:\n{peers}\n\nagain: {command}\n"))
+        fs::write(dir.join("report.txt"), report(&again.outcome.peers))?;
+        let same = |finding: &Finding| failure.findings.first().is_some_and(|first| first.check == finding.check);
+        Ok(again.outcome.findings.iter().any(same))
+    }
+
+    /// Makes a failure smaller and keeps what is left; says so, a line a step.
+    fn shrunk(&self, failure: &Failure, check: &'static str, dir: &Path, patience: Duration) -> Vec<String> {
+        let tries = Tries { simulation: self, seed: failure.seed, check, began: now(), patience };
+        let smallest = shrink::smallest(&tries, &failure.scenario);
+        let Size { acts, nodes, ms, .. } = Size::of(&smallest);
+        let file = dir.join(shrink::file_name(&file_name(&smallest.name), failure.seed, check));
+        let kept = Saved::new(Level::L1, failure.seed, smallest.clone()).save(&file);
+        let acts = if acts == 1 { "one act".to_owned() } else { format!("{acts} acts") };
+        let mut lines = vec![format!("made smaller, {acts} on {nodes} nodes in {:.0} s:", ms as f64 / 1_000.0)];
+        lines.extend(steps(&smallest));
+        lines.push(match kept {
+            Ok(()) => format!("to play that: {SCHEDULE_VARIABLE}={} {}", file.display(), command()),
+            Err(error) => format!("it could not be kept in {}: {error}", file.display()),
+        });
+        lines
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a shrinking may take is people's time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Smaller schedules of a simulation that failed.
+struct Tries<'a> {
+    simulation: &'a Simulation,
+    seed: u64,
+    check: &'static str,
+    began: Instant,
+    patience: Duration,
+}
+
+impl Attempts for Tries<'_> {
+    fn fails(&self, scenario: &Scenario) -> bool {
+        let plan = Plan { seed: self.seed, schedule: scenario.clone(), with_nemesis: false };
+        let ran = self.simulation.run_apart(&plan, Trace::default());
+        ran.outcome.findings.iter().any(|finding| finding.check == self.check)
+    }
+
+    fn is_spent(&self) -> bool {
+        self.began.elapsed() >= self.patience
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What it did is kept as a schedule, with its times: a seed that fails is played again, and made smaller, without it.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -16,8 +17,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::SimNode;
-use super::node::Live;
+use super::node::{Live, shared};
 use super::system::Ending;
+use crate::Trace;
+use crate::host::Values;
 use crate::scenario::Act;
 use crate::world::stack::StackWorld;
 
@@ -32,6 +35,8 @@ pub(super) struct Request {
 pub struct Nemesis {
     requests: Arc<Mutex<VecDeque<Request>>>,
     live: Live,
+    shared: Values,
+    trace: Trace,
     seed: Seed,
     origin: Instant,
     size: usize,
@@ -45,7 +50,8 @@ impl fmt::Debug for Nemesis {
 
 impl Nemesis {
     pub(super) fn new(world: &StackWorld, seed: Seed, size: usize) -> Self {
-        Self { requests: Arc::default(), live: world.live().clone(), seed, origin: world.origin(), size }
+        let (live, shared, trace) = (world.live().clone(), world.shared().clone(), world.trace().clone());
+        Self { requests: Arc::default(), live, shared, trace, seed, origin: world.origin(), size }
     }
 
     fn requests(&self) -> MutexGuard<'_, VecDeque<Request>> {
@@ -70,6 +76,20 @@ impl Nemesis {
         self.seed.derive(purpose, 0).stream()
     }
 
+    /// What this world shares, as [`Simulation::sharing`](super::Simulation::sharing) makes it.
+    ///
+    /// # Panics
+    /// Nothing of this type is shared.
+    #[must_use]
+    pub fn shared<T: Any + Send + Sync>(&self) -> Arc<T> {
+        shared(&self.shared)
+    }
+
+    /// Writes a line into the trace.
+    pub fn note(&self, text: &str) {
+        self.trace.note_text(self.now(), &format!("the nemesis: {text}"));
+    }
+
     /// Time since the world began.
     #[must_use]
     pub fn now(&self) -> Duration {
@@ -84,8 +104,7 @@ impl Nemesis {
     /// Does something to the world, and returns when it is done. No virtual time passes.
     ///
     /// # Errors
-    /// In words, and nothing is done: it starts what runs, or names a node that never started. What happens to a process that does not run
-    /// has no effect.
+    /// In words, and nothing is done: it starts what runs, crashes, stops or parts from what does not, or names a node that never started.
     ///
     /// # Cancel safety
     /// Once polled it is done.

@@ -1,6 +1,6 @@
 //! A simulated machine as the system that runs on it, the nemesis and the invariants see it.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -10,10 +10,11 @@ use cluster_pool::Spawner;
 use cluster_types::Seed;
 use cluster_types::seed::Draws;
 
-use crate::host::Exposed;
+use crate::host::Values;
 use crate::host::disk::Disk;
 use crate::host::gate::Gate;
 use crate::host::machine::Machine;
+use crate::world::name_of;
 
 /// One process on a simulated machine. Cheap to clone; clones are the same process.
 ///
@@ -25,7 +26,7 @@ pub struct SimNode {
     pub(crate) seeds: Vec<JoinSeed>,
     pub(crate) seed: Seed,
     pub(crate) tasks: Gate,
-    pub(crate) exposed: Exposed,
+    pub(crate) exposed: Values,
 }
 
 /// Why a simulated node did not start.
@@ -153,16 +154,46 @@ impl SimNode {
 
     /// Lets invariants and the nemesis see a value of this process: one of each type; the one before is forgotten. It is gone with the process.
     pub fn expose<T: Any + Send + Sync>(&self, value: T) {
-        let mut exposed = self.exposed.lock().unwrap_or_else(PoisonError::into_inner);
-        exposed.insert(TypeId::of::<T>(), Arc::new(value));
+        self.exposed.set(value);
     }
 
     /// What the system has [exposed](Self::expose) of this type.
     #[must_use]
     pub fn exposed<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let exposed = self.exposed.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(exposed.get(&TypeId::of::<T>())?).downcast().ok()
+        self.exposed.get()
     }
+
+    /// What this world shares, as [`Simulation::sharing`](super::Simulation::sharing) makes it: among all processes, clients and checks, and with
+    /// no other world.
+    ///
+    /// # Panics
+    /// Nothing of this type is shared.
+    #[must_use]
+    pub fn shared<T: Any + Send + Sync>(&self) -> Arc<T> {
+        shared(&self.machine.shared)
+    }
+
+    /// Writes a line into the trace.
+    pub fn note(&self, text: &str) {
+        self.machine.note(&format!("node {}: {text}", self.index()));
+    }
+
+    /// How many machines there are, whether they run or not.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.machine.size
+    }
+
+    /// The names of all nodes, by number, whether they run or not.
+    #[must_use]
+    pub fn names(&self) -> Vec<NodeId> {
+        (0..self.size()).map(name_of).collect()
+    }
+}
+
+pub(super) fn shared<T: Any + Send + Sync>(values: &Values) -> Arc<T> {
+    let what = std::any::type_name::<T>();
+    values.get().unwrap_or_else(|| panic!("this simulation shares no {what}: `.sharing(|| ..)` makes one for each world"))
 }
 
 /// The nodes of a world that run, whether their systems have started them or not. Clones are the same list.

@@ -21,6 +21,9 @@ const LOOK_AT_THREAD: Duration = Duration::from_millis(2);
 /// How often a run of many seeds says how far it is.
 const PROGRESS: Duration = Duration::from_secs(5);
 
+/// The check of a world that does not move.
+pub(super) const LIVELOCKED: &str = "livelock";
+
 /// What is to be played: a schedule that a seed has drawn, or one that was kept.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
@@ -38,6 +41,7 @@ impl Simulation {
     ///
     /// # Panics
     /// A seed broke a promise: with all it broke, the schedule, and how to run it again. Or the environment says what cannot be.
+    #[track_caller]
     pub fn run(&self) {
         let environment = Environment::read();
         if let Err(mut failure) = self.try_run_in(&environment) {
@@ -97,9 +101,12 @@ impl Simulation {
     fn try_run_in(&self, environment: &Environment) -> Result<(), Box<Failure>> {
         let cannot = |what| {
             let findings = vec![Finding::new("the schedule can be played", what)];
-            Box::new(Failure::new(0, findings, self.scenario.clone()))
+            Box::new(Failure::unplayable(findings, self.scenario.clone()))
         };
-        let plans = self.plans(environment).map_err(cannot)?;
+        if let Some((during, _)) = self.nemesis.as_ref().filter(|(during, _)| during.is_empty()) {
+            return Err(cannot(format!("the nemesis is at work from {:?} to {:?}", during.start, during.end)));
+        }
+        let Some(plans) = self.plans(environment).map_err(cannot)? else { return Ok(()) };
         let first = plans.first().ok_or_else(|| cannot("there are no seeds".into()))?;
         first.schedule.check().map_err(cannot)?;
         if let Some((plan, Ran { outcome, played })) = self.first_failure(&plans, environment) {
@@ -110,17 +117,22 @@ impl Simulation {
         if missed.is_empty() { Ok(()) } else { Err(Box::new(Failure::new(first.seed, missed, first.schedule.clone()))) }
     }
 
-    fn plans(&self, environment: &Environment) -> Result<Vec<Plan>, String> {
+    /// What is to be played; `None` where a schedule of another simulation is.
+    fn plans(&self, environment: &Environment) -> Result<Option<Vec<Plan>>, String> {
         if let Some(file) = &environment.schedule {
             let file = if file.is_dir() { file.join("schedule.json") } else { file.clone() };
             let Saved { level, seed, scenario, .. } = Saved::load(&file)?;
             if level != Level::L1 {
                 return Err(format!("{}: it is of {level}; whole nodes are L1", file.display()));
             }
-            return Ok(vec![Plan { seed, schedule: scenario, with_nemesis: false }]);
+            if scenario.name != self.scenario.name {
+                say(&format!("{}: it is of {}; {} is not played", file.display(), scenario.name, self.scenario.name));
+                return Ok(None);
+            }
+            return Ok(Some(vec![Plan { seed, schedule: scenario, with_nemesis: false }]));
         }
         let seeds = environment.seeds.as_ref().unwrap_or(&self.seeds);
-        Ok(seeds.iter().map(|&seed| Plan { seed, schedule: self.schedule(seed), with_nemesis: true }).collect())
+        Ok(Some(seeds.iter().map(|&seed| Plan { seed, schedule: self.schedule(seed), with_nemesis: true }).collect()))
     }
 
     /// Of all that fail the one that comes first, whichever has failed first.
@@ -177,7 +189,7 @@ impl Simulation {
                     "nothing has happened for {still:?} since {:?}: a task spins without an await that waits, or blocks its thread",
                     now.1
                 );
-                let findings = vec![Finding::new("livelock", what)];
+                let findings = vec![Finding::new(LIVELOCKED, what)];
                 return Ran { outcome: Outcome::broken(findings, &watched), played: plan.schedule.clone() };
             }
         }
@@ -189,6 +201,11 @@ impl Simulation {
 fn missed() -> Vec<Finding> {
     let missed = catalogue().into_iter().filter(|seen| !seen.is_ours() && seen.hits == 0);
     missed.map(|Seen { name, place, .. }| Finding::new("missed by all seeds", format!("{name} ({place})"))).collect()
+}
+
+#[expect(clippy::print_stderr, reason = "it is for whoever waits")]
+fn say(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Says now and then how far a run of many seeds is.
@@ -205,13 +222,12 @@ impl<'a> Progress<'a> {
         Self { name, seeds, began: Instant::now(), said: Mutex::new(Duration::ZERO) }
     }
 
-    #[expect(clippy::print_stderr, reason = "progress is for whoever waits")]
     fn say(&self, done: usize) {
         let passed = self.began.elapsed();
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if passed.saturating_sub(*said) >= PROGRESS {
             *said = passed;
-            eprintln!("simulation {}: {done} of {} seeds in {:.0} s", self.name, self.seeds, passed.as_secs_f64());
+            say(&format!("simulation {}: {done} of {} seeds in {:.0} s", self.name, self.seeds, passed.as_secs_f64()));
         }
     }
 }

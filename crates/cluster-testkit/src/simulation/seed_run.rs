@@ -6,9 +6,10 @@ use cluster_manager::ClusterConfig;
 use cluster_types::Seed;
 
 use super::nemesis::{AtWork, Nemesis, Request, start_again};
-use super::{BROKEN_AT, Checks, Simulation};
+use super::{BROKEN_AT, Checks, End, Simulation};
 use crate::assertions::take_broken_here;
 use crate::judge::{Finding, check_all};
+use crate::panics::catching;
 use crate::play::{Outcome, note_sites, stack_config};
 use crate::scenario::{Act, Scenario, Step};
 use crate::trace::Trace;
@@ -44,7 +45,8 @@ impl Simulation {
         let mut settings = ClusterConfig::new(config.profile);
         self.configure.iter().for_each(|change| change(&mut settings));
         let mut world = StackWorld::with_trace(config, seed, trace);
-        self.system.iter().for_each(|system| world.set_system(system.clone()));
+        self.shares.iter().for_each(|share| share(world.shared()));
+        self.system.iter().for_each(|system| world.set_system(system.clone(), schedule.nodes()));
         self.clients.iter().for_each(|client| world.start_client(schedule.nodes(), client));
         let played = Scenario { steps: Vec::new(), ..schedule.clone() };
         let mut run = Run { checks: &self.checks, world, nemesis: None, played, findings: Vec::new() };
@@ -151,9 +153,16 @@ impl Run<'_> {
         for (name, holds) in &self.checks.always {
             let known =
                 |f: &Finding| f.what.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(BROKEN_AT));
-            if !self.findings.iter().any(known) && !holds(&self.world.nodes()) {
-                let what = format!("{name}{BROKEN_AT}{:?}", self.world.now().since_origin());
-                self.findings.push(Finding::new("invariant", what));
+            if self.findings.iter().any(known) {
+                continue;
+            }
+            let (nodes, at) = (self.world.nodes(), self.world.now().since_origin());
+            match catching(|| holds(&nodes)) {
+                Ok(true) => {}
+                Ok(false) => self.findings.push(Finding::new("invariant", format!("{name}{BROKEN_AT}{at:?}"))),
+                Err(words) => {
+                    self.findings.push(Finding::new("invariant", format!("{name}{BROKEN_AT}{at:?}: {words}")));
+                }
             }
         }
     }
@@ -162,18 +171,33 @@ impl Run<'_> {
     fn end(self, budget: Duration) -> Ran {
         let Self { checks, mut world, nemesis, played, mut findings } = self;
         drop(nemesis);
+        let unstarted = world.unstarted();
         world.end_workloads();
+        let end = End { nodes: world.nodes(), shared: world.shared().clone() };
         for (name, holds) in &checks.finally {
-            for node in world.nodes().iter().filter(|node| !holds(node)) {
-                let what = format!("not of node {}: {name}", node.index());
-                findings.push(Finding::new("finally", what));
+            for node in &end.nodes {
+                let broken = match catching(|| holds(node)) {
+                    Ok(true) => continue,
+                    Ok(false) => format!("not of node {}: {name}", node.index()),
+                    Err(words) => format!("not of node {}: {name}: {words}", node.index()),
+                };
+                findings.push(Finding::new("finally", broken));
             }
         }
         for (name, holds) in &checks.at_the_end {
-            if let Err(what) = holds(&world.nodes()) {
+            if let Err(what) = catching(|| holds(&end)).flatten() {
                 findings.push(Finding::new("at the end", format!("{name}: {what}")));
             }
         }
+        for node in &end.nodes {
+            let panics = node.cluster().metrics_now().value("cluster_handled_total", "panicked").unwrap_or_default();
+            if panics > 0.0 {
+                let what = format!("of node {}: its handlers panicked, {panics} in all", node.index());
+                findings.push(Finding::new("a system", what));
+            }
+        }
+        // Held for longer, it would be something that is left of nodes that have stopped.
+        drop(end);
         findings.extend(check_all(&judged(&played, &world.starts()), &world, budget));
         let (reports, peers, span) = (world.reports(), world.peer_reports(), world.now().since_origin());
         note_sites(&reports);
@@ -184,7 +208,13 @@ impl Run<'_> {
                 .map(|(name, place, times)| Finding::new("always", format!("{name} ({place}), {times} times not"))),
         );
         // What went wrong in the systems explains the rest: it goes first.
-        let errors = world.workload_errors().into_iter().map(|what| Finding::new("the workload", what));
+        let unstarted = unstarted.into_iter().map(|node| {
+            format!("of node {node}: it had not started its node when the run was over: `node.start(node.builder())` does")
+        });
+        let errors = world.workload_errors().into_iter().chain(unstarted).map(|what| {
+            let check = if what.starts_with("of client") { "a client" } else { "a system" };
+            Finding::new(check, what)
+        });
         let findings = errors.chain(findings).collect();
         let (hash, events) = world.trace_hash();
         Ran { outcome: Outcome { findings, hash, events, reports, peers, span, left_out: 0 }, played }

@@ -1,6 +1,6 @@
 //! What runs on each machine of a simulation, and how it may end.
 
-use std::fmt::Debug;
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ impl WorkloadEnd for () {
     }
 }
 
-impl<T: WorkloadEnd, E: Debug> WorkloadEnd for Result<T, E> {
+impl<T: WorkloadEnd, E: Display> WorkloadEnd for Result<T, E> {
     fn error(self) -> Option<String> {
         match self {
             Ok(end) => end.error(),
-            Err(error) => Some(format!("{error:?}")),
+            Err(error) => Some(error.to_string()),
         }
     }
 }

@@ -30,7 +30,7 @@ use cluster_types::Seed;
 use tokio::runtime::Runtime;
 use tokio::time::Instant as Moment;
 
-use crate::host::SimHost;
+use crate::host::{SimHost, Values};
 use crate::host::gate::Gate;
 use crate::host::machine::{Reports, Starts};
 use crate::net::{Guard, LinkModel, SimNet};
@@ -130,6 +130,8 @@ pub struct StackWorld {
     names: Names,
     starts: Starts,
     system: Option<System>,
+    size: usize,
+    shared: Values,
     /// The nodes that run and were not told to stop.
     live: Live,
     clients: Vec<(Gate, Arc<AtomicBool>)>,
@@ -198,6 +200,8 @@ impl StackWorld {
             names: Names::default(),
             starts: Starts::default(),
             system: None,
+            size: 0,
+            shared: Values::default(),
             live: Live::default(),
             clients: Vec::new(),
             workload_errors: Troubles::default(),

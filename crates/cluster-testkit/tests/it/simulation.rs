@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cluster_manager::{Channel, Router};
+use cluster_manager::{Channel, Router, State};
 use cluster_pool::{ConnectionConfig, Link, request_fn};
 use cluster_testkit::simulation::Failure;
 use cluster_testkit::world::name_of;
@@ -41,17 +41,17 @@ fn the_workloads_own_error_and_its_panic_are_told_first() {
         &Simulation::new(2)
             .workload(|node| async move { if node.index() == 1 { Err("the disk is full") } else { Ok(()) } }),
     );
-    assert_eq!(error.findings[0].to_string(), "the workload: of node 1: \"the disk is full\"");
+    assert_eq!(error.findings[0].to_string(), "a system: of node 1: the disk is full");
     let panic = broken(&Simulation::new(2).workload(|node| async move {
         node.sleep(S).await;
         assert!(node.index() > 5, "index {} is too small", node.index());
     }));
-    assert_eq!(panic.findings[0].to_string(), "the workload: of node 0: it panicked: index 0 is too small");
+    assert_eq!(panic.findings[0].to_string(), "a system: of node 0: it panicked: index 0 is too small");
     let early = broken(&Simulation::new(2).workload(|node| {
         assert!(node.index() > 5, "no database for {}", node.index());
         async {}
     }));
-    assert_eq!(early.findings[0].to_string(), "the workload: of node 0: it panicked: no database for 0");
+    assert_eq!(early.findings[0].to_string(), "a system: of node 0: it panicked: no database for 0");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_clock_that_drifts_gains_what_it_should_and_keeps_it() {
         .at(10 * S, Act::Drift { node: 0, ppm: 100_000 })
         .at(20 * S, Act::Drift { node: 0, ppm: 0 })
         .at(30 * S, Act::StepWallClock { node: 1, by_ms: -500 })
-        .at_the_end("a second by drift, half a second by setting", move |nodes| match clocks(nodes)? {
+        .at_the_end("a second by drift, half a second by setting", move |end| match clocks(end.nodes())? {
             gained if gained == S * 3 / 2 => Ok(()),
             gained => Err(format!("{gained:?}")),
         })
@@ -200,7 +200,7 @@ fn what_gets_out_of_the_simulation_is_named() {
         drop(tokio::net::UdpSocket::bind("127.0.0.1:0").await);
     }));
     let told = socket.findings[0].to_string();
-    assert!(told.starts_with("the workload: of node 0: it panicked: ") && told.contains("no real sockets"), "{told}");
+    assert!(told.starts_with("a system: of node 0: it panicked: ") && told.contains("no real sockets"), "{told}");
     let thread = broken(&Simulation::new(1).workload(|_| async {
         assert_eq!(tokio::task::spawn_blocking(|| 7).await.map_err(|e| e.to_string()), Ok(7));
     }));
@@ -246,7 +246,99 @@ fn a_failure_is_written_down_and_plays_again() {
     assert_eq!((&again.findings, again.seed), (&failure.findings, 0));
     assert_eq!(again.scenario, failure.scenario);
     let missing = failing.try_schedule(&dir.path().join("nowhere")).expect_err("there is none");
-    assert!(missing.findings[0].what.contains("nowhere"), "{missing}");
+    let told = missing.to_string();
+    assert!(told.starts_with("nothing was played: ") && told.contains("nowhere"), "{told}");
+    assert_eq!(failing.clone().named("another").try_schedule(&bundle).map_err(|e| e.to_string()), Ok(()));
+}
+
+/// What is left of a failure is as little as shows it, and plays again by itself.
+#[test]
+fn a_failure_is_made_smaller() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let failing = Simulation::new(5)
+        .named("shrunk")
+        .pause(5 * S..8 * S, 1)
+        .split(10 * S..15 * S, [0], [1, 2, 3, 4])
+        .at(20 * S, Act::Crash(2))
+        .pause(30 * S..33 * S, 3)
+        .then_quiet(60 * S)
+        .invariant("nobody dies", |nodes| {
+            nodes.iter().all(|node| node.cluster().members().iter().all(|member| member.state != State::Failed))
+        });
+    let failure = failing.try_run_into(dir.path(), 60 * S).expect_err("it must fail");
+    let told = failure.to_string();
+    let (_, smaller) = told.split_once("made smaller, one act on ").expect(&told);
+    assert!(smaller.contains("Crash("), "{told}");
+    assert!(!smaller.contains("Pause(") && !smaller.contains("Split("), "{told}");
+    let kept = std::fs::read_dir(dir.path().join("shrunk-0")).expect("a bundle");
+    let kept = kept.filter_map(Result::ok).find(|file| file.file_name() == "shrunk-0-invariant.json").expect("kept");
+    let again = failing.try_schedule(&kept.path()).expect_err("it fails again");
+    assert_eq!(again.findings[0].check, "invariant");
+}
+
+/// Each world has a value of its own for all who are in it, however many seeds run at once.
+#[test]
+fn a_world_shares_a_value_and_no_other_world_does() {
+    let count = |counted: &AtomicUsize| counted.load(Ordering::SeqCst);
+    Simulation::new(3)
+        .sharing(AtomicUsize::default)
+        .workload(|node| async move { drop(node.shared::<AtomicUsize>().fetch_add(1, Ordering::SeqCst)) })
+        .client(|client| async move { drop(client.shared::<AtomicUsize>().fetch_add(10, Ordering::SeqCst)) })
+        .nemesis(2 * S..5 * S, |nemesis| async move {
+            drop(nemesis.shared::<AtomicUsize>().fetch_add(100, Ordering::SeqCst));
+        })
+        .at_the_end("three nodes, a client and a nemesis", move |end| match count(&end.shared()) {
+            113 => Ok(()),
+            other => Err(other.to_string()),
+        })
+        .seeds(0..4)
+        .run();
+}
+
+/// A check that panics, a handler that panics, and a node that is never started are findings of the seed, with its number.
+#[test]
+fn what_would_pass_unseen_is_found() {
+    let check = broken(&Simulation::new(1).invariant("it can be looked at", |nodes| {
+        assert!(nodes.len() > 1, "too few");
+        true
+    }));
+    assert!(check.findings[0].what.starts_with("it can be looked at: not at "), "{check}");
+    assert!(check.findings[0].what.ends_with("it panicked: too few"), "{check}");
+    let hangs = broken(&Simulation::new(2).system(|node| async move {
+        if node.index() == 1 {
+            std::future::pending::<()>().await;
+        }
+        node.start(node.builder()).await.map(drop).map_err(|e| e.to_string())
+    }));
+    assert!(hangs.findings[0].what.starts_with("of node 1: it had not started its node"), "{hangs}");
+    let handler = broken(&Simulation::new(2).system(|node| async move {
+        let panics = request_fn(|_from: Link, body: bytes::Bytes| async move {
+            assert!(!body.is_empty(), "nothing was asked");
+            Ok(body)
+        });
+        let router = Router::builder().on_request(Channel(1), panics).build().map_err(|e| e.to_string())?;
+        let cluster = node.start(node.builder().router(router)).await.map_err(|e| e.to_string())?;
+        if node.index() == 1 {
+            drop(cluster.request(&name_of(0), Channel(1), "", S).await);
+        }
+        Ok::<(), String>(())
+    }));
+    assert_eq!(handler.findings[0].to_string(), "a system: of node 0: its handlers panicked, 1 in all");
+}
+
+/// Whoever is told to leave while its system is still joining says so, and it is no mistake.
+#[test]
+fn an_error_of_a_system_that_was_told_to_stop_is_no_finding() {
+    Simulation::new(3)
+        .system(|node| async move {
+            node.sleep(S).await;
+            let cluster = node.start(node.builder()).await.map_err(|e| e.to_string())?;
+            let Some(seed) = node.seeds().first().cloned() else { return Ok(()) };
+            cluster.join_patiently([seed]).await.map(drop).map_err(|e| e.to_string())
+        })
+        .at(Duration::from_millis(1_001), Act::Leave(2))
+        .at(2 * S, Act::Leave(1))
+        .run();
 }
 
 #[test]
@@ -334,7 +426,7 @@ fn a_system_serves_what_it_likes_and_finds_its_files_when_it_boots_again() {
 fn a_system_that_starts_no_node_or_two_is_told_so() {
     let none = broken(&Simulation::new(1).system(|_node| async {}));
     let what =
-        "the workload: of node 0: it returned without having started its node: `node.start(node.builder())` does";
+        "a system: of node 0: it returned without having started its node: `node.start(node.builder())` does";
     assert_eq!(none.findings[0].to_string(), what);
     let two = broken(&Simulation::new(1).system(|node| async move {
         node.start(node.builder()).await.map_err(|e| e.to_string())?;
@@ -419,7 +511,7 @@ fn a_nemesis_sees_the_nodes_and_what_it_did_plays_again() {
                 nemesis.heal().await?;
                 nemesis.crash(leader).await?;
                 assert_eq!(nemesis.crash(leader).await, Err(format!("node {leader} does not run")));
-                assert_eq!(nemesis.act(Act::Crash(9)).await, Err("node 9 was never started".to_owned()));
+                assert_eq!(nemesis.act(Act::Crash(9)).await, Err("node 9 was never started, or not yet".to_owned()));
                 noted.lock().unwrap().push(leader);
                 std::future::pending::<Result<(), String>>().await
             }
@@ -454,6 +546,8 @@ fn a_nemesis_that_panics_is_told_so() {
 fn what_cannot_be_played_is_said_and_not_played() {
     let why = |simulation: Simulation| broken(&simulation).findings[0].to_string();
     assert_eq!(why(Simulation::new(0)), "the schedule can be played: no node is started");
+    let early = Simulation::new(2).nemesis(9 * S..S, |_| std::future::pending::<()>());
+    assert!(why(early).contains("the nemesis is at work from 9s to 1s"));
     assert!(why(Simulation::new(2).seeds([])).contains("there are no seeds"));
     assert!(why(Simulation::new(2).at(S, Act::Crash(9))).contains("node 9 was never started"));
     assert!(why(Simulation::new(2).restart(S..2 * S, 1).restart(S..3 * S, 1)).contains("runs already"));

@@ -1,5 +1,6 @@
 //! What is done to a stack world: to its processes, its clocks and its paths.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cluster_manager::{Cluster, Metadata, WallClock};
@@ -106,6 +107,7 @@ impl StackWorld {
         self.hosts[i].stopping = true;
         self.hosts[i].ended = Some(self.origin_elapsed());
         self.live.remove(i);
+        self.hosts[i].process.iter().for_each(|process| process.told_to_stop.store(true, Ordering::Relaxed));
         if self.started(i).is_none() {
             // Its system has no node yet, and will start none.
             self.hosts[i].process.iter().for_each(Process::kill);

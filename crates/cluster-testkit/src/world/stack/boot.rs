@@ -1,6 +1,7 @@
 //! Processes that start: what they stand on, what they are told, who listens to them.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use cluster_manager::{ClusterConfig, JoinSeed};
@@ -14,7 +15,7 @@ use super::transfer::CountingSink;
 use crate::host::disk::SimDisk;
 use crate::host::gate::Gate;
 use crate::host::machine::{Machine, Witness};
-use crate::host::{Exposed, Lives, Process, SimHost, SimWallClock};
+use crate::host::{Lives, Process, SimHost, SimWallClock, Values};
 use crate::simulation::{SimNode, System};
 use crate::world::{ORIGIN_UNIX_MS, addr_of, name_of};
 
@@ -58,8 +59,9 @@ impl StackWorld {
         match self.system.clone() {
             Some(system) => {
                 let (node, errors) = (self.node_of(&process, seeds), self.workload_errors.clone());
+                let told_to_stop = Arc::clone(&process.told_to_stop);
                 process.workload.spawn_here(async move {
-                    if let Some(error) = system(node).await {
+                    if let Some(error) = system(node).await.filter(|_| !told_to_stop.load(Ordering::Relaxed)) {
                         errors.add(format!("of node {i}: {error}"));
                     }
                 });
@@ -102,9 +104,21 @@ impl StackWorld {
         });
     }
 
-    /// Gives every process that starts from now on a system to run. It starts the node; without one the world does.
-    pub(crate) fn set_system(&mut self, system: System) {
+    /// Gives every process that starts from now on a system to run, on one of so many machines. It starts the node; without one the world
+    /// does.
+    pub(crate) fn set_system(&mut self, system: System, size: usize) {
         self.system = Some(system);
+        self.size = size;
+    }
+
+    /// What everybody in this world shares.
+    pub(crate) const fn shared(&self) -> &Values {
+        &self.shared
+    }
+
+    /// Nodes that run and that their systems have not started.
+    pub(crate) fn unstarted(&self) -> Vec<usize> {
+        self.running().into_iter().filter(|&i| self.process(i).cluster().is_none()).collect()
     }
 
     /// What went wrong in the systems of nodes, and of clients, in words.
@@ -115,7 +129,7 @@ impl StackWorld {
     fn node_of(&self, process: &Process, seeds: Vec<JoinSeed>) -> SimNode {
         let Process { machine, exposed, workload, .. } = process;
         let seed = self.seed.derive("workload", machine.index as u64).derive("boot", machine.boots);
-        let (machine, tasks, exposed) = (machine.clone(), workload.clone(), Arc::clone(exposed));
+        let (machine, tasks, exposed) = (machine.clone(), workload.clone(), exposed.clone());
         SimNode { machine, seeds, seed, tasks, exposed }
     }
 
@@ -179,6 +193,7 @@ impl StackWorld {
             observer: observer.clone(),
             started: Arc::new(OnceLock::new()),
             lives: Arc::clone(&host.lives),
+            shared: self.shared.clone(),
             witness: Witness {
                 origin: self.origin,
                 reports: Arc::clone(&self.reports),
@@ -188,6 +203,6 @@ impl StackWorld {
                 counted: Arc::new(move |word| counts.told(run, word)),
             },
         };
-        Process { machine, exposed: Exposed::default(), node, application, workload, observer }
+        Process { machine, exposed: Values::default(), told_to_stop: Arc::default(), node, application, workload, observer }
     }
 }

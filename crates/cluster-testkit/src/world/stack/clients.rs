@@ -24,6 +24,8 @@ impl StackWorld {
         let client = SimClient {
             index,
             nodes,
+            shared: self.shared.clone(),
+            trace: self.trace.clone(),
             seed: self.seed.derive("client", index as u64),
             origin: self.origin,
             tasks: tasks.clone(),

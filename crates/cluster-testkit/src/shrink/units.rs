@@ -1,7 +1,7 @@
 //! What of a schedule belongs together, and what becomes of it without one of its nodes.
 
-use cluster_testkit::scenario::{PathFault, Step};
-use cluster_testkit::{Act, Scenario};
+use crate::scenario::{PathFault, Step};
+use crate::{Act, Scenario};
 
 /// Numbers of steps that go together, in order.
 pub(super) type Unit = Vec<usize>;

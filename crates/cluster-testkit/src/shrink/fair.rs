@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use cluster_testkit::net::LinkModel;
-use cluster_testkit::{Act, Scenario};
+use crate::net::LinkModel;
+use crate::{Act, Scenario};
 
 /// The quiet at the end is never made shorter than this.
 const QUIET_MIN_MS: u64 = 30_000;
@@ -84,7 +84,7 @@ impl End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cluster_testkit::scenario::PathFault;
+    use crate::scenario::PathFault;
     use std::time::Duration;
 
     const S: Duration = Duration::from_secs(1);

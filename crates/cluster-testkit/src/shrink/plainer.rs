@@ -1,14 +1,19 @@
 //! Changes that make a schedule plainer without leaving anything out: no traffic, ordinary paths, less time, smaller amounts.
 
-use cluster_testkit::net::LinkModel;
-use cluster_testkit::{Act, Scenario};
+use crate::net::LinkModel;
+use crate::{Act, Scenario};
 
 /// A pause that is shorter is short enough.
 const GAP_MIN_MS: u64 = 2_000;
 
-const CHANGES: [fn(&mut Scenario); 3] = [|s| s.traffic = false, |s| s.storm = false, |s| s.links = LinkModel::lan()];
+const CHANGES: [fn(&mut Scenario); 4] = [
+    |s| s.traffic = false,
+    |s| s.storm = false,
+    |s| s.shuffled = false,
+    |s| s.links = LinkModel::lan(),
+];
 
-/// All of these at once, then each alone: without traffic, unusual turns and long paths.
+/// All of these at once, then each alone: without traffic, unusual turns, drawn orders and long paths.
 pub(super) fn plainer(scenario: &Scenario) -> Vec<Scenario> {
     let changed = |changes: &[fn(&mut Scenario)]| {
         let mut changed = scenario.clone();
@@ -21,8 +26,8 @@ pub(super) fn plainer(scenario: &Scenario) -> Vec<Scenario> {
 
 /// How many of these there are.
 pub(super) fn extras(scenario: &Scenario) -> usize {
-    let Scenario { traffic, storm, links, .. } = scenario;
-    usize::from(*traffic) + usize::from(*storm) + usize::from(*links != LinkModel::lan())
+    let Scenario { traffic, storm, shuffled, links, .. } = scenario;
+    [*traffic, *storm, *shuffled, *links != LinkModel::lan()].into_iter().map(usize::from).sum()
 }
 
 /// All long pauses by half, and the end; then each alone, the last one first: that is where the quiet is.
