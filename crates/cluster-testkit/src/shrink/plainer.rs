@@ -6,12 +6,8 @@ use crate::{Act, Scenario};
 /// A pause that is shorter is short enough.
 const GAP_MIN_MS: u64 = 2_000;
 
-const CHANGES: [fn(&mut Scenario); 4] = [
-    |s| s.traffic = false,
-    |s| s.storm = false,
-    |s| s.shuffled = false,
-    |s| s.links = LinkModel::lan(),
-];
+const CHANGES: [fn(&mut Scenario); 4] =
+    [|s| s.traffic = false, |s| s.storm = false, |s| s.shuffled = false, |s| s.links = LinkModel::lan()];
 
 /// All of these at once, then each alone: without traffic, unusual turns, drawn orders and long paths.
 pub(super) fn plainer(scenario: &Scenario) -> Vec<Scenario> {

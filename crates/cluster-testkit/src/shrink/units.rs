@@ -6,8 +6,8 @@ use crate::{Act, Scenario};
 /// Numbers of steps that go together, in order.
 pub(super) type Unit = Vec<usize>;
 
-/// All that is done beside the first start of each node.
-pub(super) fn units(scenario: &Scenario) -> Vec<Unit> {
+/// All that is done beside the first start of each node: numbers of steps, those that go together in one.
+pub fn units(scenario: &Scenario) -> Vec<Vec<usize>> {
     let steps = &scenario.steps;
     let mut started = vec![false; scenario.nodes()];
     let mut taken = vec![false; steps.len()];

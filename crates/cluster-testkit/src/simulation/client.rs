@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use super::node::shared;
 use super::system::Ending;
 use crate::Trace;
-use crate::host::{SimWallClock, Values};
 use crate::host::gate::Gate;
 use crate::host::machine::quic_seed;
+use crate::host::{SimWallClock, Values};
 use crate::net::SimNet;
 use crate::world::addr_of;
 

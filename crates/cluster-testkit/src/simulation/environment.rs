@@ -44,7 +44,8 @@ impl Environment {
     fn of(said: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let said = |name: &str| said(name).filter(|text| !text.trim().is_empty());
         let number = |name: &str, what: &str| {
-            let parsed = said(name).map(|text| text.trim().parse::<u64>().map_err(|_| format!("{name} is {text:?}: {what}")));
+            let parsed =
+                said(name).map(|text| text.trim().parse::<u64>().map_err(|_| format!("{name} is {text:?}: {what}")));
             parsed.transpose()
         };
         let verify = match said(VERIFY_VARIABLE).as_deref().map(str::trim) {

@@ -38,7 +38,7 @@ impl Failure {
     }
 
     /// Nothing was played: with why.
-    pub(super) const fn unplayable(findings: Vec<Finding>, scenario: Scenario) -> Self {
+    pub(super) fn unplayable(findings: Vec<Finding>, scenario: Scenario) -> Self {
         Self { played: false, ..Self::new(0, findings, scenario) }
     }
 }

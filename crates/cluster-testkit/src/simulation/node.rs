@@ -193,7 +193,9 @@ impl SimNode {
 
 pub(super) fn shared<T: Any + Send + Sync>(values: &Values) -> Arc<T> {
     let what = std::any::type_name::<T>();
-    values.get().unwrap_or_else(|| panic!("this simulation shares no {what}: `.sharing(|| ..)` makes one for each world"))
+    values
+        .get()
+        .unwrap_or_else(|| panic!("this simulation shares no {what}: `.sharing(|| ..)` makes one for each world"))
 }
 
 /// The nodes of a world that run, whether their systems have started them or not. Clones are the same list.

@@ -209,7 +209,9 @@ impl Run<'_> {
         );
         // What went wrong in the systems explains the rest: it goes first.
         let unstarted = unstarted.into_iter().map(|node| {
-            format!("of node {node}: it had not started its node when the run was over: `node.start(node.builder())` does")
+            format!(
+                "of node {node}: it had not started its node when the run was over: `node.start(node.builder())` does"
+            )
         });
         let errors = world.workload_errors().into_iter().chain(unstarted).map(|what| {
             let check = if what.starts_with("of client") { "a client" } else { "a system" };

@@ -30,9 +30,9 @@ use cluster_types::Seed;
 use tokio::runtime::Runtime;
 use tokio::time::Instant as Moment;
 
-use crate::host::{SimHost, Values};
 use crate::host::gate::Gate;
 use crate::host::machine::{Reports, Starts};
+use crate::host::{SimHost, Values};
 use crate::net::{Guard, LinkModel, SimNet};
 use crate::panics::Troubles;
 use crate::simulation::{Live, System};

@@ -279,17 +279,21 @@ fn a_failure_is_made_smaller() {
 /// Each world has a value of its own for all who are in it, however many seeds run at once.
 #[test]
 fn a_world_shares_a_value_and_no_other_world_does() {
-    let count = |counted: &AtomicUsize| counted.load(Ordering::SeqCst);
+    fn count(counted: &AtomicUsize, by: usize) {
+        counted.fetch_add(by, Ordering::SeqCst);
+    }
     Simulation::new(3)
         .sharing(AtomicUsize::default)
-        .workload(|node| async move { drop(node.shared::<AtomicUsize>().fetch_add(1, Ordering::SeqCst)) })
-        .client(|client| async move { drop(client.shared::<AtomicUsize>().fetch_add(10, Ordering::SeqCst)) })
+        .workload(|node| async move { count(&node.shared(), 1) })
+        .client(|client| async move { count(&client.shared(), 10) })
         .nemesis(2 * S..5 * S, |nemesis| async move {
-            drop(nemesis.shared::<AtomicUsize>().fetch_add(100, Ordering::SeqCst));
+            count(&nemesis.shared(), 100);
         })
-        .at_the_end("three nodes, a client and a nemesis", move |end| match count(&end.shared()) {
-            113 => Ok(()),
-            other => Err(other.to_string()),
+        .at_the_end("three nodes, a client and a nemesis", |end| {
+            match end.shared::<AtomicUsize>().load(Ordering::SeqCst) {
+                113 => Ok(()),
+                other => Err(other.to_string()),
+            }
         })
         .seeds(0..4)
         .run();
@@ -425,8 +429,7 @@ fn a_system_serves_what_it_likes_and_finds_its_files_when_it_boots_again() {
 #[test]
 fn a_system_that_starts_no_node_or_two_is_told_so() {
     let none = broken(&Simulation::new(1).system(|_node| async {}));
-    let what =
-        "a system: of node 0: it returned without having started its node: `node.start(node.builder())` does";
+    let what = "a system: of node 0: it returned without having started its node: `node.start(node.builder())` does";
     assert_eq!(none.findings[0].to_string(), what);
     let two = broken(&Simulation::new(1).system(|node| async move {
         node.start(node.builder()).await.map_err(|e| e.to_string())?;

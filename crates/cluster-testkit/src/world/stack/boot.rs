@@ -179,6 +179,7 @@ impl StackWorld {
         let machine = Machine {
             index: i,
             boots: host.boots,
+            size: self.size,
             is_later: self.config.later.contains(&i),
             addr: host.addr,
             config,
@@ -203,6 +204,14 @@ impl StackWorld {
                 counted: Arc::new(move |word| counts.told(run, word)),
             },
         };
-        Process { machine, exposed: Values::default(), told_to_stop: Arc::default(), node, application, workload, observer }
+        Process {
+            machine,
+            exposed: Values::default(),
+            told_to_stop: Arc::default(),
+            node,
+            application,
+            workload,
+            observer,
+        }
     }
 }
