@@ -320,7 +320,7 @@ impl ConnectionPool {
         link.hold_place(place);
         // Leased first: without a lease it would be nobody's.
         let lease = Lease::new(link.clone());
-        dial::install(&self.0, link).await;
+        dial::install(&self.0, link, None).await;
         Ok(lease)
     }
 

@@ -33,12 +33,14 @@ pub(super) async fn run(
         }
     }
     let outcome = match outcome {
-        Ok(link) => Ok(install(&shared, link).await),
-        Err(error) => Err(error),
+        Ok(link) => Ok(install(&shared, link, kept).await),
+        Err(error) => {
+            // Free before anybody is told.
+            drop(kept);
+            Err(error)
+        }
     };
     if let (Some(waiting), Some(node)) = (waiting, &target.node) {
-        // The place is the link's now, or free: before anybody is told.
-        drop(kept);
         let leaks = outcome.is_err() && shared.config.has(Bug::PermitLeak);
         shared.slots(class).end_dial(node, &waiting.0, leaks);
         waiting.0.resolve(outcome.map(Lease::new));
@@ -102,27 +104,24 @@ pub(super) async fn run_at(shared: Arc<Shared>, addr: SocketAddr, dial: Arc<Dial
 async fn settle(shared: &Arc<Shared>, link: Link, place: Permit) -> Result<Lease, DialError> {
     let node = link.node().clone();
     shared.counters.note(&node, Happened::Dialled);
-    let settled = shared.data.settle(&node, place);
-    let outcome = match settled {
-        Ok(()) => Ok(Lease::new(install(shared, link).await)),
+    match shared.data.settle(&node, place) {
+        Ok(arriving) => Ok(Lease::new(install(shared, link, Some(arriving)).await)),
         Err(full) => {
             link.close(CloseCode::OVERLOADED);
             Err(DialError::Full { current: full.current, max: full.max })
         }
-    };
-    shared.data.settled(&node);
-    outcome
+    }
 }
 
-/// Puts a link into its slot and starts its task; returns the link to use.
-pub(super) async fn install(shared: &Arc<Shared>, link: Link) -> Link {
+/// Puts a link into its slot, where a place may have been kept for it, and starts its task; returns the link to use.
+pub(super) async fn install(shared: &Arc<Shared>, link: Link, kept: Option<Arriving>) -> Link {
     let own = shared.hello().node;
     if link.class() == LinkClass::Private || link.remote().client {
         // Shared with nobody, it takes no slot; nor does a client's, whom nobody dials.
         shared.spawn(serve::run_link(Arc::clone(shared), link.clone()));
         return link;
     }
-    match shared.slots(link.class()).install(&own, &link) {
+    match shared.slots(link.class()).install(&own, &link, kept) {
         Installed::Current { replaced } => {
             if let Some(loser) = replaced {
                 shared.spawn(serve::retire(Arc::clone(shared), loser.clone(), code_of_loser(&link, &loser)));

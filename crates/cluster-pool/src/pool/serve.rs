@@ -123,14 +123,15 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, _permit: OwnedSemaphoreP
     };
     match outcome {
         Ok(Ok((link, place))) => {
-            if let Some(Place::OfItsOwn(permit)) = place {
-                link.hold_place(permit);
-                dial::install(&shared, link).await;
-            } else {
-                dial::install(&shared, link).await;
-                // Kept until the link is in its slot.
-                drop(place);
-            }
+            let kept = match place {
+                Some(Place::OfThePeer(arriving)) => Some(arriving),
+                Some(Place::OfItsOwn(permit)) => {
+                    link.hold_place(permit);
+                    None
+                }
+                None => None,
+            };
+            dial::install(&shared, link, kept).await;
         }
         Ok(Err(reason)) => shared.complaints.say(|more| tracing::warn!(%from, %reason, more, "a peer did not get in")),
         Err(_elapsed) => shared
@@ -153,7 +154,6 @@ struct Gate {
 #[derive(Debug)]
 enum Place {
     /// Its peer's slot, which keeps the place.
-    #[expect(dead_code, reason = "held for its drop")]
     OfThePeer(Arriving),
     /// Nobody's slot: it is private.
     OfItsOwn(Permit),

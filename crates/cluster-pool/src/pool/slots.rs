@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use cluster_sites::{always, crossing, reachable, sometimes};
 use cluster_types::NodeId;
 use dashmap::DashMap;
+use dashmap::mapref::one::RefMut;
 use tokio::sync::Notify;
 
 use super::error::DialError;
@@ -86,10 +87,28 @@ pub(super) enum Wanted {
 pub(super) struct Arriving {
     slots: Arc<DashMap<NodeId, Slot>>,
     node: NodeId,
+    is_there: bool,
+}
+
+impl Arriving {
+    /// On the way to a slot that is held and has its place.
+    fn in_slot(slots: &Arc<DashMap<NodeId, Slot>>, node: &NodeId, slot: &mut Slot) -> Self {
+        slot.arriving += 1;
+        Self { slots: Arc::clone(slots), node: node.clone(), is_there: false }
+    }
+
+    /// Its link is there, in its slot, which is held: in one step with whatever else is made known of it.
+    fn end_in(mut self, slot: &mut Slot) {
+        slot.arriving -= 1;
+        self.is_there = true;
+    }
 }
 
 impl Drop for Arriving {
     fn drop(&mut self) {
+        if self.is_there {
+            return;
+        }
         crossing!();
         if let Some(mut slot) = self.slots.get_mut(&self.node) {
             slot.arriving -= 1;
@@ -152,21 +171,31 @@ impl Slots {
     }
 
     /// The place that was taken for an address is that of whoever answered, unless his slot has one.
-    pub(super) fn settle(&self, node: &NodeId, place: Permit) -> Result<(), Full> {
+    pub(super) fn settle(&self, node: &NodeId, place: Permit) -> Result<Arriving, Full> {
         crossing!();
         let mut slot = self.slots.entry(node.clone()).or_default();
         let settled = match &slot.permit {
             Some(_) => Ok(()),
             None => place.pass_to(Holder::Node(node.clone())).map(|place| slot.permit = Some(place)),
         };
-        // Kept from being removed until the link is in it.
-        slot.arriving += 1;
-        settled
+        self.arrive(node, slot, settled)
     }
 
-    /// After [`settle`](Self::settle), whatever it said.
-    pub(super) fn settled(&self, node: &NodeId) {
-        drop(Arriving { slots: Arc::clone(&self.slots), node: node.clone() });
+    /// What comes of it when somebody on his way in has asked for a place.
+    fn arrive(
+        &self,
+        node: &NodeId,
+        mut slot: RefMut<'_, NodeId, Slot>,
+        taken: Result<(), Full>,
+    ) -> Result<Arriving, Full> {
+        match taken {
+            Ok(()) => Ok(Arriving::in_slot(&self.slots, node, &mut slot)),
+            Err(full) => {
+                drop(slot);
+                drop_empty(&self.slots, node);
+                Err(full)
+            }
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -217,8 +246,8 @@ impl Slots {
         let dial = Arc::new(Dial::default());
         slot.dial = Some(Arc::clone(&dial));
         // From this very moment: a link that comes in may answer the dial, and be gone before the dial has begun.
-        slot.arriving += 1;
-        Wanted::Dial(dial, Some(Arriving { slots: Arc::clone(&self.slots), node: node.clone() }))
+        let place = Arriving::in_slot(&self.slots, node, &mut slot);
+        Wanted::Dial(dial, Some(place))
     }
 
     /// Keeps a place for a peer that is on its way in.
@@ -226,17 +255,7 @@ impl Slots {
         crossing!();
         let mut slot = self.slots.entry(node.clone()).or_default();
         let taken = slot.take_place(node, limits);
-        if taken.is_ok() {
-            slot.arriving += 1;
-        }
-        drop(slot);
-        match taken {
-            Ok(()) => Ok(Arriving { slots: Arc::clone(&self.slots), node: node.clone() }),
-            Err(full) => {
-                drop_empty(&self.slots, node);
-                Err(full)
-            }
-        }
+        self.arrive(node, slot, taken)
     }
 
     /// Takes the dial out of its slot, so that the next caller begins a new one. `leaks` is a planted mistake.
@@ -253,10 +272,13 @@ impl Slots {
         drop_empty(&self.slots, node);
     }
 
-    /// Offers a link that has come up. Whoever waits for a dial to that peer gets the winner at once.
-    pub(super) fn install(&self, own: &NodeId, link: &Link) -> Installed {
+    /// Offers a link that has come up, for which a place may have been kept. Whoever waits for a dial to that peer gets the winner at once.
+    pub(super) fn install(&self, own: &NodeId, link: &Link, kept: Option<Arriving>) -> Installed {
         crossing!();
         let mut slot = self.slots.entry(link.node().clone()).or_default();
+        if let Some(arriving) = kept {
+            arriving.end_in(&mut slot);
+        }
         let installed = match slot.current.take() {
             Some(current) if current.is_of_use() && !beats(own, link, &current) => {
                 reachable!(sites::DIALS_CROSSED);
@@ -307,4 +329,23 @@ fn beats(own: &NodeId, new: &Link, old: &Link) -> bool {
     };
     // Of two dials of one side both know which came later.
     (dialler(new), Reverse(new.dial())) < (dialler(old), Reverse(old.dial()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::limits::Max;
+    use super::*;
+
+    /// A link that came in answers the dial and is over, all before the dial has begun: nobody else gets its place.
+    #[test]
+    fn a_dial_keeps_its_place_when_somebody_else_has_answered_it() {
+        let (slots, limits) = (Slots::default(), Limits::new(Max { total: 1, per_peer: 1, per_client: 1 }));
+        let [b, c]: [NodeId; 2] = ["b", "c"].map(|name| name.parse().unwrap());
+        let Wanted::Dial(dial, Some(place)) = slots.lease_or_dial(&b, &limits) else { panic!("a dial of its own") };
+        // What that link leaves behind.
+        slots.end_dial(&b, &dial, false);
+        assert!(matches!(slots.lease_or_dial(&c, &limits), Wanted::Full(_)));
+        drop(place);
+        assert!(matches!(slots.lease_or_dial(&c, &limits), Wanted::Dial(_, Some(_))));
+    }
 }

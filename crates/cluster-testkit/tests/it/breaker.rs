@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cluster_manager::{
     Channel, Cluster, Delivery, Event, EventKind, Host, MemberTable, Message, Outcome, Profile, Router, State,
-    Subscription,
+    Subscription, message_fn,
 };
 use cluster_pool::link::LinkStream;
 use cluster_pool::{Authority, Link, StreamHandler, Ticket};
@@ -50,9 +50,14 @@ fn start(net: &MemoryNet, authority: &Authority, name: &str, places: usize) -> C
     let validity = cluster_pool::identity::authority::Validity::days(now, 1);
     let credentials = authority.issue(&name.parse().unwrap(), validity).unwrap();
     let host = Host::system(Arc::new(net.transport(&credentials))).unwrap();
-    let router = Router::builder().on_stream(HOLD, Arc::new(Holds)).build().unwrap();
-    let builder = Cluster::builder(credentials, Profile::Lan).router(router);
-    builder.configure(|config| config.pool.max_total = places).start_on(host).unwrap()
+    let take = message_fn(|_, _| async { Ok(()) });
+    let router = Router::builder().on_message(WORDS, take).on_stream(HOLD, Arc::new(Holds)).build().unwrap();
+    let builder = Cluster::builder(credentials, Profile::Lan).router(router).configure(|config| {
+        config.pool.max_total = places;
+        // Or the message is given up before the story is over.
+        config.peers.queue_age_max = PATIENCE;
+    });
+    builder.start_on(host).unwrap()
 }
 
 async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
