@@ -244,7 +244,10 @@ mod tests {
             self.0.paths.fault(self.0.own, self.1.own, fault);
         }
 
-        fn send(&self, bytes: &[u8]) {
+        async fn send(&self, bytes: &[u8]) {
+            // A socket that is new has to be asked once.
+            let mut room = Arc::clone(&self.0.inner).create_io_poller();
+            std::future::poll_fn(|cx| room.as_mut().poll_writable(cx)).await.expect("loopback has room");
             let (contents, destination) = (bytes, self.1.own);
             let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
             self.0.try_send(&transmit).expect("loopback has room");
@@ -270,20 +273,20 @@ mod tests {
             [PathFault::Cut, like(LinkModel::lan().with_loss(1.0)), like(LinkModel { mtu: 1_200, ..LinkModel::lan() })]
         {
             pair.fault(&lost);
-            pair.send(&[1; 1_201]);
+            pair.send(&[1; 1_201]).await;
             pair.0.paths.mend();
-            pair.send(b"whole");
+            pair.send(b"whole").await;
             assert_eq!(pair.next().await, b"whole", "{lost:?}");
         }
         pair.fault(&PathFault::Hold);
-        pair.send(b"first");
+        pair.send(b"first").await;
         assert_eq!(pair.0.paths.lock().held.len(), 1, "it waits");
         pair.0.paths.mend();
-        pair.send(b"second");
+        pair.send(b"second").await;
         assert_eq!([pair.next().await, pair.next().await], [b"first".to_vec(), b"second".to_vec()]);
         pair.fault(&like(LinkModel { duplicate: 1.0, ..LinkModel::lan().with_latency(Latency::Constant(LATER)) }));
         let began = Instant::now();
-        pair.send(b"late");
+        pair.send(b"late").await;
         assert_eq!([pair.next().await, pair.next().await], [b"late"; 2], "late, and twice");
         assert!(began.elapsed() >= LATER);
     }

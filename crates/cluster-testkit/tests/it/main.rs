@@ -23,5 +23,6 @@ mod silence;
 mod simulation;
 mod stack;
 mod storm;
+mod systems;
 mod transports;
 mod versions;
