@@ -155,6 +155,7 @@ impl Inner {
     }
 
     /// Asks the path what becomes of a packet, and when.
+    #[expect(clippy::disallowed_methods, reason = "what is on its way is nobody's, and ends when it has arrived")]
     fn deliver(&mut self, model: &crate::LinkModel, (from, to): (usize, usize), packet: Packet) {
         let now = self.origin.map_or(Duration::ZERO, |origin| origin.elapsed());
         let state = self.states.entry((from, to)).or_insert_with(|| PathState::new(Seed::new(0), from, to));

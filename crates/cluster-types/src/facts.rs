@@ -122,7 +122,7 @@ fn take_varint(bytes: &[u8]) -> Result<(u32, &[u8]), FactsError> {
     for (at, byte) in bytes.iter().enumerate().take(5) {
         value |= u64::from(byte & 0x7f) << (7 * at);
         if byte & 0x80 == 0 {
-            let value = u32::try_from(value).map_err(|_| FactsError::Features)?;
+            let value = u32::try_from(value).map_err(|_too_large| FactsError::Features)?;
             return Ok((value, &bytes[at + 1..]));
         }
     }

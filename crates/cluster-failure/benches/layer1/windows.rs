@@ -48,8 +48,7 @@ fn time(detector: &mut Full, call: fn(&mut Full)) -> Duration {
 /// Prints a line for beats and one for questions.
 #[expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 pub(crate) fn compare() {
-    let calls: [(&str, fn(&mut Full)); 2] = [("heartbeat", Full::beat), ("phi", Full::phi)];
-    for (name, call) in calls {
+    for (name, call) in [("heartbeat", Full::beat as fn(&mut Full)), ("phi", Full::phi)] {
         let mut detectors = WINDOWS.map(Full::new);
         let mut fastest = [Duration::MAX; WINDOWS.len()];
         for _ in 0..BLOCKS {

@@ -87,10 +87,10 @@ impl Locks {
                     self.excused[first..].iter_mut().for_each(|lock| lock.span.to = step.at_ms + LOOKS_AGAIN_MS);
                 }
                 Act::Names(Some(_)) => wrong_since = wrong_since.or(Some(self.excused.len())),
-                Act::Start { node, seeds } | Act::StartAt { node, seeds, .. } => {
-                    if wrong_since.is_some() && !seeds.is_empty() {
-                        self.excused.push(Lock { node: *node, span: Span { from: step.at_ms, to: NEVER } });
-                    }
+                Act::Start { node, seeds } | Act::StartAt { node, seeds, .. }
+                    if wrong_since.is_some() && !seeds.is_empty() =>
+                {
+                    self.excused.push(Lock { node: *node, span: Span { from: step.at_ms, to: NEVER } });
                 }
                 _ => {}
             }

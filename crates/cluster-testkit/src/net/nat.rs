@@ -67,7 +67,7 @@ impl Translations {
 /// Another port, and every other time another address, too: QUIC takes the first for the same path, and measures the second anew.
 fn outer_addr(bound: SocketAddr, times: u16) -> SocketAddr {
     let ip = match bound.ip() {
-        IpAddr::V4(ip) if times % 2 == 0 => {
+        IpAddr::V4(ip) if times.is_multiple_of(2) => {
             let [_, b, c, d] = ip.octets();
             IpAddr::V4(Ipv4Addr::new(100, b, c, d))
         }

@@ -45,7 +45,7 @@ impl Environment {
         let said = |name: &str| said(name).filter(|text| !text.trim().is_empty());
         let number = |name: &str, what: &str| {
             let parsed =
-                said(name).map(|text| text.trim().parse::<u64>().map_err(|_| format!("{name} is {text:?}: {what}")));
+                said(name).map(|text| text.trim().parse::<u64>().map_err(|_no| format!("{name} is {text:?}: {what}")));
             parsed.transpose()
         };
         let verify = match said(VERIFY_VARIABLE).as_deref().map(str::trim) {
@@ -69,7 +69,7 @@ impl Environment {
 
 fn seeds(text: &str) -> Result<Vec<u64>, String> {
     let wrong = || format!("{SEED_VARIABLE} is {text:?}: give a number, or A..B");
-    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| wrong());
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|_no| wrong());
     match text.split_once("..") {
         None => Ok(vec![number(text)?]),
         Some((from, to)) => {

@@ -192,7 +192,6 @@ fn a_task_that_was_spawned_outside_of_every_node_is_found() {
 
 /// What leaves virtual time is named: real sockets, and threads of the runtime's.
 #[test]
-#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the mistakes that are to be found")]
 fn what_gets_out_of_the_simulation_is_named() {
     let socket = broken(&Simulation::new(1).workload(|_| async {
         drop(tokio::net::UdpSocket::bind("127.0.0.1:0").await);

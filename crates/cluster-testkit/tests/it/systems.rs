@@ -191,7 +191,7 @@ fn a_failure_is_written_down_and_plays_again() {
     let missing = failing.try_schedule(&dir.path().join("nowhere")).expect_err("there is none");
     let told = missing.to_string();
     assert!(told.starts_with("nothing was played: ") && told.contains("nowhere"), "{told}");
-    assert_eq!(failing.clone().named("another").try_schedule(&bundle).map_err(|e| e.to_string()), Ok(()));
+    assert_eq!(failing.named("another").try_schedule(&bundle).map_err(|e| e.to_string()), Ok(()));
 }
 
 /// What is left of a failure is as little as shows it, and plays again by itself.
