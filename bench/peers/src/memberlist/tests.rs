@@ -106,6 +106,7 @@ fn a_crash_is_declared_by_all_after_the_suspicion_for_their_number() {
     assert!(least.is_some_and(|least| least > Duration::from_millis(4_816) && least < 9 * SECOND), "{least:?}");
 }
 
+/// What the others say of it. It may go on to take one of them for failed: whose refutation it missed.
 #[test]
 fn who_is_deaf_for_a_moment_refutes_what_was_said() {
     let mut world = world(16, true);
@@ -114,7 +115,8 @@ fn who_is_deaf_for_a_moment_refutes_what_was_said() {
     world.run_for(3 * SECOND);
     world.mend();
     world.run_for(60 * SECOND);
-    assert_eq!(world.take_changes(), []);
+    let changes = world.take_changes();
+    assert!(changes.iter().all(|change| change.about != 3), "{changes:?}");
     assert!(world.machine(3).incarnation > 1);
 }
 
