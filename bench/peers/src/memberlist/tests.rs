@@ -1,3 +1,5 @@
+//! The machine by itself, and clusters of it.
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
