@@ -22,7 +22,7 @@ const RUNNER_WORDS: [&str; 12] = [
 ];
 
 /// Its options, and whether a value comes after them.
-const RUNNER_OPTIONS: [(&str, bool); 18] = [
+const RUNNER_OPTIONS: [(&str, bool); 19] = [
     ("--base", true),
     ("--each", true),
     ("--fresh", false),
