@@ -29,7 +29,7 @@ static BENCHES: [Bench; 6] = [
 ];
 
 /// Other people's crates beside ours.
-const OTHERS: [&str; 3] = ["blocked", "crash", "ping"];
+const OTHERS: [&str; 4] = ["crash", "lifeguard", "rapid", "ping"];
 
 /// The benchmark of that name, whole or in part; the first if nothing is said.
 pub(crate) fn run(root: &Path, words: &[String]) -> Outcome {

@@ -22,7 +22,7 @@ const RUNNER_WORDS: [&str; 12] = [
 ];
 
 /// Its options, and whether a value comes after them.
-const RUNNER_OPTIONS: [(&str, bool); 18] = [
+const RUNNER_OPTIONS: [(&str, bool); 19] = [
     ("--base", true),
     ("--each", true),
     ("--fresh", false),
@@ -39,6 +39,7 @@ const RUNNER_OPTIONS: [(&str, bool); 18] = [
     ("--plant", true),
     ("--bundles", true),
     ("--nodes-max", true),
+    ("--part", true),
     ("--html", true),
     ("--hours", true),
 ];
@@ -101,6 +102,7 @@ mod tests {
             "list",
             "--help",
             "membership --nodes-max 1000 --html FILE",
+            "membership --part paths --jobs 1",
             "replay target/schedule.json",
             "halves --plant KeepLoser",
             "planted",

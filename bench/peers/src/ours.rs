@@ -3,63 +3,110 @@
 use std::time::Duration;
 
 use cluster_gossip::SwimConfig;
+use cluster_testkit::net::{Latency, LinkModel};
+use cluster_testkit::scenario::PathFault;
+use cluster_testkit::world::Reported;
 use cluster_testkit::{EngineWorld, WorldConfig};
-use cluster_types::EventKind;
+use cluster_types::{EventKind, NodeId};
 
-use crate::contender::{Contender, Declared};
+use crate::contender::{Change, Contender, Links, Sent, Setting};
 
-pub struct Ours(EngineWorld);
+pub(crate) struct Ours {
+    world: EngineWorld,
+    nodes: usize,
+    links: Links,
+    /// How much of the trace has been told.
+    told: usize,
+}
+
+fn model(links: Links, loss: f64) -> LinkModel {
+    LinkModel::lan().with_latency(Latency::Uniform(links.low, links.high)).with_loss(loss)
+}
 
 impl Ours {
-    pub fn new(nodes: usize, loss: f64, seed: u64, swim: SwimConfig) -> Self {
-        let mut world = EngineWorld::new(WorldConfig { swim, ..WorldConfig::default() }.with_loss(loss), seed);
-        world.start_joined(nodes);
-        Self(world)
+    pub(crate) fn new(setting: Setting, swim: SwimConfig) -> Self {
+        let Setting { nodes, links, seed, joined } = setting;
+        let mut world = EngineWorld::new(WorldConfig { swim, links: model(links, links.loss) }, seed);
+        if joined {
+            world.start_joined(nodes);
+        } else {
+            world.start(0, &[]);
+        }
+        Self { world, nodes, links, told: 0 }
+    }
+
+    fn all(&self) -> Vec<usize> {
+        (0..self.nodes).collect()
     }
 }
 
+fn number(node: &NodeId) -> usize {
+    node.as_str()[1..].parse().expect("n and a number")
+}
+
+fn change(reported: &Reported) -> Option<Change> {
+    let (member, up) = match &reported.kind {
+        EventKind::Joined(member) | EventKind::Alive(member) => (member, true),
+        EventKind::Failed(member, _) | EventKind::Left(member) | EventKind::Reaped(member) => (member, false),
+        _ => return None,
+    };
+    Some(Change { at: reported.at.since_origin(), by: reported.by, about: number(member.node()), up })
+}
+
 impl Contender for Ours {
+    fn join(&mut self, i: usize) {
+        self.world.start(i, &[0]);
+    }
+
     fn pause(&mut self, i: usize) {
-        self.0.pause(i);
+        self.world.pause(i);
     }
 
     fn resume(&mut self, i: usize) {
-        self.0.resume(i);
+        self.world.resume(i);
     }
 
     fn hold_io(&mut self, i: usize) {
-        self.0.hold_io(i);
+        self.world.hold_io(i);
     }
 
     fn release_io(&mut self, i: usize) {
-        self.0.release_io(i);
+        self.world.release_io(i);
     }
 
     fn crash(&mut self, i: usize) {
-        self.0.crash(i);
+        self.world.crash(i);
+    }
+
+    fn deafen(&mut self, nodes: &[usize]) {
+        self.world.fault(0, &self.all(), nodes, &PathFault::Cut);
+    }
+
+    fn mumble(&mut self, nodes: &[usize], loss: f64) {
+        self.world.fault(1, nodes, &self.all(), &PathFault::Like(model(self.links, loss)));
+    }
+
+    fn mend(&mut self) {
+        self.world.heal();
     }
 
     fn run_for(&mut self, span: Duration) {
-        self.0.run_for(span);
+        self.world.run_for(span);
     }
 
     fn now(&self) -> Duration {
-        self.0.now().since_origin()
+        self.world.now().since_origin()
     }
 
-    fn declared(&self) -> Vec<Declared> {
-        let failed = self.0.trace().iter().filter_map(|reported| match &reported.kind {
-            EventKind::Failed(member, _) => Some(Declared {
-                at: reported.at.since_origin(),
-                by: reported.by,
-                about: member.node().as_str()[1..].parse().expect("n and a number"),
-            }),
-            _ => None,
-        });
-        failed.collect()
+    fn take_changes(&mut self) -> Vec<Change> {
+        let trace = self.world.trace();
+        let fresh = trace[self.told..].iter().filter_map(change).collect();
+        self.told = trace.len();
+        fresh
     }
 
-    fn bytes(&self) -> u64 {
-        self.0.sent().wire
+    fn sent(&self) -> Sent {
+        let wire = self.world.sent().wire;
+        Sent { wire, as_quic: wire }
     }
 }

@@ -67,21 +67,24 @@ enum What {
     /// One seed of one scenario in this process, for the campaign: prints one line of JSON.
     #[command(hide = true)]
     One(worker::Job),
-    /// Detection, dissemination, mistakes and cost by size and loss; ten to twenty minutes up to 10,000 nodes.
+    /// Detection, dissemination, mistakes and cost by size, loss, path and moment of the crash.
     Membership {
+        /// One part of it.
+        #[arg(long)]
+        part: Option<measurements::Part>,
         /// The largest cluster.
         #[arg(long, default_value_t = 10_000)]
         nodes_max: usize,
         /// Writes the plots and the table to this file.
         #[arg(long)]
         html: Option<PathBuf>,
-        /// Seed of every world.
+        /// Seed of the first world of each cell.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
     /// Which settings are the defaults, and why: observers, probe rate, pause budget and votes against each other.
     Decide {
-        /// Seed of every world.
+        /// Seed of the first world of each cell.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
@@ -115,8 +118,8 @@ fn main() -> ExitCode {
         What::Shrink { bundle, plant, seconds } => {
             shrink::command(bundle, plant.as_ref(), Duration::from_secs(*seconds))
         }
-        What::Membership { nodes_max, html, seed } => {
-            measurements::membership(cli.jobs, *seed, *nodes_max, html.as_ref())
+        What::Membership { part, nodes_max, html, seed } => {
+            measurements::membership(cli.jobs, *seed, *nodes_max, *part, html.as_ref())
         }
         What::Decide { seed } => measurements::decide(cli.jobs, *seed),
         What::Memory => measurements::memory(),

@@ -10,9 +10,10 @@ const COLOURS: [&str; 5] = ["#1b6ca8", "#2a9d8f", "#e9a820", "#d1495b", "#6d597a
 /// One line of a plot: what it is, and its points.
 type Line = (String, Vec<(f64, f64)>);
 
-/// A page of its own: no script, no style from elsewhere.
+/// A page of its own with all tables, and plots of the first: no script, no style from elsewhere.
 #[must_use]
-pub(crate) fn html(rows: &[(Conditions, Outcome)]) -> String {
+pub(crate) fn html(tables: &[(String, Vec<(Conditions, Outcome)>)]) -> String {
+    let rows = tables.first().map_or(&[][..], |(_, rows)| rows);
     let losses: Vec<f64> = {
         let mut losses: Vec<f64> = rows.iter().map(|(conditions, _)| conditions.loss).collect();
         losses.sort_by(f64::total_cmp);
@@ -27,15 +28,15 @@ pub(crate) fn html(rows: &[(Conditions, Outcome)]) -> String {
         };
         losses.iter().map(|loss| of_loss(*loss)).collect()
     };
-    let detection = lines(&|outcome| outcome.last.map(|last| last.as_secs_f64()));
-    let cost = lines(&|outcome| Some(outcome.bytes));
+    let detection = lines(&|outcome| outcome.of_crashes(|crash| crash.all).median().filter(|all| all.is_finite()));
+    let cost = lines(&|outcome| outcome.of_worlds(|world| world.bytes).median());
     format!(
         "<!doctype html><meta charset=utf-8><title>Membership</title>\
          <style>body{{font:14px sans-serif;margin:2em}}pre{{background:#f4f4f4;padding:1em}}text{{font:12px sans-serif}}</style>\
          <h1>Membership in figures</h1>\n{}\n{}\n<pre>{}</pre>\n",
-        svg("Seconds from a crash until all others have declared it", &detection),
-        svg("Bytes per node and second at rest", &cost),
-        markdown(rows),
+        svg("Seconds from a crash until all others have declared it, median", &detection),
+        svg("Bytes per node and second at rest, median", &cost),
+        tables.iter().map(|(name, rows)| format!("{name}\n\n{}\n", markdown(rows))).collect::<String>(),
     )
 }
 
