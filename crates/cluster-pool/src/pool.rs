@@ -329,9 +329,10 @@ impl ConnectionPool {
     pub fn stats(&self) -> PoolStats {
         // Whoever has heard of a link's end finds no place taken by it, also before it is put away.
         self.0.put_away_dead();
+        let places = self.0.limits.taken();
         let counted = self.0.counters.with(&self.0.data.all());
         let limits = self.0.reached.read(counted.limits.peer_counts, self.0.transport.drops());
-        PoolStats { places: self.0.limits.taken(), limits, ..counted }
+        PoolStats { places, limits, ..counted }
     }
 
     /// A caller is turned away.

@@ -61,6 +61,13 @@ impl Slot {
         self.current.is_none() && self.dial.is_none() && self.arriving == 0
     }
 
+    /// Gives its place back once nobody is in it or on his way, in the step in which that is so.
+    fn give_back_if_empty(&mut self) {
+        if self.is_empty() {
+            self.permit = None;
+        }
+    }
+
     /// Sees to it that the slot has its place.
     fn take_place(&mut self, node: &NodeId, limits: &Limits) -> Result<(), Full> {
         if self.permit.is_none() {
@@ -112,6 +119,7 @@ impl Drop for Arriving {
         crossing!();
         if let Some(mut slot) = self.slots.get_mut(&self.node) {
             slot.arriving -= 1;
+            slot.give_back_if_empty();
         }
         drop_empty(&self.slots, &self.node);
     }
@@ -211,6 +219,7 @@ impl Slots {
             removed = current && (link.is_dead() || link.is_idle());
             if removed {
                 slot.current = None;
+                slot.give_back_if_empty();
             }
         }
         drop_empty(&self.slots, link.node());
@@ -312,6 +321,7 @@ impl Slots {
             && slot.current.as_ref().is_some_and(|current| whichever || current.id() == link.id())
         {
             slot.current = None;
+            slot.give_back_if_empty();
             removed = true;
         }
         drop_empty(&self.slots, link.node());
