@@ -292,6 +292,33 @@ mod tests {
         assert_eq!(noted.lock().unwrap()[2], Duration::from_secs(7));
     }
 
+    /// Twenty tasks are ready at once: in which order they ran.
+    async fn order(gate: &Gate) -> Vec<usize> {
+        let ran: Arc<Mutex<Vec<usize>>> = Arc::default();
+        for n in 0..20 {
+            let ran = Arc::clone(&ran);
+            Spawner::spawn(gate, Box::pin(async move { ran.lock().unwrap().push(n) }));
+        }
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        let order = ran.lock().unwrap().clone();
+        order
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_tasks_of_a_gate_run_in_an_order_that_the_seed_draws() {
+        let gate = |seed| Gate::shuffled(Handle::current(), "a test".into(), Troubles::default(), Seed::new(seed));
+        let in_turn: Vec<usize> = (0..20).collect();
+        assert_eq!(order(&Gate::new(Handle::current(), "a test".into(), Troubles::default())).await, in_turn);
+        let (drawn, again, other) = (order(&gate(1)).await, order(&gate(1)).await, order(&gate(2)).await);
+        assert_eq!(drawn, again);
+        assert!(drawn != in_turn && other != drawn, "{drawn:?} {other:?}");
+        let mut sorted = drawn;
+        sorted.sort_unstable();
+        assert_eq!(sorted, in_turn, "each ran once");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn half_stopped_only_the_transport_runs() {
         let gate = Gate::new(Handle::current(), "a test".into(), Troubles::default());

@@ -162,14 +162,14 @@ pub const CATALOGUE: &[Entry] = &[
     stack_only("echoes", "packets of a former life arrive", ends::echoes),
     stack_only("late-echoes", "packets of a former life that were lost arrive after all", ends::late_echoes),
     small("unheard-leave", "one leaves while another is stopped", ends::unheard_leave),
-    small("most-die", "eighteen of twenty-two die at once", ends::most_die),
+    filed(small("most-die", "eighteen of twenty-two die at once", ends::most_die)),
     small("long-dead", "one is dead for two minutes, and is back", ends::long_dead),
     small("pair", "one of two dies, and is back", ends::pair),
     small("failing-seeds", "seeds end, leave or stop while they are asked", starts::failing_seeds),
     stack_only("torn-disks", "machines go down whose disks lose or tear what was written last", ends::torn_disks),
     small("quiet", "five minutes in which nothing happens, and what they cost", processes::quiet),
     Entry {
-        runs_max: 10,
+        runs_max: 3,
         l1_runs_max: 1,
         ..large("quiet-week", "seven days in which nothing happens", processes::quiet_week)
     },

@@ -10,7 +10,6 @@ use std::io;
 use cluster_types::Seed;
 use cluster_types::seed::Draws;
 
-use crate::reachable;
 use crate::scenario::DiskFault;
 
 /// A file, whatever its name is.
@@ -88,7 +87,6 @@ impl File {
         let mut changes = std::mem::take(&mut self.unsafe_yet);
         let said = std::mem::take(&mut self.said);
         if fault == Some(DiskFault::TornWrite) && said > 0 {
-            reachable!("a synced writing of a user's file is torn when a machine goes down");
             changes[..said].iter().for_each(|change| change.torn().apply(&mut self.safe));
             changes.clear();
         } else if fault == Some(DiskFault::LostSync) {
@@ -109,7 +107,6 @@ fn survivors(changes: &[Change], draws: &mut Draws) -> Vec<Change> {
     match draws.below(3) {
         0 => Vec::new(),
         1 => {
-            reachable!("a writing that was not synced is torn when a machine goes down");
             let whole = draws.below(changes.len() as u64) as usize;
             let torn = changes.get(whole).map(Change::torn);
             changes[..whole].iter().cloned().chain(torn).collect()
@@ -259,9 +256,6 @@ impl Files {
         let seed = seed.derive("cut", self.cuts);
         let done = std::mem::take(&mut self.unsafe_names);
         let kept = seed.below(0, done.len() as u64 + 1) as usize;
-        if kept < done.len() {
-            reachable!("a name that was not synced is lost when a machine goes down");
-        }
         done[..kept].iter().for_each(|naming| naming.apply(&mut self.safe_names));
         self.names.clone_from(&self.safe_names);
         let names = &self.names;
