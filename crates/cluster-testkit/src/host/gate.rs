@@ -302,8 +302,7 @@ mod tests {
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
-        let order = ran.lock().unwrap().clone();
-        order
+        ran.lock().unwrap().clone()
     }
 
     #[tokio::test(start_paused = true)]

@@ -106,9 +106,9 @@ impl Simulation {
         match self.bundle(failure, &dir) {
             Ok(repeats) => {
                 failure.notes.push(format!("written down in {}: picture.html shows it", dir.display()));
-                let check = failure.findings.first().map(|finding| finding.check).filter(|_| repeats);
-                if let Some(check) = check.filter(|_| !environment.shrink.is_zero()) {
-                    failure.notes.extend(self.shrunk(failure, check, &dir, environment.shrink));
+                let first = failure.findings.first().cloned().filter(|_| repeats);
+                if let Some(first) = first.filter(|_| !environment.shrink.is_zero()) {
+                    failure.notes.extend(self.shrunk(failure, &first, &dir, environment.shrink));
                 }
                 failure.bundle = Some(dir);
             }
@@ -137,16 +137,16 @@ impl Simulation {
         fs::write(dir.join("picture.html"), picture::page(&again.played, &again.outcome, &trace, &title, &command))?;
         fs::write(dir.join("trace.txt"), trace.lines().join("\n") + "\n")?;
         fs::write(dir.join("report.txt"), report(&again.outcome.peers))?;
-        let same = |finding: &Finding| failure.findings.first().is_some_and(|first| first.check == finding.check);
+        let same = |finding: &Finding| failure.findings.first().is_some_and(|first| is_of_a_kind(first, finding));
         Ok(again.outcome.findings.iter().any(same))
     }
 
     /// Makes a failure smaller and keeps what is left; says so, a line a step.
-    fn shrunk(&self, failure: &Failure, check: &'static str, dir: &Path, patience: Duration) -> Vec<String> {
-        let tries = Tries { simulation: self, seed: failure.seed, check, began: now(), patience };
+    fn shrunk(&self, failure: &Failure, first: &Finding, dir: &Path, patience: Duration) -> Vec<String> {
+        let tries = Tries { simulation: self, seed: failure.seed, first, began: now(), patience };
         let smallest = shrink::smallest(&tries, &failure.scenario);
         let Size { acts, nodes, ms, .. } = Size::of(&smallest);
-        let file = dir.join(shrink::file_name(&file_name(&smallest.name), failure.seed, check));
+        let file = dir.join(shrink::file_name(&file_name(&smallest.name), failure.seed, first.check));
         let kept = Saved::new(Level::L1, failure.seed, smallest.clone()).save(&file);
         let acts = if acts == 1 { "one act".to_owned() } else { format!("{acts} acts") };
         let mut lines = vec![format!("made smaller, {acts} on {nodes} nodes in {:.0} s:", ms as f64 / 1_000.0)];
@@ -159,6 +159,13 @@ impl Simulation {
     }
 }
 
+/// Whether two findings say the same but for numbers: what a system or a client complains of has one check for all of it.
+fn is_of_a_kind(one: &Finding, other: &Finding) -> bool {
+    let words = |finding: &Finding| finding.what.replace(|c: char| c.is_ascii_digit(), "");
+    let is_users = ["a system", "a client", "at the end", "the nemesis"].contains(&one.check);
+    one.check == other.check && (!is_users || words(one) == words(other))
+}
+
 #[expect(clippy::disallowed_methods, reason = "how long a shrinking may take is people's time")]
 fn now() -> Instant {
     Instant::now()
@@ -168,7 +175,8 @@ fn now() -> Instant {
 struct Tries<'a> {
     simulation: &'a Simulation,
     seed: u64,
-    check: &'static str,
+    /// What must go on being found.
+    first: &'a Finding,
     began: Instant,
     patience: Duration,
 }
@@ -177,7 +185,7 @@ impl Attempts for Tries<'_> {
     fn fails(&self, scenario: &Scenario) -> bool {
         let plan = Plan { seed: self.seed, schedule: scenario.clone(), with_nemesis: false };
         let ran = self.simulation.run_apart(&plan, Trace::default());
-        ran.outcome.findings.iter().any(|finding| finding.check == self.check)
+        ran.outcome.findings.iter().any(|finding| is_of_a_kind(self.first, finding))
     }
 
     fn is_spent(&self) -> bool {
@@ -188,6 +196,15 @@ impl Attempts for Tries<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_client_complains_of_is_one_thing_and_another() {
+        let of_client = |what: &str| Finding::new("a client", what.to_owned());
+        assert!(is_of_a_kind(&of_client("of client 0: 17 is lost"), &of_client("of client 0: 3 is lost")));
+        assert!(!is_of_a_kind(&of_client("of client 0: 17 is lost"), &of_client("of client 0: nobody is there")));
+        let ours = |what: &str| Finding::new("story", what.to_owned());
+        assert!(is_of_a_kind(&ours("a"), &ours("b")) && !is_of_a_kind(&ours("a"), &of_client("a")));
+    }
 
     #[test]
     fn a_test_is_named_by_its_thread_and_its_file_by_plain_letters() {
