@@ -380,7 +380,9 @@ mod tests {
         let jobs = jobs_of(&["--each", "10"]);
         for entry in CATALOGUE.iter().filter(|entry| !entry.filed) {
             let seeds = jobs.iter().filter(|job| job.scenario == entry.name).count();
-            assert_eq!(seeds, 10, "{}", entry.name);
+            // What a scenario that is too long for ten does not play, the others do.
+            let most = entry.runs_max.min(10) as usize;
+            assert!((most..=most + 1).contains(&seeds), "{}: {seeds}", entry.name);
         }
         assert_eq!(jobs_of(&["--seeds", "7"]).len(), 7);
     }
@@ -391,8 +393,8 @@ mod tests {
         let mut jobs = jobs_of(&["--each", "10"]);
         jobs.sort_by_key(|job| std::cmp::Reverse(length(job)));
         assert_eq!((jobs[0].scenario.as_str(), jobs[0].level), ("quiet-week", Level::L1));
-        assert!(jobs[1..10].iter().all(|job| job.scenario == "quiet-week"));
+        assert!(jobs[1..3].iter().all(|job| job.scenario == "quiet-week"));
         let large = |job: &Job| entry(&job.scenario).is_some_and(|entry| entry.large);
-        assert!(jobs[10..].iter().take_while(|job| large(job)).count() >= 40);
+        assert!(jobs[3..].iter().take_while(|job| large(job)).count() >= 40);
     }
 }
