@@ -53,8 +53,6 @@ pub(crate) struct Sent {
 pub(crate) trait Contender {
     /// Starts node `i`, which joins through node 0.
     fn join(&mut self, i: usize);
-    fn pause(&mut self, i: usize);
-    fn resume(&mut self, i: usize);
     /// Holds up its sends and receipts while its timers go on.
     fn hold_io(&mut self, i: usize);
     fn release_io(&mut self, i: usize);

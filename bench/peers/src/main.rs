@@ -7,13 +7,13 @@ mod manager;
 mod memberlist;
 mod ours;
 mod ping;
+// Both runners make the same cells.
+#[path = "../../../crates/cluster-sim/src/measure/spread.rs"]
 mod spread;
 mod trials;
 mod world;
 
 use clap::{Parser, Subcommand};
-
-use trials::lifeguard::Block;
 
 #[derive(Debug, Parser)]
 #[command(about = "Other people's crates beside ours")]
@@ -25,21 +25,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Some of 128 nodes are blocked on and off: how many healthy ones are declared failed?
-    Lifeguard {
-        /// Stop the whole processes instead of their network calls.
-        #[arg(long)]
-        process: bool,
-        /// Our engine without what it adds to SWIM, too.
-        #[arg(long)]
-        plain: bool,
-    },
+    Lifeguard,
     /// Detection and cost by size, loss and path.
     Crash,
     /// A thousand nodes of which ten crash, lose what they send or do not hear; and a thousand that join through one.
     Rapid {
         /// How many nodes.
-        #[arg(long, default_value_t = 1_000)]
-        nodes: usize,
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(20..))]
+        nodes: u32,
     },
     /// Links: a connection from a pool, a request, memory, latency; beside bb8, deadpool, bare quinn and tonic.
     Links {
@@ -60,11 +53,9 @@ enum What {
 
 fn main() {
     match Cli::parse().what {
-        What::Lifeguard { process, plain } => {
-            trials::lifeguard::print(if process { Block::Process } else { Block::Io }, plain);
-        }
+        What::Lifeguard => trials::lifeguard::print(),
         What::Crash => trials::crash::print(),
-        What::Rapid { nodes } => trials::rapid::print(nodes),
+        What::Rapid { nodes } => trials::rapid::print(nodes as usize),
         What::Links { part } => links::compare(part.as_deref()),
         What::Manager { part, agent } => manager::compare(part.as_deref(), agent.as_deref()),
         What::Ping => ping::compare(),

@@ -58,14 +58,6 @@ impl Contender for Ours {
         self.world.start(i, &[0]);
     }
 
-    fn pause(&mut self, i: usize) {
-        self.world.pause(i);
-    }
-
-    fn resume(&mut self, i: usize) {
-        self.world.resume(i);
-    }
-
     fn hold_io(&mut self, i: usize) {
         self.world.hold_io(i);
     }

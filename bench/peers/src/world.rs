@@ -48,14 +48,11 @@ enum Happening<M: Machine> {
 struct Node<M: Machine> {
     machine: M,
     running: bool,
-    paused: bool,
     held: bool,
     /// What it wanted to send while it was held.
     unsent: Vec<Output<M>>,
-    /// What arrived while it was stopped or held.
+    /// What arrived while it was held.
     arrived: Vec<Happening<M>>,
-    /// Timers that came due while it was stopped.
-    late: Vec<Happening<M>>,
 }
 
 pub(crate) struct World<M: Machine> {
@@ -75,11 +72,9 @@ impl<M: Machine> World<M> {
         let node = |i: usize| Node {
             machine: machine(i, seed.derive("machine", i as u64)),
             running: joined || i == 0,
-            paused: false,
             held: false,
             unsent: Vec::new(),
             arrived: Vec::new(),
-            late: Vec::new(),
         };
         let mut world = Self {
             now: Duration::ZERO,
@@ -150,8 +145,7 @@ impl<M: Machine> World<M> {
             return;
         }
         match happening {
-            message @ Happening::Message { .. } if node.paused || node.held => node.arrived.push(message),
-            timer if node.paused => node.late.push(timer),
+            message @ Happening::Message { .. } if node.held => node.arrived.push(message),
             Happening::Message { from, message } => {
                 self.turn(at, |machine, now, out| machine.handle_message(now, from, message, out));
             }
@@ -167,18 +161,6 @@ impl<M: Machine> Contender for World<M> {
             machine.begin(now, 0, out);
             machine.join(now, 0, out);
         });
-    }
-
-    fn pause(&mut self, i: usize) {
-        self.nodes[i].paused = true;
-    }
-
-    /// Sockets first, then the timers that are late: the kinder order.
-    fn resume(&mut self, i: usize) {
-        self.nodes[i].paused = false;
-        let arrived = std::mem::take(&mut self.nodes[i].arrived);
-        let late = std::mem::take(&mut self.nodes[i].late);
-        arrived.into_iter().chain(late).for_each(|happening| self.happen(i, happening));
     }
 
     fn hold_io(&mut self, i: usize) {

@@ -10,7 +10,7 @@ use cluster_pool::{
     Authority, Channel, ConnectionPool, Hello, Peer, PeerConfig, PoolConfig, QuicConfig, QuicTransport, Router,
     Serving, Transport, request_fn,
 };
-use cluster_types::{Incarnation, Life, NodeId};
+use cluster_types::{Facts, Incarnation, Life, NodeId};
 use quinn::{ClientConfig, Endpoint, ServerConfig, TransportConfig};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -167,6 +167,7 @@ impl Node {
             addr,
             dial: 0,
             draining: false,
+            facts: Facts::NONE,
         };
         let serving = Serving { streams: Arc::new(router.clone()), ..Serving::default() };
         let (pool, _events) = ConnectionPool::start(Arc::new(transport), hello, config, serving);

@@ -13,15 +13,6 @@ const COUNTS: [usize; 9] = [1, 4, 8, 12, 16, 20, 24, 28, 32];
 const SPANS_MS: [u64; 5] = [128, 512, 2_048, 8_192, 32_768];
 const PAUSES_MS: [u64; 3] = [1, 256, 16_384];
 
-/// How a node is blocked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Block {
-    /// Before each send and after each receipt, while its timers go on.
-    Io,
-    /// The whole process, as by a stop signal.
-    Process,
-}
-
 /// Declarations that healthy nodes failed.
 #[derive(Default, Clone, Copy)]
 struct Wrongs {
@@ -31,10 +22,10 @@ struct Wrongs {
     total: usize,
 }
 
-/// A table for each contender; each cell is the sum over the three pauses. Without `plain` those of other people and ours alone.
-pub(crate) fn print(how: Block, plain: bool) {
+/// A table for each contender; each cell is the sum over the three pauses.
+pub(crate) fn print() {
     let mut sums = Vec::new();
-    for (name, make) in RIVALS.into_iter().chain(plain.then_some(PLAIN)) {
+    for (name, make) in RIVALS.into_iter().chain([PLAIN]) {
         println!("### {name}\n");
         println!("| blocked nodes | {} |", SPANS_MS.map(|ms| format!("{:.3} s", ms as f64 / 1e3)).join(" | "));
         println!("|---:|{}", "---:|".repeat(SPANS_MS.len()));
@@ -43,7 +34,7 @@ pub(crate) fn print(how: Block, plain: bool) {
             let cells = SPANS_MS.map(|span| {
                 let one = |seed| {
                     let setting = Setting { nodes: NODES, links: Links::lan(0.0), seed, joined: true };
-                    let of_pause = |pause| blocked(&mut *make(setting), count, (span, pause), how);
+                    let of_pause = |pause| blocked(&mut *make(setting), count, (span, pause));
                     sum(PAUSES_MS.into_iter().map(of_pause))
                 };
                 let wrongs: Vec<Wrongs> = (1..=SEEDS).map(one).collect();
@@ -69,16 +60,16 @@ fn cell(wrongs: &[Wrongs]) -> String {
     format!("{at_healthy} / {}", Spread::new(wrongs.iter().map(|wrongs| wrongs.total as f64)).cell(0))
 }
 
-/// `count` of the nodes are blocked for a span, run for a pause, and again, for two minutes; then they are watched for twenty seconds.
-fn blocked(world: &mut dyn Contender, count: usize, (span, pause): (u64, u64), how: Block) -> Wrongs {
+/// `count` of the nodes are blocked for a span, before each send and after each receipt while their timers go on, run for a pause, and again, for two minutes; then they are watched for twenty seconds.
+fn blocked(world: &mut dyn Contender, count: usize, (span, pause): (u64, u64)) -> Wrongs {
     world.run_for(Duration::from_secs(20));
     // Spread over the cluster.
     let sick: BTreeSet<usize> = (0..count).map(|k| k * NODES / count).collect();
     let until = world.now() + Duration::from_secs(120);
     while world.now() < until {
-        sick.iter().for_each(|&i| if how == Block::Io { world.hold_io(i) } else { world.pause(i) });
+        sick.iter().for_each(|&i| world.hold_io(i));
         world.run_for(Duration::from_millis(span));
-        sick.iter().for_each(|&i| if how == Block::Io { world.release_io(i) } else { world.resume(i) });
+        sick.iter().for_each(|&i| world.release_io(i));
         world.run_for(Duration::from_millis(pause));
     }
     world.run_for(Duration::from_secs(20));
