@@ -308,15 +308,17 @@ impl Default for Told {
 }
 
 impl Told {
-    /// What is to be told after an event. Where events were missed, it is what the breaker is `now`, unless that was told last.
+    /// What is to be told after an event, unless it was told last. Where events were missed, it is what the breaker is `now`; the events before
+    /// that which are still held come after it, and end there.
     fn news(&mut self, event: &PeerEvent, now: impl FnOnce() -> Option<BreakerState>) -> Option<BreakerState> {
         let breaker = match event {
-            PeerEvent::Breaker { to, .. } => *to,
-            PeerEvent::Lagged(_) => now().filter(|breaker| *breaker != self.0)?,
-            _ => return None,
+            PeerEvent::Breaker { to, .. } => Some(*to),
+            PeerEvent::Lagged(_) => now(),
+            _ => None,
         };
-        self.0 = breaker;
-        Some(breaker)
+        let news = breaker.filter(|breaker| *breaker != self.0)?;
+        self.0 = news;
+        Some(news)
     }
 }
 
@@ -333,6 +335,12 @@ mod tests {
         assert_eq!(after_missing(&mut told, Some(Closed)), None, "it is what it was");
         assert_eq!(after_missing(&mut told, Some(Open)), Some(Open));
         assert_eq!(after_missing(&mut told, Some(Open)), None, "told already");
+        let held = PeerEvent::Breaker { from: Closed, to: Open };
+        assert_eq!(
+            told.news(&held, || unreachable!("nothing was missed")),
+            None,
+            "it was still held, and is told already"
+        );
         let trial = PeerEvent::Breaker { from: Open, to: HalfOpen };
         assert_eq!(told.news(&trial, || unreachable!("nothing was missed")), Some(HalfOpen));
         assert_eq!(after_missing(&mut told, None), None, "there is no such peer any more");

@@ -12,7 +12,7 @@ cluster_sites::sites! {
     REQUESTS_BUSY: Reachable "a request waits because too many are in flight";
     // peer/course.rs
     PEER_BACKS_OFF_LONG: Sometimes "a peer waits a long time before it dials again";
-    NEVER_DIALS_CONNECTED: Always "a peer begins no dial while it is connected";
+    NEVER_DIALS_CONNECTED: Always "a peer asks for no next step while it is connected or connecting";
     PEER_RESTARTED: Reachable "a peer is found in a new life";
     NOT_TRIED: Reachable "a dial is not made for a reason of this side";
     // peer/lane.rs

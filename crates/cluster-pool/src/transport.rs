@@ -412,7 +412,8 @@ impl fmt::Debug for Incoming {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TransportDrops {
-    /// Datagrams that were too long for their path, or gave way to newer ones before they were sent.
+    /// Datagrams that were too long for their path, or gave way to newer ones before they were sent: at least so many, for the transport does
+    /// not say how many made room for one.
     pub datagrams: u64,
     /// Addresses that the system refused to send to, of which nobody was told because so many others were to be told of.
     pub refusals: u64,

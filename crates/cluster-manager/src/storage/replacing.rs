@@ -76,13 +76,18 @@ pub(super) fn remove_unfinished(files: &dyn Files, path: &Path) -> io::Result<us
         Err(e) => return Err(e),
     };
     let left: Vec<PathBuf> = beside.into_iter().filter(|found| is_unfinished(path, found)).collect();
-    left.iter().try_for_each(|file| files.remove(file))?;
+    // One that is gone by now was finished, or is cleared away; one that cannot be does not keep the others.
+    let remove = |file: &PathBuf| {
+        files.remove(file).or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+    };
+    let removed: Vec<io::Result<()>> = left.iter().map(remove).collect();
+    removed.into_iter().collect::<io::Result<()>>()?;
     Ok(left.len())
 }
 
 fn is_unfinished(path: &Path, found: &Path) -> bool {
     let name = found.file_name().unwrap_or_default();
     let number = name.as_encoded_bytes().strip_prefix(prefix(path).as_encoded_bytes());
-    number.is_some_and(|number| number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-'))
+    number.is_some_and(|number| !number.is_empty() && number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-'))
         && !being_written().contains(&path.with_file_name(name))
 }

@@ -32,7 +32,8 @@ pub struct LimitsReached {
     pub addresses: u64,
     /// Dials, failures and evictions that are counted in all only, and not by peer, because there are too many peers.
     pub peer_counts: u64,
-    /// Datagrams that were too long for their path, or gave way to newer ones before they were sent.
+    /// Datagrams that were too long for their path, or gave way to newer ones before they were sent: at least so many, for the transport does
+    /// not say how many made room for one.
     pub datagrams: u64,
 }
 

@@ -277,6 +277,7 @@ impl Slots {
             if leaks {
                 std::mem::forget(slot.permit.take());
             }
+            slot.give_back_if_empty();
         }
         drop_empty(&self.slots, node);
     }

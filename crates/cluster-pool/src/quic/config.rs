@@ -67,6 +67,10 @@ impl Default for QuicConfig {
     }
 }
 
+/// Bytes of datagrams that wait for a link: some sixty of 1,100 B with what quinn charges for each. Probes are worthless when they are late, and the
+/// oldest is dropped first.
+pub(super) const DATAGRAMS_WAITING: usize = 64 * 1_100;
+
 /// A number that no other process begins with: it need not be secret.
 fn unlike_any_other() -> u64 {
     RandomState::new().build_hasher().finish()
@@ -136,8 +140,7 @@ impl QuicConfig {
             // Who comes back is heard at once, whatever was lost meanwhile.
             config.congestion_controller_factory(Arc::<FlooredConfig>::default());
         }
-        // Probes are worthless when they are late: 64 datagrams of 1,100 B, the oldest dropped first.
-        config.datagram_send_buffer_size(64 * 1_100);
+        config.datagram_send_buffer_size(DATAGRAMS_WAITING);
         config
     }
 }

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::config::uni_streams;
 use super::fault::connection_error;
 use super::tls::door_of;
+use super::window;
 use crate::identity::{Fingerprint, Identity};
 use crate::transport::{
     BiStream, CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, RecvHalf, SendHalf, Side,
@@ -158,6 +159,8 @@ impl Connection for QuicConnection {
     fn set_stream_limit(&self, limit: u32) {
         self.connection.set_max_concurrent_bi_streams(VarInt::from_u32(limit));
         self.connection.set_max_concurrent_uni_streams(VarInt::from_u32(uni_streams(limit)));
+        // Whoever may open streams is a data link.
+        window::lift(self.connection.congestion_state());
     }
 
     fn close(&self, code: CloseCode) {
