@@ -110,7 +110,7 @@ struct Watched<D> {
 }
 
 /// Makes the detector of a member that is watched from that moment on.
-struct Fresh<D>(Box<dyn Fn(Instant) -> D + Send>);
+struct Fresh<D>(Box<dyn Fn(Instant) -> D + Send + Sync>);
 
 impl<D> fmt::Debug for Fresh<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,7 +149,7 @@ impl HealthChecker {
 impl<D: FailureDetector> HealthChecker<D> {
     /// As [`new`](HealthChecker::new), with detectors of one's own: `fresh` makes one for each life of a member, at the moment
     /// from which it is watched. What is reported as phi is the detector's level.
-    pub fn with_detector(own: NodeId, fresh: impl Fn(Instant) -> D + Send + 'static) -> Self {
+    pub fn with_detector(own: NodeId, fresh: impl Fn(Instant) -> D + Send + Sync + 'static) -> Self {
         Self { own, fresh: Fresh(Box::new(fresh)), watched: BTreeMap::new() }
     }
 

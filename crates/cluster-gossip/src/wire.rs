@@ -30,6 +30,9 @@ pub enum WireError {
         /// The kind found.
         kind: u16,
     },
+    /// Whoever wants to join is in a state that only later versions know.
+    #[error("the newcomer is in a state that is not known here")]
+    Newcomer,
     /// The body is not what its kind says.
     #[error("the body cannot be decoded: {reason}")]
     Body {
@@ -56,18 +59,22 @@ impl Blamed for WireError {
     fn blame(&self) -> Blame {
         match self {
             Self::Envelope(e) => e.blame(),
-            Self::Kind { .. } => Blame::PeerIncompatible,
+            Self::Kind { .. } | Self::Newcomer => Blame::PeerIncompatible,
             Self::Body { .. } | Self::Name(_) | Self::Facts(_) | Self::Range { .. } => Blame::PeerMisbehaved,
         }
     }
 }
 
 impl WireError {
-    /// Whether the message is of a kind that this version does not know: to be skipped and counted, and held against nobody. One
-    /// that is known and belongs elsewhere is a mistake.
+    /// Whether the message says something that this version does not know: to be skipped and counted, and held against nobody. A kind of
+    /// membership's own that is known and belongs elsewhere is a mistake.
     #[must_use]
     pub const fn is_unknown_kind(&self) -> bool {
-        matches!(self, Self::Kind { kind } if !matches!(kind, 16..=23 | 32..=37 | 40..=44))
+        match self {
+            Self::Newcomer => true,
+            Self::Kind { kind } => !matches!(kind, 16..=23 | 32..=37 | 40..=44),
+            _ => false,
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //!
 //! Zeros at the end are left out, so most nodes say nothing in one byte. A field that is missing at the end is zero.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::blame::{Blame, Blamed};
@@ -37,12 +38,24 @@ impl Blamed for FactsError {
     }
 }
 
-/// The facts about one node. A word where there are none, and cheap to clone; ordered so that every member prefers the same
-/// ones of two.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+/// The facts about one node. A word where there are none, and cheap to clone; ordered as their bytes on the wire are, so that every member of
+/// every version prefers the same ones of two.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Facts(Option<Arc<Stated>>);
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+impl Ord for Facts {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self == other { Ordering::Equal } else { self.encode().cmp(&other.encode()) }
+    }
+}
+
+impl PartialOrd for Facts {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Stated {
     features: Features,
     /// What follows the fields that are known here.
@@ -154,6 +167,17 @@ mod tests {
         assert_eq!(decode(&[1, 0x80, 0x80, 0x80, 0x80, 0x80, 1]), "the features are no number of 32 bits");
         let most = Facts::decode(&[0xff, 0xff, 0xff, 0xff, 0x0f]).unwrap();
         assert_eq!(most.features().fabric_bits(), u32::MAX);
+    }
+
+    /// A later version that understands more of them prefers the same ones.
+    #[test]
+    fn facts_are_ordered_by_their_bytes() {
+        let of = |bytes: &[u8]| Facts::decode(bytes).unwrap();
+        let sorted = [&[][..], &[0, 1], &[1], &[1, 0, 7], &[0x80, 2], &[0x81, 1]];
+        let mut facts = sorted.map(of);
+        facts.reverse();
+        facts.sort();
+        assert_eq!(facts, sorted.map(of));
     }
 
     proptest! {

@@ -68,7 +68,8 @@ impl Swim {
             return;
         }
         match heard.state {
-            State::Alive if of_this_life && !ahead => {}
+            // What beats this node's own word about itself is no word of its own.
+            State::Alive if of_this_life && !ahead && !heard.supersedes(&self.own) => {}
             State::Alive if !of_this_life => self.hear_rival(now, heard),
             _ => self.refute(now, heard.incarnation),
         }

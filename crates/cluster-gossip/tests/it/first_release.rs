@@ -103,6 +103,7 @@ fn exchanges_of_the_first_release_are_understood() {
         (40, Answer::Entries(vec![entry("c", true)])),
         (41, Answer::Same),
         (42, Answer::Here),
+        (43, Answer::Buckets((0..256).map(|i| i << 56 | i).collect())),
         (44, Answer::Unsupported),
     ];
     for (kind, value) in answered {

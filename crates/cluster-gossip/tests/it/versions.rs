@@ -58,6 +58,28 @@ fn a_request_of_an_unknown_kind_is_answered_and_held_against_nobody() {
     assert_eq!(hand.swim.offences(&node("a")), 0);
 }
 
+/// Whoever wants to join in a state of a later version is told that it is not known here.
+#[test]
+fn a_join_in_an_unknown_state_is_answered_and_held_against_nobody() {
+    let mut hand = Hand::with(&["a"]);
+    let update = Update { claim: alive("a"), vote: None };
+    let (kind, mut body) =
+        Request::Join(Entry { update, metadata: None, gone_for: std::time::Duration::ZERO }).encode();
+    let is_state = |at: &usize| {
+        let mut of_later = body.clone();
+        of_later[*at] = 9;
+        Request::decode(kind, &of_later).is_err_and(|error| error.is_unknown_kind())
+    };
+    let states: Vec<usize> = (0..body.len()).filter(is_state).collect();
+    let [at] = states[..] else { panic!("one byte is the state: {states:?}") };
+    body[at] = 9;
+    let peer = PeerInfo::from(&alive("a"));
+    let (kind, answer) = hand.swim.handle_request(hand.now, &peer, kind, &body).expect("an answer");
+    assert_eq!(Answer::decode(kind, &answer), Ok(Read { value: Answer::Unsupported, skipped: 0 }));
+    assert_eq!((hand.swim.stats().unknown, hand.swim.stats().malformed), (1, 0));
+    assert_eq!(hand.swim.offences(&node("a")), 0);
+}
+
 /// State 9 of a later version, in the middle of a list.
 #[test]
 fn an_update_of_an_unknown_state_is_left_out_and_the_others_are_heard() {
@@ -79,7 +101,7 @@ fn an_update_of_an_unknown_state_is_left_out_and_the_others_are_heard() {
     assert_eq!((hand.swim.stats().unknown, hand.swim.stats().malformed), (1, 0));
 }
 
-/// By gossip, in a list, with an accusation and with a verdict: what is not understood goes on, byte by byte.
+/// By gossip, in a list and with an accusation: what is not understood goes on, byte by byte.
 #[test]
 fn unknown_facts_are_told_on_however_they_are_told() {
     let mut hand = Hand::with(&["a", "b"]);
@@ -120,6 +142,18 @@ fn facts_are_not_lost_to_whoever_has_none() {
     hand.hear("a", &[state(alive("x"), State::Suspect)]);
     hand.hear("a", &[raised(later("x"), 1)]);
     assert_eq!(hand.swim.member(&node("x")).map(|member| member.claim.facts.clone()), Some(later_facts()));
+}
+
+/// What somebody else says of this node and beats its own word is taken back as an accusation would be.
+#[test]
+fn false_facts_about_this_node_are_refuted() {
+    let mut hand = Hand::with(&["a"]);
+    let own = hand.swim.own().clone();
+    hand.hear("a", &[own.clone()]);
+    assert_eq!(hand.swim.own().incarnation, own.incarnation, "its own word");
+    hand.hear("a", &[Claim { facts: later_facts(), ..own.clone() }]);
+    assert!(hand.swim.own().incarnation > own.incarnation);
+    assert_eq!(hand.swim.own().facts, own.facts);
 }
 
 /// The facts of this node go out with its own claim, features and all.
