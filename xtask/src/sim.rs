@@ -76,6 +76,7 @@ pub(crate) fn check(args: &[String], is_scenario: impl Fn(&str) -> bool) -> Outc
     match plain[..] {
         [] | ["replay" | "shrink", _] | ["planted", ..] => Ok(()),
         [word] if RUNNER_WORDS.contains(&word) || is_scenario(word) => Ok(()),
+        ["speed", "targets" | "stack" | "engine"] => Ok(()),
         ["scenarios", name] if is_scenario(name) => Ok(()),
         ["scenarios", unknown, ..] | [unknown] => Err(format!("there is no scenario {unknown:?}")),
         [_, further, ..] => Err(format!("{further:?} is a word too many")),

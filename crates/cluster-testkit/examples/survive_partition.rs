@@ -1,8 +1,7 @@
 //! Whoever leads is cut off from all others, again and again: what the nemesis sees, and what must hold all the while.
 //!
 //! The lowest name that a majority can see leads. That is no election: for as long as a pause is forgiven, both sides of a cut may see a leader,
-//! and so a leader here asks itself first whether it still hears a majority. The invariant is that no two of them believe it at once for longer
-//! than it takes to notice. The same seed tells the same story to the packet.
+//! and so a leader here asks itself first whether it still hears a majority. The same seed tells the same story to the packet.
 //! `cargo run --release -p cluster-testkit --example survive_partition`
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 

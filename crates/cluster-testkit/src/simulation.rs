@@ -204,9 +204,8 @@ impl Simulation {
     }
 
     /// The end of a span is an act, too: what is quiet comes after it.
-    fn until_after(mut self, end: Duration) -> Self {
-        self.scenario = self.scenario.at(end, Act::Heal).then_quiet(Duration::from_secs(60));
-        self
+    fn until_after(self, end: Duration) -> Self {
+        self.at(end, Act::Heal)
     }
 
     /// What runs on each machine, called at each boot: first it is alone with its [disk](SimNode::disk), then it makes its router, and
@@ -391,6 +390,8 @@ impl Simulation {
         let mut scenario = self.scenario.clone();
         if let Some(during) = &self.swarm {
             scenario = scenario.with_swarm(seed, during.clone());
+            // Its end is one act, whoever has said so.
+            scenario.steps.dedup();
         }
         if self.system.is_some() {
             // What only the worlds' own nodes understand is not sent to a user's.

@@ -245,7 +245,7 @@ impl Findings {
         let starts = (0..truth.nodes()).filter_map(|i| truth.processes(i).last()).map(|p| p.ran.from);
         // Who could join when its names were known again has the same time from then on.
         let unlocked =
-            truth.cuts.iter().filter(|cut| cut.of_links).map(|cut| cut.span.to).filter(|at| *at < truth.until);
+            truth.cuts.iter().filter(|cut| cut.locked.is_some()).map(|cut| cut.span.to).filter(|at| *at < truth.until);
         let last = starts.chain(unlocked).max().unwrap_or(0);
         let within = within + truth.allowance(last, last + within);
         let well: Vec<usize> = (0..truth.nodes()).filter(|&i| truth.is_well_between(i, last, last + within)).collect();

@@ -45,7 +45,7 @@ impl<'a> Reach<'a> {
 
     /// Over links that there are: a path that is open is enough.
     pub(super) fn of_links(truth: &'a Truth) -> Self {
-        Self::without(truth, |cut| !cut.of_links)
+        Self::without(truth, |cut| cut.locked.is_none())
     }
 
     /// Through what these cuts leave.

@@ -46,8 +46,8 @@ pub(super) struct Cut {
     pub(super) span: Span,
     /// What mends it alone, if anything does.
     id: Option<u32>,
-    /// Packets pass, and what is linked stays so; nothing else comes of it.
-    pub(super) of_links: bool,
+    /// Whose new links it stops, where it is a lock and no cut: links that are there go on, and nobody else is touched.
+    pub(super) locked: Option<usize>,
     from: Vec<bool>,
     to: Vec<bool>,
 }
@@ -58,7 +58,7 @@ impl Cut {
     }
 
     fn touches(&self, node: usize) -> bool {
-        self.from[node] || self.to[node]
+        self.locked.map_or(self.from[node] || self.to[node], |locked| locked == node)
     }
 }
 
@@ -98,7 +98,7 @@ impl Truth {
         let all: Vec<usize> = (0..nodes).collect();
         for Lock { node, span } in Locks::of(scenario).excused {
             for (from, to) in [(&[node][..], &all[..]), (&all, &[node])] {
-                truth.cuts.push(Cut { span, of_links: true, ..truth.cut_of(span.from, None, from, to) });
+                truth.cuts.push(Cut { span, locked: Some(node), ..truth.cut_of(span.from, None, from, to) });
             }
         }
         truth
@@ -170,7 +170,7 @@ impl Truth {
     fn cut_of(&self, at: u64, id: Option<u32>, from: &[usize], to: &[usize]) -> Cut {
         let mask = |these: &[usize]| (0..self.nodes()).map(|node| these.contains(&node)).collect();
         let span = Span { from: at, to: NEVER };
-        Cut { span, id, of_links: false, from: mask(from), to: mask(to) }
+        Cut { span, id, locked: None, from: mask(from), to: mask(to) }
     }
 
     fn roughen(&mut self, at: u64, id: Option<u32>, model: &LinkModel) {
@@ -227,7 +227,7 @@ impl Truth {
 
     /// Whether no new link between two need have come up by a time.
     pub(super) fn is_locked(&self, a: usize, b: usize, at: u64) -> bool {
-        self.cuts.iter().any(|cut| cut.of_links && cut.span.contains(at) && cut.stops(a, b))
+        self.cuts.iter().any(|cut| cut.locked.is_some() && cut.span.contains(at) && cut.stops(a, b))
     }
 
     /// Whether a node ran and was not stopped at a time.

@@ -43,8 +43,12 @@ pub(super) struct Verdicts<'a> {
 /// A word against a process.
 #[derive(Debug, Clone, Copy)]
 struct Silence {
+    /// Whose it is.
+    voter: usize,
     /// Since when its accuser had heard nothing.
     since: u64,
+    /// When its accuser could hear the subject last, whether it was up since or not.
+    lost: u64,
     /// Its accuser has booted meanwhile, and knows of no sign of life at all.
     booted: bool,
 }
@@ -59,7 +63,7 @@ impl<'a> Verdicts<'a> {
         (story, links): (&'a Story, &'a Links),
         pause_budget: u64,
     ) -> Self {
-        let linked = truth.cuts.iter().any(|cut| cut.of_links).then(|| Reach::of_links(truth));
+        let linked = truth.cuts.iter().any(|cut| cut.locked.is_some()).then(|| Reach::of_links(truth));
         Self { truth, reach, linked, story, links, pause_budget, up: RefCell::default() }
     }
 
@@ -128,22 +132,29 @@ impl<'a> Verdicts<'a> {
                 speak.push(voter);
             }
         }
-        // Whoever has booted meanwhile takes the silence that it is told of for its own, and no more.
-        let told = silences.iter().filter(|silence| !silence.booted).map(|silence| silence.since).min();
-        let since = |silence: &Silence| told.filter(|_| silence.booted).unwrap_or(silence.since);
+        let last = silences.iter().filter(|silence| !silence.booted).map(|silence| silence.lost).max().unwrap_or(at);
+        let since = |silence: &Silence| self.told_since(silence, &silences, at).unwrap_or(silence.since);
         let mut silences: Vec<u64> = silences.iter().map(|silence| at - since(silence)).collect();
         silences.sort_unstable_by(|a, b| b.cmp(a));
         let silent = suspected.iter().filter(|node| !speak.contains(node)).count();
-        let last = silences.last().map_or(at, |silence| at - silence);
         Known { silences, suspected: silent, members, turns_lost: self.turns_lost(about, process, last) }
+    }
+
+    /// Whoever has booted meanwhile takes the silence that it has been told of for its own, and no more.
+    fn told_since(&self, own: &Silence, all: &[Silence], at: u64) -> Option<u64> {
+        let could_be_told = |other: &&Silence| {
+            let told = self.linked().arrival(other.voter, other.since + ACCUSES_AFTER_MS, own.voter);
+            !other.booted && told.is_some_and(|told| told <= at)
+        };
+        all.iter().filter(|_| own.booted).filter(could_be_told).map(|other| other.since).min()
     }
 
     /// How many observers had lost a process when the last of all did: what they would have heard in their turns nobody has.
     fn turns_lost(&self, about: usize, process: Process, last: u64) -> u64 {
-        let hears = |observer: usize| {
-            let contacts = self.reach.contacts(observer, about, process.ran);
-            contacts.iter().any(|contact| contact.from < last && contact.to >= last)
-        };
+        let before = last.saturating_sub(1);
+        // A helper's answer is a sign of life, too.
+        let hears =
+            |observer| process.ran.contains(before) && self.reach.are_together_between(observer, about, before, before);
         let observers = (0..self.truth.nodes()).filter(|&node| node != about && self.truth.is_up(node, last));
         (observers.filter(|&observer| !hears(observer)).count() as u64).min(TURNS_MAX)
     }
@@ -165,7 +176,7 @@ impl<'a> Verdicts<'a> {
             // Who has never heard it has asked in vain all the same: its word counts, and it knows of no sign that would put the verdict off.
             let since = if from == process.ran.from { from } else { since };
             let booted = from != process.ran.from && self.has_booted(voter, from, since);
-            (told <= at && stands).then_some(Silence { since, booted })
+            (told <= at && stands).then_some(Silence { voter, since, lost: from, booted })
         })
     }
 

@@ -1,6 +1,6 @@
 //! What of a schedule belongs together, and what becomes of it without one of its nodes.
 
-use crate::scenario::{PathFault, Step};
+use crate::scenario::{NameFault, PathFault, Step};
 use crate::{Act, Scenario};
 
 /// Numbers of steps that go together, in order.
@@ -148,6 +148,7 @@ impl Renumber {
             Act::PingPong { from, to, rounds } => {
                 Act::PingPong { from: self.one(*from)?, to: self.one(*to)?, rounds: *rounds }
             }
+            Act::Names(Some(NameFault::Wrong(nodes))) => Act::Names(Some(NameFault::Wrong(self.all(nodes)))),
             other => other.clone(),
         })
     }

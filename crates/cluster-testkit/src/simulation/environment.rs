@@ -21,6 +21,9 @@ pub const SHRINK_VARIABLE: &str = "SIMULATION_SHRINK";
 /// Where failures are written down; `target/simulation` when nothing is said.
 pub const DIR_VARIABLE: &str = "SIMULATION_DIR";
 
+/// A night on one machine, and more.
+const SEEDS_MAX: u64 = 10_000_000;
+
 const SHRINK: Duration = Duration::from_secs(30);
 
 /// What was said.
@@ -73,7 +76,11 @@ fn seeds(text: &str) -> Result<Vec<u64>, String> {
     match text.split_once("..") {
         None => Ok(vec![number(text)?]),
         Some((from, to)) => {
-            let seeds: Vec<u64> = (number(from)?..number(to)?).collect();
+            let (from, to) = (number(from)?, number(to)?);
+            if to > from.saturating_add(SEEDS_MAX) {
+                return Err(format!("{SEED_VARIABLE} is {text:?}: at most {SEEDS_MAX} seeds at once"));
+            }
+            let seeds: Vec<u64> = (from..to).collect();
             if seeds.is_empty() { Err(wrong()) } else { Ok(seeds) }
         }
     }
@@ -111,6 +118,8 @@ mod tests {
         assert_eq!(read(&[(SEED_VARIABLE, " 5")]).unwrap().seeds, Some(vec![5]));
         assert_eq!(read(&[(SEED_VARIABLE, "")]).unwrap().seeds, None);
         assert_eq!(read(&[(VERIFY_VARIABLE, "maybe")]).unwrap_err(), "SIMULATION_VERIFY is \"maybe\": give 1 or 0");
+        let many = read(&[(SEED_VARIABLE, "0..18446744073709551615")]).unwrap_err();
+        assert!(many.ends_with("at most 10000000 seeds at once"), "{many}");
         for wrong in ["x", "3..", "9..7", "1..2..3"] {
             let what = read(&[(SEED_VARIABLE, wrong)]).unwrap_err();
             assert_eq!(what, format!("SIMULATION_SEED is {wrong:?}: give a number, or A..B"));

@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::Simulation;
 use super::environment::{Environment, SCHEDULE_VARIABLE, SEED_VARIABLE};
 use super::run::{LIVELOCKED, Plan};
+use super::{BROKEN_AT, Simulation};
 use crate::judge::Finding;
 use crate::picture;
 use crate::scenario::{Level, Saved, Scenario, Step};
@@ -28,13 +28,21 @@ pub struct Failure {
     pub bundle: Option<PathBuf>,
     /// Whether anything was played at all.
     played: bool,
+    /// The file it was played from, where it was kept in one.
+    schedule: Option<PathBuf>,
     /// What else there is to say of it.
     notes: Vec<String>,
 }
 
 impl Failure {
     pub(super) const fn new(seed: u64, findings: Vec<Finding>, scenario: Scenario) -> Self {
-        Self { seed, findings, scenario, bundle: None, played: true, notes: Vec::new() }
+        Self { seed, findings, scenario, bundle: None, played: true, schedule: None, notes: Vec::new() }
+    }
+
+    /// It was played from a schedule that was kept, if it was.
+    pub(super) fn of_schedule(mut self, file: Option<&Path>) -> Self {
+        self.schedule = file.map(Path::to_owned);
+        self
     }
 
     /// Nothing was played: with why.
@@ -54,7 +62,10 @@ impl fmt::Display for Failure {
         writeln!(f, "what was done:")?;
         steps(&self.scenario).iter().try_for_each(|line| writeln!(f, "{line}"))?;
         self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
-        write!(f, "to run it again: {SEED_VARIABLE}={} {}", self.seed, command())
+        match &self.schedule {
+            Some(file) => write!(f, "to run it again: {SCHEDULE_VARIABLE}={} {}", file.display(), command()),
+            None => write!(f, "to run it again: {SEED_VARIABLE}={} {}", self.seed, command()),
+        }
     }
 }
 
@@ -126,8 +137,9 @@ impl Simulation {
         };
         Saved::new(Level::L1, failure.seed, failure.scenario.clone()).save(&dir.join("schedule.json"))?;
         if failure.findings.iter().any(|finding| finding.check == LIVELOCKED) {
-            // It would spin again, for as long.
-            fs::write(dir.join("report.txt"), report(&[]))?;
+            // It would spin again, for as long; and what the nemesis did before nobody could ask.
+            let by_seed = format!("{SEED_VARIABLE}={} {}", failure.seed, self::command());
+            fs::write(dir.join("report.txt"), format!("findings:\n{}\n\nagain: {by_seed}\n", findings.join("\n")))?;
             return Ok(false);
         }
         let trace = Trace::with_everything();
@@ -159,11 +171,15 @@ impl Simulation {
     }
 }
 
-/// Whether two findings say the same but for numbers: what a system or a client complains of has one check for all of it.
+/// Whether two findings say the same but for numbers and moments: what users check, and what their systems complain of, has one check for all
+/// of it.
 fn is_of_a_kind(one: &Finding, other: &Finding) -> bool {
-    let words = |finding: &Finding| finding.what.replace(|c: char| c.is_ascii_digit(), "");
-    let is_users = ["a system", "a client", "at the end", "the nemesis"].contains(&one.check);
-    one.check == other.check && (!is_users || words(one) == words(other))
+    const USERS: [&str; 7] = ["a system", "a client", "at the end", "the nemesis", "invariant", "finally", "always"];
+    let words = |finding: &Finding| {
+        let what = finding.what.split(BROKEN_AT).next().unwrap_or_default();
+        what.replace(|c: char| c.is_ascii_digit(), "")
+    };
+    one.check == other.check && (!USERS.contains(&one.check) || words(one) == words(other))
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a shrinking may take is people's time")]
@@ -202,6 +218,9 @@ mod tests {
         let of_client = |what: &str| Finding::new("a client", what.to_owned());
         assert!(is_of_a_kind(&of_client("of client 0: 17 is lost"), &of_client("of client 0: 3 is lost")));
         assert!(!is_of_a_kind(&of_client("of client 0: 17 is lost"), &of_client("of client 0: nobody is there")));
+        let broken = |what: &str| Finding::new("invariant", format!("{what}: not at 17.3s"));
+        assert!(is_of_a_kind(&broken("all agree"), &Finding::new("invariant", "all agree: not at 200ms".to_owned())));
+        assert!(!is_of_a_kind(&broken("all agree"), &broken("nobody counts too much")));
         let ours = |what: &str| Finding::new("story", what.to_owned());
         assert!(is_of_a_kind(&ours("a"), &ours("b")) && !is_of_a_kind(&ours("a"), &of_client("a")));
     }

@@ -1,5 +1,6 @@
 //! Many seeds of a simulation: several at once, each on a thread of its own, until all are played or one has failed.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +12,7 @@ use super::seed_run::Ran;
 use super::{Simulation, verify};
 use crate::assertions::{Seen, catalogue};
 use crate::judge::Finding;
+use crate::panics::words;
 use crate::play::Outcome;
 use crate::scenario::{Level, Saved, Scenario};
 use crate::trace::Trace;
@@ -24,7 +26,13 @@ const PROGRESS: Duration = Duration::from_secs(5);
 /// The check of a world that does not move.
 pub(super) const LIVELOCKED: &str = "livelock";
 
-/// What is to be played: a schedule that a seed has drawn, or one that was kept.
+/// What is to be played: a seed, with all that it draws, or a schedule that was kept.
+enum Wanted {
+    Seed(u64),
+    Schedule(u64, Box<Scenario>),
+}
+
+/// What is played: a schedule that a seed has drawn, or one that was kept.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) seed: u64,
@@ -56,7 +64,7 @@ impl Simulation {
     /// The first seed that broke a promise; or the schedule cannot be played; or, [`covering`](Self::covering), a site was missed.
     ///
     /// # Panics
-    /// A check of the caller's panicked, or the environment says what cannot be.
+    /// The environment says what cannot be.
     pub fn try_run(&self) -> Result<(), Box<Failure>> {
         self.try_run_in(&Environment::read())
     }
@@ -93,7 +101,7 @@ impl Simulation {
     /// What it breaks; or it cannot be read, or be played.
     ///
     /// # Panics
-    /// A check of the caller's panicked.
+    /// As [`try_run`](Self::try_run).
     pub fn try_schedule(&self, file: &Path) -> Result<(), Box<Failure>> {
         self.try_run_in(&Environment { schedule: Some(file.to_owned()), ..Environment::read() })
     }
@@ -103,22 +111,27 @@ impl Simulation {
             let findings = vec![Finding::new("the schedule can be played", what)];
             Box::new(Failure::unplayable(findings, self.scenario.clone()))
         };
-        if let Some((during, _)) = self.nemesis.as_ref().filter(|(during, _)| during.is_empty()) {
-            return Err(cannot(format!("the nemesis is at work from {:?} to {:?}", during.start, during.end)));
+        let spans =
+            [("the nemesis", self.nemesis.as_ref().map(|(during, _)| during)), ("the swarm", self.swarm.as_ref())];
+        for (who, during) in spans {
+            if let Some(Range { start, end }) = during.filter(|during| during.is_empty()) {
+                return Err(cannot(format!("{who} is at work from {start:?} to {end:?}")));
+            }
         }
-        let Some(plans) = self.plans(environment).map_err(cannot)? else { return Ok(()) };
-        let first = plans.first().ok_or_else(|| cannot("there are no seeds".into()))?;
+        let Some(wanted) = self.wanted(environment).map_err(cannot)? else { return Ok(()) };
+        let first = self.plan(wanted.first().ok_or_else(|| cannot("there are no seeds".into()))?);
         first.schedule.check().map_err(cannot)?;
-        if let Some((plan, Ran { outcome, played })) = self.first_failure(&plans, environment) {
-            return Err(Box::new(Failure::new(plan.seed, outcome.findings, played)));
+        if let Some((seed, Ran { outcome, played })) = self.first_failure(&wanted, environment) {
+            let failure = Failure::new(seed, outcome.findings, played);
+            return Err(Box::new(failure.of_schedule(environment.schedule.as_deref())));
         }
         let all = environment.seeds.is_none() && environment.schedule.is_none();
         let missed = if self.covering && all { missed() } else { Vec::new() };
-        if missed.is_empty() { Ok(()) } else { Err(Box::new(Failure::new(first.seed, missed, first.schedule.clone()))) }
+        if missed.is_empty() { Ok(()) } else { Err(Box::new(Failure::new(first.seed, missed, first.schedule))) }
     }
 
     /// What is to be played; `None` where a schedule of another simulation is.
-    fn plans(&self, environment: &Environment) -> Result<Option<Vec<Plan>>, String> {
+    fn wanted(&self, environment: &Environment) -> Result<Option<Vec<Wanted>>, String> {
         if let Some(file) = &environment.schedule {
             let file = if file.is_dir() { file.join("schedule.json") } else { file.clone() };
             let Saved { level, seed, scenario, .. } = Saved::load(&file)?;
@@ -129,41 +142,51 @@ impl Simulation {
                 say(&format!("{}: it is of {}; {} is not played", file.display(), scenario.name, self.scenario.name));
                 return Ok(None);
             }
-            return Ok(Some(vec![Plan { seed, schedule: scenario, with_nemesis: false }]));
+            return Ok(Some(vec![Wanted::Schedule(seed, Box::new(scenario))]));
         }
         let seeds = environment.seeds.as_ref().unwrap_or(&self.seeds);
-        Ok(Some(seeds.iter().map(|&seed| Plan { seed, schedule: self.schedule(seed), with_nemesis: true }).collect()))
+        Ok(Some(seeds.iter().copied().map(Wanted::Seed).collect()))
+    }
+
+    fn plan(&self, wanted: &Wanted) -> Plan {
+        match wanted {
+            Wanted::Seed(seed) => Plan { seed: *seed, schedule: self.schedule(*seed), with_nemesis: true },
+            Wanted::Schedule(seed, schedule) => {
+                Plan { seed: *seed, schedule: Scenario::clone(schedule), with_nemesis: false }
+            }
+        }
     }
 
     /// Of all that fail the one that comes first, whichever has failed first.
-    fn first_failure(&self, plans: &[Plan], environment: &Environment) -> Option<(Plan, Ran)> {
+    fn first_failure(&self, wanted: &[Wanted], environment: &Environment) -> Option<(u64, Ran)> {
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let failed: Mutex<Option<(usize, Ran)>> = Mutex::new(None);
+        let failed: Mutex<Option<(usize, u64, Ran)>> = Mutex::new(None);
         let lock = || failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let progress = Progress::new(&self.scenario.name, plans.len());
+        let comes_first = |n: usize| lock().as_ref().is_none_or(|(first, ..)| n < *first);
+        let progress = Progress::new(&self.scenario.name, wanted.len());
         let work = || {
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
-                let Some(plan) = plans.get(n).filter(|_| lock().is_none()) else { return };
-                let ran = self.run_plan(plan, environment.verify);
+                let Some(wanted) = wanted.get(n).filter(|_| comes_first(n)) else { return };
+                let plan = self.plan(wanted);
+                let ran = self.run_plan(&plan, environment.verify);
                 progress.say(done.fetch_add(1, Ordering::Relaxed) + 1);
                 if !ran.outcome.findings.is_empty() {
                     let mut failed = lock();
-                    if failed.as_ref().is_none_or(|(first, _)| n < *first) {
-                        *failed = Some((n, ran));
+                    if failed.as_ref().is_none_or(|(first, ..)| n < *first) {
+                        *failed = Some((n, plan.seed, ran));
                     }
                 }
             }
         };
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..environment.jobs.min(plans.len())).map(|_| scope.spawn(work)).collect();
-            // A check of the caller's that panics ends the run with its own words.
+            let workers: Vec<_> = (0..environment.jobs.min(wanted.len())).map(|_| scope.spawn(work)).collect();
             workers
                 .into_iter()
                 .for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         });
-        let (n, ran) = failed.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-        Some((plans[n].clone(), ran))
+        let (_, seed, ran) = failed.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        Some((seed, ran))
     }
 
     fn run_plan(&self, plan: &Plan, verifying: bool) -> Ran {
@@ -181,19 +204,22 @@ impl Simulation {
         while !running.is_finished() {
             // The thread that is joined below unparks nobody: this is the rate at which its end is noticed.
             std::thread::park_timeout(LOOK_AT_THREAD);
-            let now = (watched.events(), watched.last_at());
+            // Not how many events there are: a loop may make these, and let no time pass.
+            let now = watched.last_at();
             still = if before == Some(now) { still + LOOK_AT_THREAD } else { Duration::ZERO };
             before = Some(now);
             if still >= self.watchdog {
                 let what = format!(
-                    "nothing has happened for {still:?} since {:?}: a task spins without an await that waits, or blocks its thread",
-                    now.1
+                    "no virtual time has passed for {still:?} since {now:?}: a task spins without an await that waits, or blocks its thread"
                 );
                 let findings = vec![Finding::new(LIVELOCKED, what)];
                 return Ran { outcome: Outcome::broken(findings, &watched), played: plan.schedule.clone() };
             }
         }
-        running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        running.join().unwrap_or_else(|panic| {
+            let findings = vec![Finding::new("the world", words(&*panic))];
+            Ran { outcome: Outcome::broken(findings, &watched), played: plan.schedule.clone() }
+        })
     }
 }
 

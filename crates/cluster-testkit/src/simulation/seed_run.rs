@@ -1,5 +1,6 @@
 //! One seed of a simulation, from its world's beginning to its end.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cluster_manager::ClusterConfig;
@@ -17,7 +18,7 @@ use crate::world::World;
 use crate::world::stack::StackWorld;
 
 /// How often invariants are looked at, in virtual time.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY_MS: u64 = 100;
 
 /// What came of one run.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ struct Run<'a> {
     world: StackWorld,
     nemesis: Option<AtWork>,
     played: Scenario,
+    /// Nodes that the nemesis has stopped or crashed, and nobody has touched since.
+    in_its_hands: BTreeSet<usize>,
     findings: Vec<Finding>,
 }
 
@@ -49,7 +52,14 @@ impl Simulation {
         self.system.iter().for_each(|system| world.set_system(system.clone(), schedule.nodes()));
         self.clients.iter().for_each(|client| world.start_client(schedule.nodes(), client));
         let played = Scenario { steps: Vec::new(), ..schedule.clone() };
-        let mut run = Run { checks: &self.checks, world, nemesis: None, played, findings: Vec::new() };
+        let mut run = Run {
+            checks: &self.checks,
+            world,
+            nemesis: None,
+            played,
+            in_its_hands: BTreeSet::new(),
+            findings: Vec::new(),
+        };
         let nemesis = self.nemesis.as_ref().filter(|_| with_nemesis);
         let mut nemesis = nemesis.map(|(during, program)| (during.clone(), program));
         for step in &schedule.steps {
@@ -59,10 +69,11 @@ impl Simulation {
                 run.nemesis = Some(AtWork::new(hands.clone(), program(hands)));
             }
             run.pass_until(step.at_ms);
+            run.do_as_scheduled(&step.act);
+            // The end of its span is an act of the schedule: it heals every path.
             if self.nemesis.as_ref().is_some_and(|(during, _)| millis(during.end) <= step.at_ms) {
                 run.end_nemesis(schedule.nodes());
             }
-            run.act(&step.act);
         }
         run.pass_until(schedule.until_ms);
         run.end(settings.swim.budget.total())
@@ -80,10 +91,19 @@ impl Run<'_> {
         self.world.act(act);
     }
 
+    /// Does what the schedule says, unless the nemesis, or another part of the schedule, has done it before: nobody starts what runs.
+    fn do_as_scheduled(&mut self, act: &Act) {
+        if self.can(act).is_ok() {
+            self.in_its_hands.retain(|node| !touches(act, *node));
+            self.act(act);
+        }
+    }
+
     /// Does what the nemesis wants, if it can be done.
     fn grant(&mut self, Request { act, answer }: Request) {
         let granted = self.can(&act);
         if granted.is_ok() {
+            self.in_its_hands.extend((0..self.played.nodes()).filter(|node| touches(&act, *node)));
             self.act(&act);
         }
         // Who does not wait for the answer does not want it.
@@ -106,15 +126,14 @@ impl Run<'_> {
         }
     }
 
-    /// What a nemesis may have left is mended: every path, every process that is stopped, every machine that is down.
+    /// What a nemesis may have left is mended: every process that is stopped, every machine that is down.
     fn end_nemesis(&mut self, nodes: usize) {
         let Some(mut nemesis) = self.nemesis.take() else { return };
         if let Some(error) = nemesis.take_error() {
             self.findings.push(Finding::new("the nemesis", error));
         }
         drop(nemesis);
-        self.act(&Act::Heal);
-        for node in 0..nodes {
+        for node in std::mem::take(&mut self.in_its_hands) {
             let last = self.played.steps.iter().rev().find(|step| touches(&step.act, node));
             match last.map(|step| &step.act) {
                 Some(Act::Crash(_)) => self.act(&start_again(node, nodes)),
@@ -132,7 +151,10 @@ impl Run<'_> {
             if left.is_zero() {
                 return;
             }
-            self.pass(if self.checks.always.is_empty() { left } else { left.min(LOOK_EVERY) });
+            // At the same moments whatever is done in between: a run that is played again has acts where the nemesis had none.
+            let now_ms = millis(self.world.now().since_origin());
+            let next_look = Duration::from_millis(LOOK_EVERY_MS - now_ms % LOOK_EVERY_MS);
+            self.pass(if self.checks.always.is_empty() { left } else { left.min(next_look) });
             self.look();
         }
     }
@@ -169,7 +191,7 @@ impl Run<'_> {
 
     /// Ends the world, and checks everything.
     fn end(self, budget: Duration) -> Ran {
-        let Self { checks, mut world, nemesis, played, mut findings } = self;
+        let Self { checks, mut world, nemesis, played, mut findings, .. } = self;
         drop(nemesis);
         let unstarted = world.unstarted();
         world.end_workloads();

@@ -171,7 +171,13 @@ impl StackWorld {
         let (troubles, escaped) = (Troubles::default(), Troubles::default());
         let noted = escaped.clone();
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_time().start_paused(true).on_thread_start(move || noted.add(ESCAPED.to_owned()));
+        // What is woken from outside waits for the tasks that are ready, however often the runtime has turned: a run that is played again
+        // turns more often or more seldom.
+        builder
+            .enable_time()
+            .start_paused(true)
+            .global_queue_interval(u32::MAX)
+            .on_thread_start(move || noted.add(ESCAPED.to_owned()));
         let built = builder.build();
         let runtime = built.unwrap_or_else(|e| panic!("a runtime without I/O asks the system for nothing: {e}"));
         let entered = runtime.enter();

@@ -16,13 +16,13 @@ use cluster_testkit::mocks::{MockAdmission, MockMessageHandler, MockRequestHandl
 use cluster_testkit::{TestCluster, Wire};
 use cluster_types::{Incarnation, Life, NodeId};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-fn addr(port: u16) -> SocketAddr {
+pub(crate) fn addr(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-fn hello() -> Hello {
+pub(crate) fn hello() -> Hello {
     Hello {
         node: "a".parse().unwrap(),
         client: false,

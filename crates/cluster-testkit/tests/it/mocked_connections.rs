@@ -1,38 +1,18 @@
 //! Links with mocks at their ends: connections that say nothing, and whoever serves the streams of peers.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cluster_pool::transport::{Incoming, TransportDrops, stream_code};
 use cluster_pool::{
-    Channel, CloseCode, ConnectError, Connection, ConnectionError, ConnectionPool, Hello, LinkClass, PeerConfig,
-    PoolConfig, PoolError, Router, Serving,
+    Channel, CloseCode, ConnectError, Connection, ConnectionError, ConnectionPool, LinkClass, PeerConfig, PoolConfig,
+    PoolError, Router, Serving,
 };
 use cluster_testkit::mocks::{MockConnection, MockStreamHandler, MockTransport};
 use cluster_testkit::{TestCluster, Wire};
-use cluster_types::{Incarnation, Life};
 use tokio::io::AsyncReadExt;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn addr(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
-}
-
-fn hello() -> Hello {
-    Hello {
-        node: "a".parse().unwrap(),
-        client: false,
-        cluster: "test".parse().unwrap(),
-        life: Life::from_raw(1),
-        incarnation: Incarnation::from_raw(1),
-        addr: addr(1),
-        dial: 0,
-        draining: false,
-        facts: cluster_types::Facts::NONE,
-    }
-}
+use crate::mocked::{PATIENCE, addr, hello};
 
 /// A dial that is connected, and then nobody says hello: the connection is put away, with the code for who was not met, and
 /// the caller is told what became of it.

@@ -145,7 +145,10 @@ pub(super) struct Files {
     files: BTreeMap<FileId, File>,
     names: Names,
     safe_names: Names,
+    /// What was done since, in order: a journal, of which the first so many are safe together.
     unsafe_names: Vec<Naming>,
+    /// How many of these were said to be safe, and are not.
+    said_names: usize,
     next: FileId,
     cuts: u64,
 }
@@ -227,27 +230,31 @@ impl Files {
     /// As [`contents`](Self::contents).
     pub(super) fn sync(&mut self, file: FileId, fault: Option<DiskFault>) -> io::Result<()> {
         self.file(file)?.sync(fault);
-        if fault == Some(DiskFault::LostSync) {
-            return Ok(());
-        }
         let created = |naming: &Naming| matches!(naming, Naming::Create(_, of) if *of == file);
         if let Some(n) = self.unsafe_names.iter().position(created) {
-            self.unsafe_names.remove(n).apply(&mut self.safe_names);
+            self.save_names(n + 1, fault);
         }
         Ok(())
     }
 
     /// Names are safe.
     pub(super) fn sync_names(&mut self, fault: Option<DiskFault>) {
-        if fault != Some(DiskFault::LostSync) {
-            let done = std::mem::take(&mut self.unsafe_names);
-            done.iter().for_each(|naming| naming.apply(&mut self.safe_names));
+        self.save_names(self.unsafe_names.len(), fault);
+    }
+
+    fn save_names(&mut self, count: usize, fault: Option<DiskFault>) {
+        if fault == Some(DiskFault::LostSync) {
+            self.said_names = self.said_names.max(count);
+            return;
         }
+        self.unsafe_names.drain(..count).for_each(|naming| naming.apply(&mut self.safe_names));
+        self.said_names = self.said_names.saturating_sub(count);
     }
 
     /// What was said to be safe is.
     pub(super) fn keep_promises(&mut self) {
         self.files.values_mut().for_each(|file| file.save(file.said));
+        self.save_names(self.said_names, None);
     }
 
     /// The machine goes down.
@@ -255,6 +262,7 @@ impl Files {
         self.cuts += 1;
         let seed = seed.derive("cut", self.cuts);
         let done = std::mem::take(&mut self.unsafe_names);
+        self.said_names = 0;
         let kept = seed.below(0, done.len() as u64 + 1) as usize;
         done[..kept].iter().for_each(|naming| naming.apply(&mut self.safe_names));
         self.names.clone_from(&self.safe_names);
@@ -342,6 +350,51 @@ mod tests {
             files.sync_names(None);
         };
         assert!(after_cuts(early, None).contains(&Some(Vec::new())));
+    }
+
+    /// Namings are a journal: one that is safe has those before it, and none of those comes over it later.
+    #[test]
+    fn a_name_that_is_given_anew_is_the_new_file() {
+        let replaced = |files: &mut Files| {
+            let old = files.open("log");
+            files.write(old, None, b"old").unwrap();
+            files.sync(old, None).unwrap();
+            files.remove("log").unwrap();
+            let new = files.open("log");
+            files.write(new, None, b"new").unwrap();
+            files.sync(new, None).unwrap();
+        };
+        let synced = |files: &mut Files| {
+            replaced(files);
+            files.sync_names(None);
+        };
+        assert_eq!(after_cuts(replaced, None), told(&[b"new"]));
+        assert_eq!(after_cuts(synced, None), told(&[b"new"]));
+        let rotated = |files: &mut Files| {
+            let old = files.open("log");
+            files.write(old, None, b"old").unwrap();
+            files.sync(old, None).unwrap();
+            files.rename("log", "log.1").unwrap();
+            let new = files.open("log");
+            files.write(new, None, b"new").unwrap();
+            files.sync(new, None).unwrap();
+            files.sync_names(None);
+            files.go_down(None, Seed::new(1));
+            assert_eq!(files.contents(files.find("log.1").unwrap()).unwrap(), b"old");
+        };
+        assert_eq!(after_cuts(rotated, None), told(&[b"new"]));
+    }
+
+    /// What a disk has said while it lied is true once it is mended: contents, and names.
+    #[test]
+    fn a_name_that_a_lying_disk_has_promised_is_kept_when_it_is_mended() {
+        let mended = |files: &mut Files| {
+            let log = files.open("log");
+            files.write(log, None, b"acknowledged").unwrap();
+            files.sync(log, Some(DiskFault::LostSync)).unwrap();
+            files.keep_promises();
+        };
+        assert_eq!(after_cuts(mended, None), told(&[b"acknowledged"]));
     }
 
     #[test]

@@ -324,6 +324,36 @@ fn a_voter_that_has_booted_meanwhile_puts_no_verdict_off() {
     assert_eq!(votes(25), 1, "three seconds are too few for either");
 }
 
+fn early(scenario: &Scenario, by: usize, about: usize, at_ms: u64) -> usize {
+    let mut told = Told::met(scenario.nodes());
+    told.say(Duration::from_millis(at_ms), by, failed(about));
+    checks(scenario, &told).into_iter().filter(|check| *check == VOTES).count()
+}
+
+/// Whoever wakes when the subject is gone has lost no turn by that: the last sign of life is as old as the others say.
+#[test]
+fn who_slept_when_the_subject_fell_silent_makes_no_verdict_earlier() {
+    let scenario = cluster(5).at(s(19), Act::Pause(4)).at(s(20), Act::Crash(2)).at(s(23), Act::Resume(4));
+    assert_eq!(early(&scenario, 0, 2, 23_500), 1, "three and a half seconds");
+}
+
+/// An observer that was cut off when the subject fell silent had a turn in which nobody heard: the last sign may be a second older.
+#[test]
+fn a_turn_of_an_observer_that_was_cut_off_makes_the_last_sign_older() {
+    let scenario = cluster(3).at(s(16), Act::Split(vec![1], vec![0, 2])).at(s(20), Act::Crash(2)).at(s(21), Act::Heal);
+    assert_eq!(early(&scenario, 0, 2, 24_100), 0);
+    assert_eq!(early(&scenario, 0, 2, 23_900), 1);
+}
+
+/// Only whoever has the certificate that is over is excused, and that from new links alone.
+#[test]
+fn a_lock_of_one_excuses_nobody_else() {
+    let locked = cluster(4).at(s(10), Act::Rotate { node: 3, valid_s: 5 }).at(s(30), Act::Crash(2));
+    let told = Told::met(4);
+    let late = checks(&locked, &told).into_iter().filter(|check| check.starts_with("a death is known")).count();
+    assert!(late > 0, "0 and 1 do not know that 2 is dead");
+}
+
 #[test]
 fn a_verdict_on_one_that_is_stopped_again_and_again_counts_from_its_last_contact() {
     let mut scenario = cluster(3);

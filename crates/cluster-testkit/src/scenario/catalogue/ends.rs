@@ -1,5 +1,7 @@
 //! Processes that end: at once, politely, and to come back.
 
+use std::time::Duration;
+
 use cluster_types::seed::Draws;
 
 use super::super::{Act, DiskFault, Expect, Scenario};
@@ -84,7 +86,7 @@ pub(super) fn power_cut(draws: &mut Draws) -> Scenario {
 }
 
 /// All crash at the same moment, and are back later, one by one, without seeds.
-fn power_fails(draws: &mut Draws, mut scenario: Scenario, nodes: usize, at: std::time::Duration) -> Scenario {
+fn power_fails(draws: &mut Draws, mut scenario: Scenario, nodes: usize, at: Duration) -> Scenario {
     for node in 0..nodes {
         scenario = scenario.at(at, Act::Crash(node));
     }
@@ -136,8 +138,13 @@ pub(super) fn bad_disks(draws: &mut Draws) -> Scenario {
 
 pub(super) fn slow_restart(draws: &mut Draws) -> Scenario {
     let nodes = few(draws);
+    dead_for(draws, nodes, |draws| ms(8_000 + draws.below(20_000)))
+}
+
+/// One dies, is declared, and is back.
+fn dead_for(draws: &mut Draws, nodes: usize, span: impl FnOnce(&mut Draws) -> Duration) -> Scenario {
     let (at, node) = (settled(draws), one_of(draws, nodes));
-    let back = at + ms(8_000 + draws.below(20_000));
+    let back = at + span(draws);
     let seeds = vec![(node + 1) % nodes];
     Scenario::new("")
         .cluster(nodes)
@@ -265,18 +272,7 @@ pub(super) fn most_die(draws: &mut Draws) -> Scenario {
 /// It is dialled ever more seldom, and is back as soon as anybody.
 pub(super) fn long_dead(draws: &mut Draws) -> Scenario {
     let nodes = 3 + draws.below(3) as usize;
-    let (at, node) = (settled(draws), one_of(draws, nodes));
-    let back = at + secs(120 + draws.below(60));
-    let seeds = vec![(node + 1) % nodes];
-    Scenario::new("")
-        .cluster(nodes)
-        .at(at, Act::Crash(node))
-        .at(back, Act::Start { node, seeds })
-        .then_quiet(secs(40))
-        .expecting(|e| {
-            crash_is_known(e);
-            e.met_within_ms = Some(5_000);
-        })
+    dead_for(draws, nodes, |draws| secs(120 + draws.below(60)))
 }
 
 /// Who is left alone looks where it once joined.

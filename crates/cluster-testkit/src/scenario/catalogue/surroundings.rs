@@ -10,7 +10,7 @@ use super::{Entry, ms};
 use crate::net::{Latency, LinkModel};
 
 /// Paths one way, in milliseconds: within a rack, a building, a city, a continent. Around the world a few things take longer than is promised
-/// yet (docs/limitations.md): these paths have scenarios of their own.
+/// yet (docs/limitations.md): no scenario draws these paths.
 const PATHS: [(u64, u64); 4] = [(0, 1), (1, 2), (5, 10), (40, 60)];
 
 /// What runs for longer does without traffic: it would be nothing but traffic.
