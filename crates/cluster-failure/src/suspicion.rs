@@ -25,6 +25,8 @@ pub struct Case {
     pub impaired_observers: usize,
     /// Live observers of the subject, at most K.
     pub observers: usize,
+    /// The judge has heard nobody at all for as long as a verdict takes: there is nobody whose vote it could wait for.
+    pub alone: bool,
 }
 
 /// How many of the observers must accuse for the short deadline.
@@ -179,6 +181,12 @@ impl PauseBudget {
         self.period
     }
 
+    /// Whether there are the votes for the short deadline, P.
+    #[must_use]
+    pub fn has_votes(&self, case: &Case) -> bool {
+        multiple(self.votes, case) == 1
+    }
+
     /// The moment from which [`judge`](Self::judge) says `Failed`, if the evidence stays as it is.
     #[must_use]
     pub fn deadline(&self, case: &Case) -> Instant {
@@ -200,7 +208,7 @@ fn multiple(rule: VoteRule, case: &Case) -> u32 {
     let needed = rule.needed(case.observers);
     let impaired = if case.explicit_votes >= 2 { case.impaired_observers } else { 0 };
     let votes = case.explicit_votes + impaired;
-    if votes >= needed.short {
+    if case.alone || votes >= needed.short {
         1
     } else if votes >= needed.medium {
         2
@@ -221,7 +229,14 @@ mod tests {
     }
 
     fn case(explicit_votes: usize, impaired_observers: usize, observers: usize) -> Case {
-        Case { last_sign: at(1_000), first_unanswered: at(1_900), explicit_votes, impaired_observers, observers }
+        Case {
+            last_sign: at(1_000),
+            first_unanswered: at(1_900),
+            explicit_votes,
+            impaired_observers,
+            observers,
+            alone: false,
+        }
     }
 
     /// SWIM-7's table: votes for P, 2P and 6P by cluster size.
@@ -253,6 +268,15 @@ mod tests {
         assert!(budget.deadline(&case(1, 9, 10)) > budget.deadline(&case(2, 5, 10)));
         assert_eq!(budget.deadline(&case(2, 5, 10)), at(7_300));
         assert_eq!(budget.deadline(&case(2, 4, 10)), at(1_000 + 12_600));
+    }
+
+    /// There is nobody whose vote it could wait for; and the time is what it is.
+    #[test]
+    fn who_hears_nobody_needs_no_votes_and_no_less_time() {
+        let budget = PauseBudget::lan();
+        let alone = Case { alone: true, ..case(1, 9, 10) };
+        assert!(budget.has_votes(&alone) && !budget.has_votes(&case(1, 9, 10)) && budget.has_votes(&case(7, 0, 10)));
+        assert_eq!(budget.deadline(&alone), at(7_300));
     }
 
     #[test]
@@ -297,12 +321,12 @@ mod tests {
         #[test]
         fn never_before_p_and_monotone_in_votes(
             last in 0u64..100_000, first in 0u64..100_000,
-            votes in 0usize..12, impaired in 0usize..12, observers in 0usize..12,
+            votes in 0usize..12, impaired in 0usize..12, observers in 0usize..12, alone: bool,
         ) {
             let budget = PauseBudget::lan();
             let case = Case {
                 last_sign: at(last), first_unanswered: at(first),
-                explicit_votes: votes, impaired_observers: impaired, observers,
+                explicit_votes: votes, impaired_observers: impaired, observers, alone,
             };
             let deadline = budget.deadline(&case);
             prop_assert!(deadline >= case.last_sign + budget.total());

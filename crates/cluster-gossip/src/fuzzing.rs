@@ -133,7 +133,13 @@ impl Script<'_> {
         let incarnation = Incarnation::from_raw(base.incarnation.get() + u64::from(raise));
         let claim = Claim { state: State::ALL[usize::from(state % 4)], incarnation, ..base };
         let silence = Duration::from_millis(u64::from(raise) * 100);
-        let vote = (state >= 128).then(|| Vote { accuser: name(raise), silence, unanswered: silence });
+        let vote = (state >= 128).then(|| Vote {
+            accuser: name(raise),
+            life: Life::new(1, u32::from(raise)),
+            sign_ms: u64::from(state),
+            silence,
+            unanswered: silence,
+        });
         let mut writer = DatagramWriter::new(KINDS[usize::from(kind % 5)], u64::from(raise), None);
         writer.push(&Update { claim, vote });
         self.core.handle_datagram(self.now, &name(from), &writer.finish());

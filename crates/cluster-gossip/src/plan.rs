@@ -23,6 +23,9 @@ pub trait ProbePlan: fmt::Debug + Send {
     fn insert(&mut self, now: Instant, node: &NodeId, zone: &str);
     /// A member takes part no more.
     fn remove(&mut self, now: Instant, node: &NodeId);
+    /// A member is suspected, or is so no more: it may be as silent as an observer as it is as a subject. Where too few of a subject's observers
+    /// are left, others stand in for them.
+    fn set_impaired(&mut self, now: Instant, node: &NodeId, impaired: bool);
     /// Everybody who watches `subject`, in an order that is the same at every node: whoever may vote.
     fn observers_of(&self, subject: &NodeId) -> Vec<NodeId>;
     /// Whom to ask when `subject` does not answer this node.

@@ -24,6 +24,8 @@ pub struct Statement {
     pub complete: bool,
     /// Why, for a suspicion or a failure.
     pub evidence: Option<Evidence>,
+    /// Whoever says it takes back an accusation or a verdict that nobody else has heard, of the same process and incarnation.
+    pub withdraws: bool,
 }
 
 impl Statement {
@@ -31,7 +33,7 @@ impl Statement {
     #[must_use]
     pub fn about(claim: Claim, now: Instant, evidence: Option<Evidence>) -> Self {
         let member = Arc::new(Member { claim, metadata: Metadata::default(), since: now });
-        Self { member, complete: false, evidence }
+        Self { member, complete: false, evidence, withdraws: false }
     }
 
     /// What is said.
@@ -189,9 +191,10 @@ impl SharedNodeRegistry {
 }
 
 fn merge(own: &NodeId, table: &mut MemberTable, now: Instant, statement: Statement) -> Vec<EventKind> {
-    let Statement { member: said, complete, evidence } = statement;
+    let Statement { member: said, complete, evidence, withdraws } = statement;
     let known = table.0.members.get(said.node()).cloned();
-    let wins = known.as_ref().is_none_or(|known| said.claim.supersedes(&known.claim));
+    let wins =
+        known.as_ref().is_none_or(|known| said.claim.supersedes(&known.claim) || (withdraws && is_of(known, &said)));
     let body_changed = known.as_ref().is_some_and(|k| complete && k.metadata != said.metadata);
     if !wins && !body_changed {
         return Vec::new();
@@ -215,6 +218,11 @@ fn merge(own: &NodeId, table: &mut MemberTable, now: Instant, statement: Stateme
     }
     table.members.insert(member.node().clone(), member);
     kinds
+}
+
+/// Whether both are about one incarnation of one process.
+fn is_of(one: &Member, other: &Member) -> bool {
+    (one.claim.life, one.claim.incarnation) == (other.claim.life, other.claim.incarnation)
 }
 
 /// The events between two records of one member; `before` is `None` when it was not introduced yet.
@@ -323,7 +331,7 @@ mod tests {
         assert_eq!(apply(&registry, moved.clone()), "updated");
         let metadata = Metadata::new([("zone".to_owned(), "a".to_owned())]).unwrap();
         let member = Member { claim: moved, metadata: metadata.clone(), since: Instant::ORIGIN };
-        let body = Statement { member: Arc::new(member), complete: true, evidence: None };
+        let body = Statement { member: Arc::new(member), complete: true, evidence: None, withdraws: false };
         let events = registry.apply(Instant::ORIGIN, body.clone());
         assert_eq!(events.iter().map(EventKind::as_str).collect::<Vec<_>>(), ["updated"]);
         assert_eq!(registry.snapshot().member("x").unwrap().metadata, metadata);

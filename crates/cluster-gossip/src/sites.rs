@@ -7,7 +7,11 @@ cluster_sites::sites! {
     // swim.rs
     LEAVE_REPEATED: Sometimes "a leave without an acknowledgement is sent again";
     SYNC_EARLY: Buggify "views are compared before it is time";
-    GAP_VOIDS_ROUNDS: Sometimes "a node that was stopped forgets the probes that it had in flight";
+    LOOKED_AROUND: Sometimes "where several are silent everybody is asked";
+    TAKEN_BACK: Sometimes "what a node concluded while it heard nobody is taken back when it hears somebody it knew";
+    STAND_INS: Sometimes "others stand in for observers that are suspected themselves";
+    VERDICT_BELIEVED_LATER: Sometimes "a verdict that was doubted is believed when nobody has refuted it";
+    GAP_MOVES_ROUNDS: Sometimes "a node that was stopped gives the probes that it had in flight more time";
     // swim/accusing.rs
     HEARD_MEANWHILE: Sometimes "a probe goes unanswered, but its subject was heard meanwhile";
     ACCUSER_HEARD_AGAIN: Reachable "a voter has heard the subject since, and votes anew";

@@ -16,6 +16,7 @@
 //! | `own` | what others say of this node: refuting, and two processes with one name |
 //! | `farewell` | leaving |
 //! | `explaining` | what is held of a member, and why |
+//! | `solitude` | hearing nobody at all |
 //! | `departed` | members that are gone: reaped, remembered, reunited |
 
 mod accusing;
@@ -30,6 +31,7 @@ mod output;
 mod own;
 mod probing;
 mod round;
+mod solitude;
 mod spreading;
 mod suspicion;
 mod view;
@@ -61,6 +63,7 @@ use exchange::Pending;
 use farewell::Farewell;
 use own::Rivals;
 use round::Rounds;
+use solitude::Solitude;
 use spreading::Urgency;
 use view::View;
 
@@ -89,6 +92,9 @@ pub struct Swim {
     in_list: bool,
     /// What linked peers have said that cannot be, by how often.
     offences: BTreeMap<NodeId, u64>,
+    /// Helpers that did not answer: held against this node's own health when one shows that it lives, for then it was no fault of the helper.
+    unanswering: BTreeMap<NodeId, usize>,
+    solitude: Solitude,
     /// Neighbours that could not be dialled.
     unreachable: BTreeSet<NodeId>,
     links: BTreeMap<NodeId, PeerInfo>,
@@ -109,9 +115,13 @@ pub struct Swim {
     /// What was late before this has been counted.
     excused_until: Instant,
     next_chore: Instant,
+    /// Not everybody is asked again before this.
+    look_around_after: Instant,
     /// Before this no subject is overdue for its rhythm.
     pulses_quiet_until: Instant,
     next_gossip: Instant,
+    /// News that is urgent to some waits until then.
+    urgent_after: Instant,
     next_sync: Instant,
     outputs: VecDeque<Output>,
     draws: Draws,
@@ -156,8 +166,10 @@ impl Swim {
         let phase = config.budget.period().mul_f64(draws.fraction());
         let mut swim = Self {
             next_chore: now + phase,
+            look_around_after: now,
             pulses_quiet_until: now,
             next_gossip: now,
+            urgent_after: now,
             judge_after: now,
             next_judgement: Instant::END,
             excused_until: now,
@@ -174,6 +186,8 @@ impl Swim {
             in_bulk: false,
             in_list: false,
             offences: BTreeMap::new(),
+            unanswering: BTreeMap::new(),
+            solitude: Solitude::new(now),
             unreachable: BTreeSet::new(),
             suspects: BTreeSet::new(),
             links: BTreeMap::new(),
@@ -284,6 +298,9 @@ impl Swim {
             if now >= self.next_chore {
                 self.next_chore = now + self.config.budget.period();
                 self.check_pulses(now);
+                self.ask_around_if_alone(now);
+                self.suspect_everybody_if_alone(now);
+                self.say_aloud_in_time(now);
                 self.fetch_missing_metadata();
                 self.reap(now);
             }
@@ -312,16 +329,22 @@ impl Swim {
         self.health.note_lag(late.min(LAG_TOLERATED), LAG_TOLERATED);
     }
 
-    /// The loop did not turn for `gap`: nobody is blamed for it. Rounds under way are void, and everything that counts
-    /// silence starts `gap` later.
+    /// The loop did not turn for `gap`: nobody is blamed for it. Rounds under way have as much longer and what this node counts as silence is
+    /// so much shorter, its own accusations with it: who is stopped again and again still comes to a verdict.
     pub fn handle_gap(&mut self, now: Instant, gap: Duration) {
         if self.config.has(Bug::WakingAccuses) {
             return self.blame_everybody(now, gap);
         }
         self.health.note_late();
+        self.solitude.shift(now, gap);
+        self.excuse(now, gap);
+    }
+
+    /// For so long, until now, this node could not judge anybody.
+    fn excuse(&mut self, now: Instant, gap: Duration) {
         self.excused_until = now;
-        sometimes!(sites::GAP_VOIDS_ROUNDS, !self.rounds.is_empty());
-        self.rounds.clear();
+        sometimes!(sites::GAP_MOVES_ROUNDS, !self.rounds.is_empty());
+        self.rounds.shift(now, gap, self.config.probe_timeout_min);
         for known in self.view.iter_mut() {
             if let Some(watch) = known.watch_mut() {
                 watch.shift(now, gap, &self.own.node);
@@ -337,6 +360,7 @@ impl Swim {
         if peer.node == self.own.node {
             return;
         }
+        self.hear_somebody(now, &peer.node, Some(peer.life));
         self.links.insert(peer.node.clone(), peer.clone());
         self.unreachable.remove(&peer.node);
         self.greet(now, &peer);
@@ -364,11 +388,16 @@ impl Swim {
         self.flush(now);
     }
 
-    /// A dial of a member failed. Until a link comes up that counts as a probe that nobody answered.
+    /// A dial of a member failed. Until a link comes up that counts as a probe that nobody answered; where one was waiting for the link, since
+    /// it began.
     pub fn handle_unreachable(&mut self, now: Instant, node: &NodeId) {
         if self.view.is_live(node) && !self.links.contains_key(node) && self.farewell.is_none() {
             self.unreachable.insert(node.clone());
             if self.plan.is_neighbour(node) {
+                let waiting = self.view.get_mut(node).and_then(view::Known::watch_mut);
+                if let Some(since) = waiting.and_then(|watch| watch.waiting_since.take()) {
+                    self.accuse(now, node, since, suspicion::Helpers::default());
+                }
                 self.start_round(now, node);
             }
             self.flush(now);

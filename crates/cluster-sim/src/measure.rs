@@ -6,6 +6,7 @@ mod cell;
 mod plot;
 mod spread;
 mod table;
+mod worst;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use cluster_testkit::{EngineWorld, WorldConfig};
 pub(crate) use cell::Outcome;
 pub(crate) use plot::html;
 pub(crate) use table::{markdown, phases};
+pub(crate) use worst::{Absence, Came, Day, Trouble, live_through, worst_days};
 
 /// How long a packet is under way, one way: anything between the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl Path {
     /// The other side of the world.
     pub(crate) const WORLD: Self = Self::between_us(130_000, 170_000);
 
-    const fn between_us(low: u64, high: u64) -> Self {
+    pub(crate) const fn between_us(low: u64, high: u64) -> Self {
         Self { low: Duration::from_micros(low), high: Duration::from_micros(high) }
     }
 

@@ -3,6 +3,7 @@
 mod batch;
 mod decide;
 mod membership;
+mod worst;
 
 use std::time::{Duration, Instant};
 

@@ -27,7 +27,8 @@ fn median(mut spans: Vec<Duration>) -> Duration {
 
 /// Medians of blocks in the order A B B A, after one of each that is not counted.
 pub(crate) fn alternate(operations: usize, mut a: impl FnMut(), mut b: impl FnMut()) -> [Sample; 2] {
-    (a(), b());
+    a();
+    b();
     let mut samples = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         for which in [0, 1, 1, 0] {

@@ -23,6 +23,9 @@ const SETTLE_AFTER: Duration = Duration::from_millis(50);
 /// Up to this many members edges are computed at once and by looking at everybody.
 const SMALL: usize = 64;
 
+/// Fewer than so many that are suspected at once leave every subject two thirds of its observers.
+const IMPAIRED_MIN: usize = 4;
+
 /// Of the rings, this share looks inside the subject's zone: four of ten.
 const INSIDE_TENTHS: usize = 4;
 
@@ -33,6 +36,8 @@ struct Place {
     hash: u64,
     /// A hash of the zone's name; 0 is "says none".
     zone: u64,
+    /// It is suspected.
+    impaired: bool,
 }
 
 impl Named for Place {
@@ -54,6 +59,8 @@ pub struct RingPlan {
     /// Slots of the members in the order of each ring.
     rings: Vec<(Seed, Vec<u32>)>,
     zoned: usize,
+    /// How many are suspected.
+    impaired: usize,
     observers: Vec<NodeId>,
     neighbours: BTreeSet<NodeId>,
     turns: Turns,
@@ -74,6 +81,7 @@ impl RingPlan {
             members: Slots::new(seed),
             rings: (0..observers as u64).map(|r| (cluster.derive("ring", r), Vec::new())).collect(),
             zoned: 0,
+            impaired: 0,
             observers: Vec::new(),
             neighbours: BTreeSet::new(),
             turns: Turns::default(),
@@ -156,6 +164,45 @@ impl RingPlan {
         chosen
     }
 
+    /// Who looks at a subject in the place of observers that are suspected, where those are so many that the others do not make two thirds: the
+    /// next behind it on the same rings. Not at every suspicion: whoever stands in has to make links.
+    fn stand_ins(&self, subject: &NodeId, observers: &[u32]) -> Vec<u32> {
+        let is_impaired = |slot: &u32| self.members.at(*slot).is_some_and(|place| place.impaired);
+        let impaired: Vec<usize> = (0..observers.len()).filter(|r| is_impaired(&observers[*r])).collect();
+        if self.impaired < IMPAIRED_MIN || (observers.len() - impaired.len()) * 3 >= observers.len() * 2 {
+            return Vec::new();
+        }
+        let hash = self.hash_of(subject);
+        let mut chosen = observers.to_vec();
+        for r in impaired {
+            chosen.extend(self.next_on(r, subject, hash, &chosen, |place| !place.impaired));
+        }
+        chosen.split_off(observers.len())
+    }
+
+    /// Where most of a subject's observers are suspected, those who are left do not wait for the turns of ten.
+    fn hasten_turns(&mut self, now: Instant) {
+        if self.impaired < IMPAIRED_MIN {
+            return;
+        }
+        let scarce = |subject: &NodeId| {
+            let observers = self.walk(subject);
+            let impaired = observers.iter().filter(|slot| self.members.at(**slot).is_some_and(|place| place.impaired));
+            impaired.count() * 3 > observers.len()
+        };
+        let scarce: Vec<NodeId> = self.turns.subjects().filter(|subject| scarce(subject)).cloned().collect();
+        for subject in scarce {
+            let by = now + self.period.mul_f64(self.draws.fraction());
+            self.turns.hasten(&subject, by);
+        }
+    }
+
+    fn observer_slots(&self, subject: &NodeId) -> Vec<u32> {
+        let mut slots = self.walk(subject);
+        slots.extend(self.stand_ins(subject, &slots));
+        slots
+    }
+
     fn everybody_but(&self, node: &NodeId) -> Vec<NodeId> {
         let mut others: Vec<NodeId> =
             self.members.iter().filter(|place| place.node != *node).map(|place| place.node.clone()).collect();
@@ -177,7 +224,7 @@ impl RingPlan {
             .candidates(own)
             .into_iter()
             .filter_map(|slot| self.members.at(slot))
-            .filter(|place| place.node != self.own && self.walk(&place.node).contains(&own))
+            .filter(|place| place.node != self.own && self.observer_slots(&place.node).contains(&own))
             .map(|place| place.node.clone())
             .collect();
         mine.sort_unstable();
@@ -185,7 +232,8 @@ impl RingPlan {
     }
 
     /// Members whose walk may end at `own`. On ring r it passes at most the r nodes chosen on the rings before, so only the
-    /// r + 1 places before `own` come into question; zones make walks longer, and then everybody does.
+    /// r + 1 places before `own` come into question; zones make walks longer, and then everybody does. Who stands in may have passed all the
+    /// observers, the other stand-ins, and any number of those who are suspected.
     fn candidates(&self, own: u32) -> BTreeSet<u32> {
         if self.zoned > 0 || self.members.len() <= SMALL {
             return self.rings.first().map(|(_, order)| order.iter().copied().collect()).unwrap_or_default();
@@ -194,7 +242,16 @@ impl RingPlan {
         for (r, (_, order)) in self.rings.iter().enumerate() {
             let Some(place) = self.members.at(own) else { continue };
             if let Ok(at) = self.seek(r, &place.node, place.hash) {
-                candidates.extend((1..=r + 1).map(|back| order[(at + order.len() - back) % order.len()]));
+                let back = |back: usize| order[(at + order.len() - back) % order.len()];
+                candidates.extend((1..=r + 1).map(back));
+                if self.impaired >= IMPAIRED_MIN {
+                    let well = |slot: &u32| self.members.at(*slot).is_some_and(|place| !place.impaired);
+                    let mut passed = 0;
+                    candidates.extend((1..order.len()).map(back).take_while(|slot| {
+                        passed += usize::from(well(slot));
+                        passed <= self.rings.len() * 2
+                    }));
+                }
             }
         }
         candidates
@@ -214,7 +271,7 @@ impl ProbePlan for RingPlan {
                 let hash = self.hash_of(node);
                 let places: Vec<usize> =
                     (0..self.rings.len()).map(|r| self.seek(r, node, hash).unwrap_or_else(|at| at)).collect();
-                let slot = self.members.insert(Place { node: node.clone(), hash, zone });
+                let slot = self.members.insert(Place { node: node.clone(), hash, zone, impaired: false });
                 for ((_, order), at) in self.rings.iter_mut().zip(places) {
                     order.insert(at, slot);
                 }
@@ -236,16 +293,28 @@ impl ProbePlan for RingPlan {
         }
         if let Some(place) = self.members.remove(node) {
             self.zoned -= usize::from(place.zone != 0);
+            self.impaired -= usize::from(place.impaired);
         }
         self.turns.remove(node);
         self.changed(now);
+    }
+
+    fn set_impaired(&mut self, now: Instant, node: &NodeId, impaired: bool) {
+        let Some(place) = self.members.get_mut(node).filter(|place| place.impaired != impaired) else { return };
+        place.impaired = impaired;
+        self.impaired = self.impaired + usize::from(impaired) - usize::from(!impaired);
+        // A complete graph has nobody who could stand in.
+        if self.impaired + usize::from(!impaired) >= IMPAIRED_MIN && self.members.len() > self.rings.len() + 1 {
+            self.changed(now);
+        }
     }
 
     fn observers_of(&self, subject: &NodeId) -> Vec<NodeId> {
         if self.is_complete(subject) {
             return self.everybody_but(subject);
         }
-        self.walk(subject).into_iter().filter_map(|slot| self.members.at(slot)).map(|p| p.node.clone()).collect()
+        let slots = self.observer_slots(subject).into_iter();
+        slots.filter_map(|slot| self.members.at(slot)).map(|p| p.node.clone()).collect()
     }
 
     fn helpers_for(&mut self, subject: &NodeId) -> Vec<NodeId> {
@@ -280,6 +349,7 @@ impl ProbePlan for RingPlan {
         let (draws, period) = (&mut self.draws, self.period);
         // Soon, to be dealt a slot; spread, so that a new member is not probed by all at once.
         self.turns.replace(spaced, || now + period.mul_f64(draws.fraction()));
+        self.hasten_turns(now);
         let changed = neighbours != self.neighbours;
         self.neighbours = neighbours;
         changed

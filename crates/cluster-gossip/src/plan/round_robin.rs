@@ -49,6 +49,9 @@ impl ProbePlan for RoundRobinPlan {
         self.changed |= *node != self.own && self.members.remove(node);
     }
 
+    /// Everybody looks at everybody: nobody could stand in.
+    fn set_impaired(&mut self, _: Instant, _: &NodeId, _: bool) {}
+
     fn observers_of(&self, subject: &NodeId) -> Vec<NodeId> {
         self.others(subject)
     }

@@ -32,7 +32,6 @@ impl Turns {
         self.next
     }
 
-    #[cfg(test)]
     pub(super) fn subjects(&self) -> impl Iterator<Item = &NodeId> {
         self.subjects.iter()
     }
@@ -81,6 +80,13 @@ impl Turns {
         if let Some(at) = self.find(subject) {
             let bounded = turn_in.clamp(period / 2, (self.turns[at].spacing * 2).max(period));
             self.set(at, now + bounded);
+        }
+    }
+
+    /// A subject is to be looked at by then, if its turn is not before.
+    pub(super) fn hasten(&mut self, subject: &NodeId, by: Instant) {
+        if let Some(at) = self.find(subject).filter(|at| self.turns[*at].next > by) {
+            self.set(at, by);
         }
     }
 

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_failure::{Case, Verdict, VoteRule};
+use cluster_failure::{Case, VoteRule};
 use cluster_sites::{reachable, sometimes};
 use cluster_types::{Accusation, Claim, Evidence, Instant, NodeId, State};
 
 use super::Swim;
 use super::spreading::Urgency;
-use super::suspicion::{Charge, Helpers, RENEWED};
+use super::suspicion::{Charge, Heard, Helpers, Sign};
 use super::view::Known;
 use crate::broadcast::{News, Rank};
 use crate::planted::Bug;
@@ -40,7 +40,13 @@ impl Swim {
         }
         let former = known.watch().and_then(|watch| watch.suspicion.charges.get(&self.own.node));
         let first = former.map_or(unanswered_since, |charge| charge.unanswered_since);
-        let charge = Charge { silent_since, unanswered_since: first, helpers };
+        let sign = Sign::own(self.own.life, silent_since);
+        let charge = Charge { sign, silent_since, unanswered_since: first, told: sign, helpers };
+        // Nobody at all was heard since: it may be this node that is deaf.
+        let quiet = self.solitude.is_since(unanswered_since);
+        if quiet {
+            self.solitude.note_before(&before.claim);
+        }
         if before.state() == State::Alive {
             let claim = Claim { state: State::Suspect, ..before.claim.clone() };
             self.adopt(now, claim, Some(&before));
@@ -49,29 +55,28 @@ impl Swim {
         self.enter(now, target, own, charge);
         if before.state() == State::Alive {
             self.publish(now, target);
+        }
+        if before.state() == State::Alive && !quiet {
             // Told first: it is the one who can refute.
             self.tell(now, target);
         }
     }
 
     /// Somebody accuses `subject`, which is suspect already.
-    pub(super) fn hear_vote(&mut self, now: Instant, subject: &NodeId, vote: Vote, from: &NodeId) {
-        let (silent_since, unanswered_since) = (now - vote.silence, now - vote.unanswered);
-        let charge = Charge { silent_since, unanswered_since, helpers: Helpers::default() };
-        let watch = self.view.get(subject).and_then(|known| known.watch());
-        let held = watch.and_then(|watch| watch.suspicion.charges.get(&vote.accuser)).copied();
-        // A copy of a copy has lost time on its way: it fills a gap, or tells that the accuser has heard the subject since. The
-        // accuser's own word replaces what is held.
-        let renewed = held.is_some_and(|held| silent_since.since(held.silent_since) > RENEWED);
-        if vote.accuser != self.own.node && (held.is_none() || renewed || *from == vote.accuser) {
-            self.enter(now, subject, vote.accuser.clone(), charge);
-            if renewed {
-                reachable!(sites::ACCUSER_HEARD_AGAIN);
-                self.tell_vote(subject, &vote.accuser);
-            }
-        } else {
-            sometimes!(sites::LATE_VOTE, vote.accuser != self.own.node);
+    pub(super) fn hear_vote(&mut self, now: Instant, subject: &NodeId, vote: Vote) {
+        let Vote { accuser, life, sign_ms, silence, unanswered } = vote;
+        if accuser == self.own.node {
+            return;
         }
+        let sign = Sign { life, ms: sign_ms };
+        let charge = Charge {
+            sign,
+            silent_since: now - silence,
+            unanswered_since: now - unanswered,
+            told: sign,
+            helpers: Helpers::default(),
+        };
+        self.enter(now, subject, accuser, charge);
     }
 
     /// Somebody else's suspicion is this node's as well if it probed in vain for another one since the last sign of life.
@@ -104,10 +109,44 @@ impl Swim {
         let room = suspicion.charges.len() < charges_max || accuser == self.own.node;
         if !room && !suspicion.accuses(&accuser) {
             self.stats.votes_over_limit += 1;
-        } else if suspicion.enter(accuser.clone(), charge) {
-            self.judge_soon(now);
-            self.tell_vote(subject, &accuser);
+            return;
         }
+        let heard = suspicion.enter(now, accuser.clone(), charge);
+        sometimes!(sites::LATE_VOTE, heard == Heard::Known && accuser != self.own.node);
+        if heard == Heard::Renewed {
+            reachable!(sites::ACCUSER_HEARD_AGAIN);
+        }
+        if heard != Heard::Known {
+            self.judge_soon(now);
+            if accuser != self.own.node || !self.solitude.is_since(charge.unanswered_since) {
+                self.tell_vote(subject, &accuser);
+            }
+        }
+    }
+
+    /// Somebody says that a member has failed, and this node has no reason to think so: it believes it when nobody has refuted it in time.
+    pub(super) fn doubt_verdict(&mut self, now: Instant, subject: &NodeId, said: &Claim) {
+        let time = self.time_to_refute();
+        let Some(known) = self.view.get_mut(subject) else { return };
+        let held = known.claim();
+        if (held.state, held.life, held.incarnation) == (State::Suspect, said.life, said.incarnation) {
+            let suspicion = &mut known.watched().suspicion;
+            let at = suspicion.began.unwrap_or(now) + time;
+            suspicion.believed_at = Some(suspicion.believed_at.map_or(at, |known| known.min(at)));
+            self.next_judgement = self.next_judgement.min(at);
+        }
+    }
+
+    /// When the verdict of others is to be believed, if there is one: not as long as this node hears the suspect itself.
+    fn believes_at(&self, suspect: &NodeId, known: &Known) -> Option<Instant> {
+        let at = known.watch()?.suspicion.believed_at?.max(self.judge_after);
+        let heard_until = known.last_sign() + self.config.budget.total();
+        Some(if self.links.contains_key(suspect) { at.max(heard_until) } else { at })
+    }
+
+    /// Whether a node has a charge against another that the others could be told.
+    pub(super) fn any_vote_of(&self, subject: &NodeId, accuser: &NodeId) -> bool {
+        self.view.get(subject).and_then(Known::watch).is_some_and(|watch| watch.suspicion.accuses(accuser))
     }
 
     /// Tells of an accusation, at once and by the tick.
@@ -129,7 +168,7 @@ impl Swim {
         suspicion.vote_of(&self.own.node, now).or_else(|| suspicion.vote_of(first, now))
     }
 
-    fn case(&self, subject: &NodeId, known: &Known) -> Option<Case> {
+    fn case(&self, now: Instant, subject: &NodeId, known: &Known) -> Option<Case> {
         let charges = &known.watch()?.suspicion.charges;
         let last_voter = charges.values().map(|c| c.silent_since).max()?;
         let last_sign = last_voter.max(known.last_sign());
@@ -145,13 +184,23 @@ impl Swim {
             explicit_votes,
             impaired_observers: observers.iter().filter(impaired).count(),
             observers: observers.len().min(self.config.observers),
+            alone: self.is_alone(now),
         })
     }
 
     /// When a suspect is declared failed, if nothing more is heard.
-    pub(super) fn verdict_at(&self, subject: &NodeId, known: &Known) -> Option<Instant> {
-        let case = self.case(subject, known)?;
-        Some((self.config.budget.deadline(&case) + self.doubt(subject, known)).max(self.judge_after))
+    pub(super) fn verdict_at(&self, now: Instant, subject: &NodeId, known: &Known) -> Option<Instant> {
+        let case = self.case(now, subject, known)?;
+        let due = (self.config.budget.deadline(&case) + self.doubt(&case, known)).max(self.refutable_until(known));
+        Some(due.max(self.judge_after))
+    }
+
+    /// Before this a suspect is not declared failed, however old the accusations are that this node has heard: a way to the suspect and back is
+    /// not over yet. Half the pause budget, many times the longest way of any news: whoever is accused when it falls silent, and not when
+    /// somebody returns who was away, is suspected for longer than that when its verdict is due.
+    fn refutable_until(&self, known: &Known) -> Instant {
+        let began = known.watch().and_then(|watch| watch.suspicion.began);
+        began.map_or(Instant::ORIGIN, |began| began + self.config.budget.total() / 2)
     }
 
     /// Evidence changed: look at the suspects soon.
@@ -159,15 +208,12 @@ impl Swim {
         self.next_judgement = self.next_judgement.min(now + JUDGE_SOON);
     }
 
-    /// A period for each point of the local health score: time for the others to speak first. Where enough have spoken, and not this node alone,
-    /// its own health does not matter.
-    fn doubt(&self, subject: &NodeId, known: &Known) -> Duration {
-        let charges = known.watch().map(|watch| &watch.suspicion.charges);
-        let observers = self.plan.observers_of(subject);
-        let voters = observers.iter().filter(|o| charges.is_some_and(|charges| charges.contains_key(*o)));
-        let (own, others): (Vec<&NodeId>, Vec<&NodeId>) = voters.partition(|voter| **voter == self.own.node);
-        let needed = self.config.budget.votes().needed(observers.len().min(self.config.observers)).short;
-        let enough = !others.is_empty() && own.len() + others.len() >= needed;
+    /// A period for each point of the local health score: time for the others to speak first. Where they have spoken, and not this node
+    /// alone, and the votes are there, its own health does not matter.
+    fn doubt(&self, case: &Case, known: &Known) -> Duration {
+        let own_alone =
+            known.watch().is_none_or(|watch| watch.suspicion.charges.keys().all(|accuser| *accuser == self.own.node));
+        let enough = !own_alone && self.config.budget.has_votes(case);
         self.config.budget.period() * if enough { 0 } else { u32::from(self.health.score()) }
     }
 
@@ -214,40 +260,55 @@ impl Swim {
             let Some(known) = self.view.get(&suspect) else {
                 continue;
             };
+            match self.believes_at(&suspect, known) {
+                Some(at) if at <= now => {
+                    reachable!(sites::VERDICT_BELIEVED_LATER);
+                    // No conclusion of its own.
+                    self.declare_failed(now, &suspect, false);
+                    continue;
+                }
+                Some(at) => self.next_judgement = self.next_judgement.min(at),
+                None => {}
+            }
+            let Some(known) = self.view.get(&suspect) else { continue };
             let look_at = known.watch().map_or(Instant::ORIGIN, |watch| watch.suspicion.look_at);
             if now < look_at {
                 self.next_judgement = self.next_judgement.min(look_at);
                 continue;
             }
-            let Some(case) = self.case(&suspect, known) else {
+            let Some(case) = self.case(now, &suspect, known) else {
                 continue;
             };
-            let doubt = self.doubt(&suspect, known);
-            self.judge_suspect(now, &suspect, &case, doubt);
+            let (doubt, refutable_until) = (self.doubt(&case, known), self.refutable_until(known));
+            self.judge_suspect(now, &suspect, &case, doubt, refutable_until);
         }
     }
 
-    fn judge_suspect(&mut self, now: Instant, suspect: &NodeId, case: &Case, doubt: Duration) {
+    fn judge_suspect(
+        &mut self,
+        now: Instant,
+        suspect: &NodeId,
+        case: &Case,
+        doubt: Duration,
+        refutable_until: Instant,
+    ) {
         let early = Duration::from_secs(if self.config.has(Bug::VerdictBeforeP) { 2 } else { 0 });
         let one = self.config.has(Bug::OneVoteConvicts);
         let budget = if one { self.config.budget.with_votes(VoteRule::One) } else { self.config.budget };
-        let verdict = budget.judge(case, now + early - doubt);
-        let due = match verdict {
-            Verdict::Failed => now,
-            Verdict::Wait { until } => until + doubt,
-        };
+        let due = (budget.deadline(case) + doubt - early).max(refutable_until);
+        let is_due = due <= now;
         let waits = self.ask_suspect(now, suspect, due);
-        let again = match (verdict, waits) {
-            (Verdict::Failed, None) => {
+        let again = match (is_due, waits) {
+            (true, None) => {
                 sometimes!(sites::VERDICT_DELAYED, !doubt.is_zero());
-                return self.declare_failed(now, suspect);
+                return self.declare_failed(now, suspect, self.hears_nobody(now));
             }
-            (Verdict::Failed, Some(wait)) => {
+            (true, Some(wait)) => {
                 reachable!(sites::VERDICT_WAITS);
                 now + wait
             }
             // What else counts, the observers and this node's own health, may change without a word.
-            (Verdict::Wait { .. }, _) => due.min(now + JUDGE_AGAIN),
+            (false, _) => due.min(now + JUDGE_AGAIN),
         };
         self.next_judgement = self.next_judgement.min(again);
         if let Some(known) = self.view.get_mut(suspect) {
@@ -255,15 +316,24 @@ impl Swim {
         }
     }
 
-    fn declare_failed(&mut self, now: Instant, suspect: &NodeId) {
+    /// `quietly` where nobody is heard who could know better.
+    fn declare_failed(&mut self, now: Instant, suspect: &NodeId, quietly: bool) {
         let Some(known) = self.view.get(suspect) else {
             return;
         };
         let evidence = self.evidence(now, suspect, known);
         let before = Arc::clone(&known.member);
         let claim = Claim { state: State::Failed, ..before.claim.clone() };
-        self.adopt(now, claim, Some(&before));
-        self.urgency = Urgency::Everybody;
+        if quietly {
+            self.solitude.note_before(&before.claim);
+            let bulk = std::mem::replace(&mut self.in_bulk, true);
+            self.adopt(now, claim, Some(&before));
+            self.in_bulk = bulk;
+        } else {
+            self.adopt(now, claim, Some(&before));
+            // The others judge for themselves.
+            self.urgency = self.urgency.max(Urgency::Some);
+        }
         self.publish_with(now, suspect, Some(evidence));
     }
 

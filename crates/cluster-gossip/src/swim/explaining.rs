@@ -87,7 +87,7 @@ impl Swim {
             probing: self.rounds.values().filter(|round| round.target == *node).map(|round| round.probing()).max(),
             evidence: suspect.map(|known| self.evidence(now, node, known)),
             votes: votes.unwrap_or_default(),
-            fails_in: suspect.and_then(|known| self.verdict_at(node, known)).map(|at| at.since(now)),
+            fails_in: suspect.and_then(|known| self.verdict_at(now, node, known)).map(|at| at.since(now)),
             local_health: self.health.score(),
             forgotten_in: self.view.gone().get(node).map(|at| at.since(now)),
         }

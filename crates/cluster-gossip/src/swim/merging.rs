@@ -80,6 +80,9 @@ impl Swim {
         } else if known.as_ref().is_some_and(|known| is_old_news(&said, &known.claim)) {
             self.corrections.insert((from.clone(), node.clone()));
         }
+        if doubtful {
+            self.doubt_verdict(now, &node, &said);
+        }
         if doubtful && wins {
             // Nobody's vote: whoever watches it is to look, and it is to hear of it.
             self.queue.push(Rank::Membership, News::Claim(node.clone()));
@@ -93,7 +96,7 @@ impl Swim {
                 if known.is_none() && !self.config.has(Bug::NewcomerPutsOff) {
                     self.take_sign_of(now, &node, &vote);
                 }
-                self.hear_vote(now, &node, vote, from);
+                self.hear_vote(now, &node, vote);
             }
             self.second(now, &node);
             if wins {
@@ -135,10 +138,15 @@ impl Swim {
         let budget = &self.config.budget;
         let heard_lately = self.links.contains_key(&claim.node)
             && self.view.get(&claim.node).is_some_and(|known| known.last_sign() + budget.total() > now);
-        // In a list it comes without the votes, and as often as the views are compared.
-        let time_to_refute = if self.in_list { budget.total() } else { budget.period().mul_f64(1.5) };
-        let long_suspect = known.state() == State::Suspect && known.since + time_to_refute <= now;
+        let long_suspect = known.state() == State::Suspect && known.since + self.time_to_refute() <= now;
         heard_lately || !long_suspect
+    }
+
+    /// How long whoever is accused has to say that it lives, before somebody who knows nothing himself believes what others say of it.
+    pub(super) fn time_to_refute(&self) -> Duration {
+        let total = self.config.budget.total();
+        // In a list it comes without the votes, and as often as the views are compared.
+        if self.in_list { total } else { total / 2 }
     }
 
     /// Whether somebody unknown is taken in: not if it was reaped and this is an old story about it, and not if the view is
@@ -217,6 +225,7 @@ impl Swim {
         } else {
             self.suspects.remove(&node);
         }
+        self.plan.set_impaired(now, &node, state == State::Suspect);
         if state.is_live() {
             if !(self.config.has(Bug::RingMissesMember) && node.as_str().ends_with(['0', '2', '4', '6', '8'])) {
                 self.plan.insert(now, &node, &zone);
@@ -224,6 +233,7 @@ impl Swim {
         } else {
             self.plan.remove(now, &node);
             self.unreachable.remove(&node);
+            self.unanswering.remove(&node);
             self.forget_rounds(now, &node);
             // Whoever has left, and whoever is dead, acknowledges nothing more.
             if state == State::Left { self.note_farewell_heard(&node) } else { self.note_farewell_moot(&node) }
@@ -280,17 +290,21 @@ impl Swim {
             State::Suspect | State::Failed => evidence.or_else(|| Some(self.evidence(now, node, known))),
             State::Alive | State::Left => None,
         };
-        let statement = Statement { member: Arc::clone(&known.member), complete: known.complete, evidence };
+        let (member, complete) = (Arc::clone(&known.member), known.complete);
+        let statement = Statement { member, complete, evidence, withdraws: false };
         self.emit(Output::Publish(statement));
     }
 
     /// An authenticated sign of life: ends this node's open questions, and the silence that its own accusation counts begins
     /// anew, here and wherever the accusation is known.
     pub(super) fn note_sign(&mut self, now: Instant, node: &NodeId) {
+        let life = self.links.get(node).map(|peer| peer.life);
+        self.hear_somebody(now, node, life);
         if let Some(known) = self.view.get_mut(node) {
             let watch = known.watched();
             watch.last_sign = watch.last_sign.max(now);
             watch.missed_since = None;
+            watch.waiting_since = None;
             watch.send_refused = false;
             let news = watch.suspicion.renew(&self.own.node, now);
             if let Some(pulse) = &mut watch.pulse {
@@ -300,6 +314,7 @@ impl Swim {
                 self.tell_vote(node, &self.own.node.clone());
             }
         }
+        self.health.note_missed_nacks(self.unanswering.remove(node).unwrap_or(0));
         self.close_rounds(now, node);
     }
 

@@ -121,6 +121,6 @@ impl Swim {
     pub(super) fn publish_own(&mut self) {
         let (claim, metadata) = (self.own.clone(), self.own_metadata.clone());
         let member = Arc::new(Member { claim, metadata, since: Instant::ORIGIN });
-        self.emit(Output::Publish(Statement { member, complete: true, evidence: None }));
+        self.emit(Output::Publish(Statement { member, complete: true, evidence: None, withdraws: false }));
     }
 }

@@ -8,13 +8,16 @@ use cluster_failure::DeathWatch;
 use cluster_sites::{buggify, reachable, sometimes};
 use cluster_types::{EventKind, HealthFault, Instant, NodeId};
 
-use super::round::{Round, Stage};
+use super::round::{Round, Stage, Why};
 use super::suspicion::Helpers;
 use super::view::Known;
 use super::{Output, Swim};
 use crate::health::Pulse;
 use crate::sites;
 use crate::wire::{DatagramKind, Request};
+
+/// So many suspects are more than one node's trouble.
+const SEVERAL: usize = 2;
 
 impl Swim {
     /// Probes every subject whose turn it is.
@@ -27,28 +30,28 @@ impl Swim {
 
     /// Begins a round on this node's own account, unless one is open.
     pub(super) fn start_round(&mut self, now: Instant, target: &NodeId) {
-        self.start_round_because(now, target, false);
+        self.start_round_because(now, target, Why::Turn);
     }
 
-    fn start_round_because(&mut self, now: Instant, target: &NodeId, overdue: bool) {
+    pub(super) fn start_round_because(&mut self, now: Instant, target: &NodeId, why: Why) {
         let own = |round: &Round| round.target == *target && !matches!(round.stage, Stage::Helping { .. });
         if self.rounds.values().any(own) {
-            sometimes!(sites::CROSSING_UNHEARD, overdue);
+            sometimes!(sites::CROSSING_UNHEARD, why == Why::Overdue);
             return;
         }
         let patience = self.probe_timeout(target);
         let patience = if buggify!(sites::SHORT_PATIENCE) { patience / 4 } else { patience };
         let stage = Stage::Direct { deadline: now + patience, again: Some(now + patience / 2) };
-        self.open_round(now, target, stage, overdue);
+        self.open_round(now, target, stage, why);
     }
 
-    fn open_round(&mut self, now: Instant, target: &NodeId, stage: Stage, overdue: bool) {
+    fn open_round(&mut self, now: Instant, target: &NodeId, stage: Stage, why: Why) {
         let Some(known) = self.view.get_mut(target) else { return };
         known.watched();
         let seq = self.next_seq;
         self.next_seq += 1;
         let sent = self.links.contains_key(target);
-        self.rounds.insert(seq, Round { target: target.clone(), started: now, pinged: now, sent, overdue, stage });
+        self.rounds.insert(seq, Round { target: target.clone(), started: now, pinged: now, sent, why, stage });
         if sent {
             self.send(now, target, DatagramKind::Ping, seq, None);
         }
@@ -113,7 +116,7 @@ impl Swim {
         }
         let patience = self.probe_timeout(target).min(self.config.probe_timeout.mul_f64(0.8));
         let stage = Stage::Helping { deadline: now + patience, asker: asker.clone(), seq };
-        self.open_round(now, target, stage, false);
+        self.open_round(now, target, stage, Why::Helping);
     }
 
     fn hear_relayed(&mut self, now: Instant, seq: u64) {
@@ -192,7 +195,7 @@ impl Swim {
             let Some(phi_milli) = pulse.crossing(now) else { continue };
             let fault = HealthFault::Overdue { phi_milli };
             self.emit(Output::Event(EventKind::HealthCheckFailed { member, fault }));
-            self.start_round_because(now, &subject, true);
+            self.start_round_because(now, &subject, Why::Overdue);
         }
     }
 
@@ -234,8 +237,8 @@ impl Swim {
                 continue;
             };
             match round.stage {
-                Stage::Direct { .. } => self.health.note_success(),
-                Stage::Indirect { .. } => {}
+                Stage::Direct { .. } if round.why != Why::LookingAround => self.health.note_success(),
+                Stage::Direct { .. } | Stage::Indirect { .. } => {}
                 Stage::Helping { asker, seq, .. } => self.send(now, &asker, DatagramKind::Relayed, seq, None),
             }
         }
@@ -270,15 +273,28 @@ impl Swim {
                 Stage::Direct { .. } => self.ask_others(now, seq, round),
                 Stage::Indirect { asked, nacks, silent, .. } => {
                     self.stats.unanswered += 1;
-                    // A helper that is in trouble itself says nothing about this node.
-                    let well = |helper: &&NodeId| self.view.is_live(helper) && !self.suspects.contains(*helper);
-                    self.health.note_missed_nacks(silent.iter().filter(well).count());
-                    let helpers = Helpers { asked: *asked, agreed: *nacks, overdue: round.overdue };
+                    // A helper that is in trouble itself, or turns out to be, says nothing about this node.
+                    for helper in silent.iter() {
+                        *self.unanswering.entry(helper.clone()).or_default() += 1;
+                    }
+                    let helpers = Helpers { asked: *asked, agreed: *nacks, overdue: round.why == Why::Overdue };
+                    // Not one is silent, but several: who else is?
+                    let many = silent.len() * 2 > helpers.asked || self.suspects.len() >= SEVERAL;
                     // Where nobody was asked, nobody failed to answer.
-                    if round.sent || helpers.asked > 0 || self.unreachable.contains(&round.target) {
+                    let counts = round.sent
+                        || helpers.asked > 0
+                        || self.unreachable.contains(&round.target)
+                        || self.observers_are_scarce(&round.target);
+                    if counts {
                         self.accuse(now, &round.target, round.started, helpers);
+                        if many {
+                            self.look_around(now);
+                        }
                     } else {
                         reachable!(sites::NOBODY_FAILED_TO_ANSWER);
+                        if let Some(known) = self.view.get_mut(&round.target) {
+                            known.watched().waiting_since.get_or_insert(round.started);
+                        }
                     }
                 }
                 Stage::Helping { asker, seq, .. } => {
@@ -290,6 +306,32 @@ impl Swim {
                 }
             }
         }
+    }
+
+    /// Probes everybody this node is linked to, once a period at most: where many die at once the turns would take too long to find them, and
+    /// few are left to find those whose observers are dead as well.
+    fn look_around(&mut self, now: Instant) {
+        if now < self.look_around_after {
+            return;
+        }
+        self.look_around_after = now + self.config.budget.period();
+        reachable!(sites::LOOKED_AROUND);
+        for node in self.warm() {
+            let in_vain =
+                self.view.get(&node).and_then(Known::watch).is_some_and(|w| w.suspicion.accuses(&self.own.node));
+            if !in_vain {
+                self.start_round_because(now, &node, Why::LookingAround);
+            }
+        }
+    }
+
+    /// Whether so many of a member's observers are suspected that others stand in for them. Then a link that does not come up while a probe
+    /// waits for it is an answer that does not come: waiting for the end of the dial, and then for those who stand in for the next, would
+    /// take as long as the pause budget.
+    fn observers_are_scarce(&self, target: &NodeId) -> bool {
+        let observers = self.plan.observers_of(target);
+        let suspected = observers.iter().filter(|observer| self.suspects.contains(*observer)).count();
+        suspected * 3 > observers.len()
     }
 
     /// Begins a round where there is none, and does not wait for an answer to a ping that was not sent.

@@ -17,9 +17,22 @@ pub(super) struct Round {
     pub(super) pinged: Instant,
     /// Whether the ping is out: it waits for a link that is being dialled.
     pub(super) sent: bool,
-    /// Begun because the target was overdue, not because it was its turn.
-    pub(super) overdue: bool,
+    /// Why it was begun.
+    pub(super) why: Why,
     pub(super) stage: Stage,
+}
+
+/// Why somebody is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It is its turn, or something was heard or not heard that concerns it.
+    Turn,
+    /// It is late for its rhythm.
+    Overdue,
+    /// Others are silent, and everybody is asked: an answer says nothing about how well this node is.
+    LookingAround,
+    /// Somebody else wants to know.
+    Helping,
 }
 
 /// How far a question has come.
@@ -60,7 +73,7 @@ impl Round {
 
     /// Whether it is the subject's turn, so that an answer is a beat of its rhythm.
     pub(super) const fn is_scheduled(&self) -> bool {
-        matches!(self.stage, Stage::Direct { .. }) && !self.overdue
+        matches!((&self.stage, self.why), (Stage::Direct { .. }, Why::Turn))
     }
 }
 
@@ -96,6 +109,23 @@ impl Rounds {
 
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// This node stood still for `gap`: whoever is asked has as much longer to answer, and this long at least, for what came meanwhile is
+    /// read first.
+    pub(super) fn shift(&mut self, now: Instant, gap: Duration, at_least: Duration) {
+        for (_, round) in &mut self.0 {
+            round.started = (round.started + gap).min(now);
+            round.pinged = (round.pinged + gap).min(now);
+            let later = |at: Instant| (at + gap).max(now + at_least);
+            match &mut round.stage {
+                Stage::Direct { deadline, again } => {
+                    *again = again.map(later);
+                    *deadline = later(*deadline).max(again.map_or(now, |again| again + at_least));
+                }
+                Stage::Indirect { deadline, .. } | Stage::Helping { deadline, .. } => *deadline = later(*deadline),
+            }
+        }
     }
 
     pub(super) const fn is_empty(&self) -> bool {

@@ -61,7 +61,10 @@ impl Swim {
         if let Some(accusation) = self.accusation_of(now, to) {
             writer.push(&accusation);
         }
-        for news in self.queue.iter() {
+        // Whoever is accused may well be dead: the news of a bad day is not spent on it.
+        let answers_for_others = matches!(kind, DatagramKind::PingReq | DatagramKind::Nack | DatagramKind::Relayed);
+        let listens = !self.suspects.contains(to) && !answers_for_others;
+        for news in self.queue.iter().filter(|_| listens) {
             let Some(update) = self.update_for(now, news, to) else {
                 continue;
             };
@@ -74,7 +77,7 @@ impl Swim {
                 break;
             }
         }
-        let broadcasts = self.push_broadcasts(&mut writer, to);
+        let broadcasts = if listens { self.push_broadcasts(&mut writer, to) } else { Vec::new() };
         // Gossip without news says nothing.
         if kind != DatagramKind::Gossip || writer.has_news() {
             self.emit(Output::Datagram { to: to.clone(), bytes: writer.finish() });
@@ -125,6 +128,9 @@ impl Swim {
 
     fn accusation_of(&self, now: Instant, node: &NodeId) -> Option<Update> {
         let claim = self.view.claim(node)?;
+        if self.solitude.has_concluded(node) {
+            return None;
+        }
         match claim.state {
             State::Suspect => Some(Update { claim: claim.clone(), vote: self.any_vote(node, now) }),
             State::Failed => Some(Update { claim: claim.clone(), vote: None }),
@@ -230,7 +236,15 @@ impl Swim {
         self.correct();
         let listeners = match std::mem::replace(&mut self.urgency, Urgency::None) {
             Urgency::None => return,
-            Urgency::Some => self.some(),
+            // One crash is told of at once, hop by hop. Where there is news after news, what has gathered goes together.
+            Urgency::Some if now < self.urgent_after => {
+                self.next_gossip = self.next_gossip.min(self.urgent_after);
+                return;
+            }
+            Urgency::Some => {
+                self.urgent_after = now + self.config.gossip_interval / 2;
+                self.some()
+            }
             Urgency::Everybody => self.warm(),
         };
         for to in listeners {

@@ -31,6 +31,8 @@ pub(super) struct Watch {
     pub(super) suspicion: Suspicion,
     /// Since when a probe for somebody else stayed unanswered. No accusation by itself: the asker may have heard more.
     pub(super) missed_since: Option<Instant>,
+    /// Since when a probe waits for a link that is being dialled. If the dial fails, the probe was in vain since then.
+    pub(super) waiting_since: Option<Instant>,
     /// The system refused to send to it, and nothing was heard since.
     pub(super) send_refused: bool,
     /// The rhythm of its answers, where this node probes it.
@@ -71,6 +73,7 @@ impl Known {
                 rtt: RttEstimator::default(),
                 suspicion: Suspicion::default(),
                 missed_since: None,
+                waiting_since: None,
                 send_refused: false,
                 pulse: None,
                 unwell: false,
@@ -88,12 +91,13 @@ impl Known {
 }
 
 impl Watch {
-    /// Moves what this node itself counts as silence, up to `now`. What others said of theirs stays their word.
+    /// Moves what this node itself counts as silence, up to `now`, its own accusation too. What others said of theirs stays their word.
     pub(super) fn shift(&mut self, now: Instant, gap: Duration, own: &NodeId) {
         self.last_sign = (self.last_sign + gap).min(now);
-        self.missed_since = None;
+        self.missed_since = self.missed_since.map(|since| (since + gap).min(now));
+        self.waiting_since = self.waiting_since.map(|since| (since + gap).min(now));
         self.send_refused = false;
-        self.suspicion.withdraw(own);
+        self.suspicion.shift(own, now, gap);
         if let Some(pulse) = &mut self.pulse {
             pulse.excuse(now);
         }

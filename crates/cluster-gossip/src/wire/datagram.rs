@@ -283,6 +283,8 @@ mod tests {
         };
         let vote = vote.then(|| Vote {
             accuser: "judge".parse().unwrap(),
+            life: Life::from_raw(0x77),
+            sign_ms: 300,
             silence: Duration::from_millis(1_500),
             unanswered: Duration::from_millis(700),
         });

@@ -12,10 +12,19 @@ use serde::{Deserialize, Serialize};
 use super::{WireError, body, bytes_of};
 
 /// A member's accusation of another. Spans are relative to the moment of sending, so that no two clocks are compared.
+///
+/// Whoever passes a vote on adds the time for which it held it, and cannot add the time of the way: each copy looks younger than the
+/// original. So the accuser says which sign of life it means, by its own clock: two copies that mean the same one are the same vote, of
+/// which the oldest is the truest, and only a later sign is news.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vote {
     /// Who accuses.
     pub accuser: NodeId,
+    /// Which run of the accuser's process speaks.
+    pub life: Life,
+    /// The accuser's last sign of life from the subject, in milliseconds on a clock of the accuser's own: told apart and put in order,
+    /// and compared with no other clock.
+    pub sign_ms: u64,
     /// Since the accuser's last authenticated sign of life from the subject.
     pub silence: Duration,
     /// Since the accuser sent the first probe that stayed unanswered.
@@ -48,6 +57,8 @@ struct WireUpdate<'a> {
 #[derive(Serialize, Deserialize)]
 struct WireVote<'a> {
     accuser: &'a str,
+    life: u64,
+    sign_ms: u64,
     silence_ms: u32,
     unanswered_ms: u32,
 }
@@ -75,6 +86,8 @@ impl Update {
             addr: claim.addr,
             vote: vote.as_ref().map(|vote| WireVote {
                 accuser: vote.accuser.as_str(),
+                life: vote.life.get(),
+                sign_ms: vote.sign_ms,
                 silence_ms: millis(vote.silence),
                 unanswered_ms: millis(vote.unanswered),
             }),
@@ -106,6 +119,7 @@ impl TryFrom<WireVote<'_>> for Vote {
     fn try_from(wire: WireVote<'_>) -> Result<Self, WireError> {
         let span = |ms| Duration::from_millis(u64::from(ms));
         let (silence, unanswered) = (span(wire.silence_ms), span(wire.unanswered_ms));
-        Ok(Self { accuser: NodeId::new(wire.accuser)?, silence, unanswered })
+        let life = Life::from_raw(wire.life);
+        Ok(Self { accuser: NodeId::new(wire.accuser)?, life, sign_ms: wire.sign_ms, silence, unanswered })
     }
 }

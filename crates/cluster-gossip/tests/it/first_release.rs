@@ -34,7 +34,13 @@ fn claim(name: &str, state: State) -> Claim {
 fn updates() -> Vec<Update> {
     let facts = Facts::decode(&[1, 2, 0xfa, 0xce]).expect("short enough");
     assert_eq!(facts.features(), Features::from_bits(1, 2));
-    let vote = Vote { accuser: node("judge"), silence: ms(1_500), unanswered: ms(700) };
+    let vote = Vote {
+        accuser: node("judge"),
+        life: Life::from_raw(0x77),
+        sign_ms: 300,
+        silence: ms(1_500),
+        unanswered: ms(700),
+    };
     let suspect = Claim { facts, ..claim("b", State::Suspect) };
     vec![Update { claim: claim("a", State::Alive), vote: None }, Update { claim: suspect, vote: Some(vote) }]
 }

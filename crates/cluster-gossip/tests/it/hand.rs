@@ -80,7 +80,15 @@ impl Hand {
 
     /// Gossip of an accusation.
     pub(crate) fn hear_vote(&mut self, from: &str, subject: Claim, accuser: &str, silent: Duration) {
-        let vote = Vote { accuser: node(accuser), silence: silent, unanswered: silent };
+        // As if the accuser's clock showed what this node's does.
+        let sign_ms =
+            u64::try_from((self.now - silent).since_origin().as_millis()).expect("less than half a billion years");
+        self.hear_copy(from, subject, (accuser, sign_ms), silent);
+    }
+
+    /// Gossip of an accusation that counts from this sign, by the accuser's clock.
+    pub(crate) fn hear_copy(&mut self, from: &str, subject: Claim, (accuser, sign_ms): (&str, u64), silent: Duration) {
+        let vote = Vote { accuser: node(accuser), life: Life::new(1, 1), sign_ms, silence: silent, unanswered: silent };
         let update = Update { claim: state(subject, State::Suspect), vote: Some(vote) };
         self.receive(from, DatagramKind::Gossip, 0, None, &[update]);
     }

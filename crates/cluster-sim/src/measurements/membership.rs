@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use cluster_gossip::SwimConfig;
 
 use super::batch::{LARGE, run, run_all};
+use super::worst;
 use crate::measure::{Conditions, Crash, Outcome, Path, crash_at, html, markdown, phases};
 
 /// What can be had alone.
@@ -18,10 +19,12 @@ pub(crate) enum Part {
     Phases,
     /// Ten thousand nodes, one world.
     Large,
+    /// Many die at once, paths are long, somebody comes back, everybody is busy.
+    Worst,
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Sizes, Self::Paths, Self::Phases, Self::Large];
+    const ALL: [Self; 5] = [Self::Sizes, Self::Paths, Self::Phases, Self::Large, Self::Worst];
 }
 
 /// A table with what it says above it.
@@ -36,6 +39,10 @@ pub(crate) fn membership(jobs: usize, seed: u64, nodes_max: usize, part: Option<
         let wanted = match part {
             Part::Phases => {
                 print_phases(jobs, seed);
+                continue;
+            }
+            Part::Worst => {
+                good &= worst::print(jobs, seed, nodes_max);
                 continue;
             }
             Part::Sizes => sizes(seed, nodes_max),
