@@ -256,6 +256,8 @@ mod tests {
         let suspect = Claim { state: State::Suspect, ..claim("x", 3) };
         let vote = Vote {
             accuser: node.clone(),
+            life: claim("b", 2).life,
+            sign_ms: 57_600,
             silence: Duration::from_millis(2_500),
             unanswered: Duration::from_millis(1_500),
         };

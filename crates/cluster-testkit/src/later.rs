@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn any_update() -> impl Strategy<Value = Update> {
-        let vote = prop::option::of(("[a-z]{1,64}", any::<u32>(), any::<u32>()));
+        let vote = prop::option::of(("[a-z]{1,64}", any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>()));
         let claim = ("[a-z]{1,64}", any::<u64>(), any::<u64>(), 0usize..4, any::<u32>(), any::<([u8; 4], u16)>());
         (claim, vote, prop_oneof![Just(Facts::NONE), any_facts()]).prop_map(|(claim, vote, facts)| {
             let (name, life, incarnation, state, meta_version, (ip, port)) = claim;
@@ -174,8 +174,10 @@ mod tests {
                 addr: (ip, port).into(),
                 facts,
             };
-            let vote = vote.map(|(accuser, silence, unanswered)| Vote {
+            let vote = vote.map(|(accuser, life, sign_ms, silence, unanswered)| Vote {
                 accuser: accuser.parse().unwrap(),
+                life: Life::from_raw(life),
+                sign_ms,
                 silence: ms(silence),
                 unanswered: ms(unanswered),
             });

@@ -41,7 +41,7 @@ pub const SHOWN: &[Shown] = &[
     at("VerdictBeforeP", "halves", Level::L1, VOTES),
     at("WakingAccuses", "pauses", Level::L1, "who wakes accuses nobody"),
     at("RootsNeverMatch", "quiet", Level::L0, "quiet costs little"),
-    at("OneVoteConvicts", "isolate-long", Level::L1, VOTES),
+    at("OneVoteConvicts", "two-mute", Level::L1, VOTES),
     at("MetadataNotTold", "metadata", Level::L1, "metadata agrees at the end"),
     at("WrongAddress", "cold-start-3", Level::L1, "addresses agree at the end"),
     at("EventsLost", "metadata", Level::L1, "snapshot and deltas are the state"),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_failure::{Case, VoteRule};
+use cluster_failure::{Case, PauseBudget, VoteRule};
 use cluster_sites::{reachable, sometimes};
 use cluster_types::{Accusation, Claim, Evidence, Instant, NodeId, State};
 
@@ -213,8 +213,14 @@ impl Swim {
     fn doubt(&self, case: &Case, known: &Known) -> Duration {
         let own_alone =
             known.watch().is_none_or(|watch| watch.suspicion.charges.keys().all(|accuser| *accuser == self.own.node));
-        let enough = !own_alone && self.config.budget.has_votes(case);
+        let enough = !own_alone && self.budget().has_votes(case);
         self.config.budget.period() * if enough { 0 } else { u32::from(self.health.score()) }
+    }
+
+    /// The pause budget with the rule of the votes, and with the mistake in it that may be planted.
+    fn budget(&self) -> PauseBudget {
+        let budget = self.config.budget;
+        if self.config.has(Bug::OneVoteConvicts) { budget.with_votes(VoteRule::One) } else { budget }
     }
 
     /// Asks a suspect that there is a link to whether it lives, once a period: what this node knows of it may be old, for it may have been deaf,
@@ -293,8 +299,7 @@ impl Swim {
         refutable_until: Instant,
     ) {
         let early = Duration::from_secs(if self.config.has(Bug::VerdictBeforeP) { 2 } else { 0 });
-        let one = self.config.has(Bug::OneVoteConvicts);
-        let budget = if one { self.config.budget.with_votes(VoteRule::One) } else { self.config.budget };
+        let budget = self.budget();
         let due = (budget.deadline(case) + doubt - early).max(refutable_until);
         let is_due = due <= now;
         let waits = self.ask_suspect(now, suspect, due);

@@ -144,6 +144,23 @@ impl<'a> Reach<'a> {
         self.truth.nodes()
     }
 
+    /// For how long a node, while it ran, has heard nobody at a time: nothing of anybody gets to it, or for `grace` already nothing of it to whoever
+    /// it hears, who has then given up the link between them.
+    pub(super) fn alone_for(&self, node: usize, at: u64, grace: u64) -> u64 {
+        let now = self.stretch_at(at);
+        let last = |holds: &dyn Fn(usize) -> bool| {
+            let stretch = (0..=now).rev().find(|&stretch| holds(stretch));
+            stretch.map_or(0, |stretch| self.begins(stretch + 1).min(at))
+        };
+        let heard = |other: usize| {
+            let there = last(&|stretch| self.is_open(stretch, other, node));
+            there.min(last(&|stretch| self.hear_each_other(stretch, other, node)) + grace)
+        };
+        let since = (0..self.nodes()).filter(|&other| other != node).map(heard).max().unwrap_or(0);
+        let runs = (self.stretch_at(since)..=now).filter(|&stretch| self.stretches[stretch].up[node]);
+        runs.map(|stretch| self.begins(stretch + 1).min(at).saturating_sub(self.begins(stretch).max(since))).sum()
+    }
+
     /// Since when two have had a path both ways without a break, if they have one at this time.
     pub(super) fn hear_each_other_since(&self, a: usize, b: usize, at: u64) -> Option<u64> {
         let last = self.stretch_at(at);
@@ -227,6 +244,27 @@ mod tests {
         assert_eq!(spans, [(0, 10_000), (30_000, u64::MAX)]);
         assert!(reach.are_together_between(0, 1, 12_000, 19_000), "2 helps");
         assert!(!reach.are_together_between(0, 1, 12_000, 21_000), "2 is stopped");
+    }
+
+    /// 0 hears nobody from 20 s on, when 2 is stopped; 2 hears nobody as long as it is stopped itself.
+    #[test]
+    fn who_nothing_gets_to_is_alone_while_it_runs() {
+        let truth = truth();
+        let reach = Reach::of(&truth);
+        let alone = |node, at| reach.alone_for(node, at, 8_000);
+        assert_eq!([alone(0, 15_000), alone(0, 21_000), alone(0, 29_000)], [0, 1_000, 9_000]);
+        assert_eq!([alone(0, 31_000), alone(2, 39_000), alone(2, 41_000)], [0, 0, 0]);
+    }
+
+    /// Whoever is heard and hears nothing gives up after a while.
+    #[test]
+    fn who_is_heard_one_way_only_is_heard_for_a_while() {
+        let cut = Act::Cut { from: vec![0], to: vec![1] };
+        let truth = Truth::of(&Scenario::new("x").cluster(2).at(s(10), cut).then_quiet(s(60)));
+        let reach = Reach::of(&truth);
+        let alone = [10_000, 17_000, 18_500, 30_000].map(|at| reach.alone_for(0, at, 8_000));
+        assert_eq!(alone, [0, 0, 500, 12_000]);
+        assert_eq!(reach.alone_for(1, 17_000, 8_000), 7_000, "nothing gets to it");
     }
 
     #[test]

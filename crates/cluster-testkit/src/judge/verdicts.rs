@@ -137,7 +137,14 @@ impl<'a> Verdicts<'a> {
         let mut silences: Vec<u64> = silences.iter().map(|silence| at - since(silence)).collect();
         silences.sort_unstable_by(|a, b| b.cmp(a));
         let silent = suspected.iter().filter(|node| !speak.contains(node)).count();
-        Known { silences, suspected: silent, members, turns_lost: self.turns_lost(about, process, last) }
+        let turns_lost = self.turns_lost(about, process, last);
+        Known {
+            silences,
+            suspected: silent,
+            members,
+            turns_lost,
+            alone_for: self.linked().alone_for(by, at, self.pause_budget + FRESH_MS),
+        }
     }
 
     /// Whoever has booted meanwhile takes the silence that it has been told of for its own, and no more.
@@ -224,8 +231,14 @@ impl<'a> Verdicts<'a> {
         let died = process.ran.to;
         let (met, nodes) = (died.saturating_sub(SETTLED_MS), 0..self.truth.nodes());
         let mut others: Vec<usize> = Vec::new();
-        for times in [1, 2, 6] {
-            let within = times * self.pause_budget + KNOWN_AFTER_MS;
+        // Where all the others are well or have died with it, any number of them, those who are left need no longer (WORST-2).
+        let died_with_it = |node: usize| {
+            let before = |p: &Process| p.ran.to <= died + AT_ONCE_MS || p.ran.from >= died + 6 * self.pause_budget;
+            self.truth.processes(node).iter().all(before)
+        };
+        for (times, after) in [(1, KNOWN_AFTER_MS), (1, MANY_KNOWN_AFTER_MS), (2, KNOWN_AFTER_MS), (6, KNOWN_AFTER_MS)]
+        {
+            let within = times * self.pause_budget + after;
             let by = died + within + self.truth.allowance(died, died + within);
             if by > self.truth.until {
                 return None;
@@ -247,7 +260,9 @@ impl<'a> Verdicts<'a> {
                 node != gone && self.truth.processes(node).iter().any(ran)
             };
             let members = nodes.clone().filter(|node| lately(*node)).count();
-            if votes::multiple(members, others.len()) <= times {
+            let all_others = nodes.clone().all(|node| node == gone || settled(node) || died_with_it(node));
+            let by_all = after == MANY_KNOWN_AFTER_MS && all_others;
+            if by_all || votes::multiple(members, others.len()) <= times {
                 let knows = |held: &super::story::Held| {
                     let life = held.life.and_then(|life| self.story.process(self.truth, gone, life, held.at));
                     let over = held.state.is_some_and(|state| !state.is_live());
@@ -263,6 +278,12 @@ impl<'a> Verdicts<'a> {
 
 /// A member that has been there for so long is known to all, and probed.
 const SETTLED_MS: u64 = 5_000;
+
+/// Who dies within so long of another dies at once with it.
+const AT_ONCE_MS: u64 = 200;
+
+/// As the next, where many die at once: those who are left find each other first.
+const MANY_KNOWN_AFTER_MS: u64 = 3_500;
 
 /// After the rule's time: the period in which the first probe falls, and the way of the votes.
 const KNOWN_AFTER_MS: u64 = 2_000;

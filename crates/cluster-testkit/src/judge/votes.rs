@@ -11,6 +11,9 @@ const EARLIER_MS: u64 = 1_300;
 /// An observer has a turn of so long. Where it asks in vain the last sign of life is so much older, for everybody.
 const TURN_MS: u64 = 1_000;
 
+/// Somebody who hears nobody asks all it is linked to after so long, and not before: so much earlier it may have heard the last of them.
+const ASKS_AROUND_MS: u64 = 2_000;
+
 /// What could be known at a judge's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Known {
@@ -22,6 +25,8 @@ pub(super) struct Known {
     pub(super) members: usize,
     /// Observers that could not hear the subject any more when the others still could: their turns to ask it were lost.
     pub(super) turns_lost: u64,
+    /// For how long the judge has heard nobody at all, in milliseconds.
+    pub(super) alone_for: u64,
 }
 
 /// How many words are needed for a verdict after P, 2P and 6P.
@@ -44,7 +49,9 @@ pub(super) fn allow(known: &Known, pause_budget: u64) -> bool {
         let explicit = known.silences.iter().filter(|silence| **silence >= least).count();
         // Who is silent for the same reason as the subject may be, counts only beside two who speak.
         let silent = if explicit >= 2 { known.suspected } else { 0 };
-        explicit > 0 && explicit + silent >= needed
+        // Who hears nobody for as long as a verdict takes has nobody to wait for (WORST-2).
+        let alone = times == 1 && known.alone_for + ASKS_AROUND_MS + EARLIER_MS >= pause_budget;
+        explicit > 0 && (alone || explicit + silent >= needed)
     })
 }
 
@@ -60,7 +67,7 @@ mod tests {
     const P: u64 = 6_300;
 
     fn known(silences: &[u64], suspected: usize, members: usize) -> Known {
-        Known { silences: silences.to_vec(), suspected, members, turns_lost: 0 }
+        Known { silences: silences.to_vec(), suspected, members, turns_lost: 0, alone_for: 0 }
     }
 
     /// The table of SWIM-7: members without the subject, words needed for P and for 2P. Worked out by hand.
@@ -89,6 +96,12 @@ mod tests {
     fn who_is_suspected_counts_beside_two_who_speak() {
         assert!(allow(&known(&[P; 2], 5, 10), P));
         assert!(!allow(&known(&[P; 1], 9, 10), P));
+    }
+
+    #[test]
+    fn who_hears_nobody_needs_no_other_word() {
+        let alone = |alone_for, silence| allow(&Known { alone_for, ..known(&[silence], 3, 10) }, P);
+        assert!(alone(3_000, P - 1_300) && !alone(2_999, P) && !alone(P, P - 1_301) && !alone(0, P));
     }
 
     #[test]

@@ -104,6 +104,7 @@ pub const CATALOGUE: &[Entry] = &[
     small("halves", "two halves do not hear each other for a minute", network::halves),
     small("isolate-short", "one is cut off for less than P", network::isolate_short),
     small("isolate-long", "one is cut off for longer than P", network::isolate_long),
+    small("two-mute", "nobody hears two, who hear all but one", network::two_mute),
     small("bridge", "two halves hear each other only through one node", network::bridge),
     small("deaf", "one hears nothing for a while, and is heard", network::deaf),
     small("mute", "one is not heard for a while, and hears", network::mute),

@@ -95,7 +95,7 @@ mod tests {
         let addr = ([10, 0, 0, 1], 1).into();
         let claim = Claim::alive("b".parse().unwrap(), Life::new(1, 1), Incarnation::from_raw(incarnation), addr);
         let member = Member { claim: Claim { state, ..claim }, metadata: Metadata::default(), since: Instant::ORIGIN };
-        Statement { member: Arc::new(member), complete: true, evidence: None }
+        Statement { member: Arc::new(member), complete: true, evidence: None, withdraws: false }
     }
 
     #[test]

@@ -200,7 +200,13 @@ async fn speak_and_watch(node: SimNode) -> Result<(), String> {
 /// On node 2: holds the place of node 1 until that ends.
 async fn hold(node: SimNode) -> Result<(), String> {
     let to = "n001".parse().map_err(|e| format!("a name: {e}"))?;
-    let lease = node.cluster().link(&to).await.map_err(|e| e.to_string())?;
+    // It may not know it yet.
+    let lease = loop {
+        match node.cluster().link(&to).await {
+            Ok(lease) => break lease,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
     let mut stream = lease.open_bi().await.map_err(|e| e.to_string())?;
     tokio::io::AsyncWriteExt::write_all(&mut stream.send, b"mine").await.map_err(|e| e.to_string())?;
     // It says nothing: this is its end.

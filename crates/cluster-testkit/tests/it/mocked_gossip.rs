@@ -35,6 +35,7 @@ fn claim(name: &str) -> Claim {
 fn plan(turn: &Arc<Mutex<Option<NodeId>>>) -> MockProbePlan {
     let mut plan = MockProbePlan::new();
     for name in ["m", "a", "b", "x"] {
+        plan.expect_set_impaired().return_const(());
         plan.expect_insert()
             .withf(move |_, who, zone| who.as_str() == name && zone.is_empty())
             .times(1..)

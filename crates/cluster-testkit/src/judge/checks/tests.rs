@@ -281,12 +281,16 @@ fn a_verdict_while_somebody_else_is_cut_off_is_found() {
     assert_eq!(checks(&healed, &told), [ANSWERED], "who comes back convinces nobody");
 }
 
-/// Cut off alone it has one word against each: that needs 6 P, and not P.
+/// Cut off alone it has one word against each and nobody to wait for: P is enough. If it hears somebody who says nothing, it is not.
 #[test]
-fn a_verdict_of_one_who_is_alone_needs_long() {
+fn a_verdict_of_one_who_is_alone_needs_p_and_of_one_who_is_not_long() {
     let cut = |until| cluster(5).at(s(20), Act::Split(vec![0], vec![1, 2, 3, 4])).at(s(until), Act::Heal);
-    assert_eq!(checks(&cut(29), &Told::met(5).wrong(s(28), 0, 3)), [VOTES]);
-    assert!(checks(&cut(59), &Told::met(5).wrong(s(58), 0, 3)).is_empty(), "after 37.8 s");
+    assert!(checks(&cut(29), &Told::met(5).wrong(s(28), 0, 3)).is_empty());
+    assert_eq!(checks(&cut(25), &Told::met(5).wrong(s(24), 0, 3)), [VOTES], "four seconds are not P");
+    let mute = Act::Cut { from: vec![0], to: vec![1, 2, 3, 4] };
+    let one_ear =
+        cluster(5).at(s(20), mute).at(s(20), Act::Cut { from: vec![2, 3, 4], to: vec![0] }).at(s(30), Act::Heal);
+    assert_eq!(checks(&one_ear, &Told::met(5).wrong(s(28), 0, 3)), [VOTES], "it hears 1");
     // The others are four who say the same of it: P is enough.
     assert!(checks(&cut(29), &Told::met(5).wrong(s(28), 1, 0)).is_empty());
     assert_eq!(checks(&cut(24), &Told::met(5).wrong(s(23), 1, 0)), [VOTES], "three seconds are not");

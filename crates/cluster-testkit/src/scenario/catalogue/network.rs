@@ -43,6 +43,25 @@ pub(super) fn isolate_long(draws: &mut Draws) -> Scenario {
     one_apart(draws, (9_000, 30_000), Act::Split)
 }
 
+/// They have two votes against the one they do not hear, and all the others, whom they hear, say nothing against it: that is not enough.
+pub(super) fn two_mute(draws: &mut Draws) -> Scenario {
+    // Few enough for both to have had their turn before the others have given them up.
+    let nodes = 5;
+    let at = settled(draws);
+    let two = vec![0, 1];
+    let rest = others(nodes, &two);
+    let unheard = rest[draws.below(rest.len() as u64) as usize];
+    let mut scenario = Scenario::new("")
+        .cluster(nodes)
+        .at(at, Act::Cut { from: two.clone(), to: rest.clone() })
+        .at(at, Act::Cut { from: vec![unheard], to: two });
+    // Of the others something is heard all the time.
+    for (beat, node) in (0..18).zip(rest.into_iter().filter(|node| *node != unheard).cycle()) {
+        scenario = scenario.at(at + ms(beat * 400), Act::Broadcast { node, bytes: 20 });
+    }
+    scenario.at(at + ms(9_000 + draws.below(20_000)), Act::Heal).then_quiet(REUNITED)
+}
+
 pub(super) fn bridge(draws: &mut Draws) -> Scenario {
     let nodes = few(draws).max(7);
     let at = settled(draws);
