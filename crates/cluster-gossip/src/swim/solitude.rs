@@ -110,9 +110,11 @@ impl Swim {
         if self.solitude.concluded.is_empty() {
             return;
         }
-        if self.solitude.concluded.get(node).is_some_and(|before| Some(before.life) == life) {
-            self.take_back(now, std::slice::from_ref(node));
+        if self.view.claim(node).is_none_or(|claim| Some(claim.life) != life) {
+            // A process that was not known: it was started after the end of those that were.
+            return self.say_all_aloud();
         }
+        self.take_back(now, std::slice::from_ref(node));
         let long = lasted >= self.config.budget.period() * 2;
         if long {
             self.end_solitude(now, lasted);

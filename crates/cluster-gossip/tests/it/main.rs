@@ -13,5 +13,6 @@ mod own;
 mod probing;
 mod pulse;
 mod rules;
+mod solitude;
 mod together;
 mod versions;

@@ -26,3 +26,4 @@ mod storm;
 mod systems;
 mod transports;
 mod versions;
+mod worst;

@@ -179,3 +179,84 @@ proptest! {
         prop_assert_eq!(&plan.neighbours(), &wanted[&first]);
     }
 }
+
+/// Of the first so many observers of `subject` everybody knows that they are suspected.
+fn with_suspects(plans: &mut [RingPlan], suspects: &[NodeId]) {
+    for plan in plans {
+        suspects.iter().for_each(|node| plan.set_impaired(NOW, node, true));
+        plan.settle(Instant::END);
+    }
+}
+
+fn plans(n: usize) -> Vec<RingPlan> {
+    (0..n).map(|i| plan_of(i, 0..n)).collect()
+}
+
+#[test]
+fn others_stand_in_where_too_few_observers_are_left() {
+    let mut plans = plans(40);
+    let subject = node(7);
+    let observers = plans[0].observers_of(&subject);
+    with_suspects(&mut plans, &observers[..3]);
+    assert_eq!(plans[0].observers_of(&subject), observers, "seven of ten are two thirds");
+    with_suspects(&mut plans, &observers[..4]);
+    let more = plans[0].observers_of(&subject);
+    assert_eq!(more[..K], observers, "the suspected keep their votes");
+    assert_eq!(more.len(), K + 4, "one for each of them");
+    let distinct: BTreeSet<&NodeId> = more.iter().collect();
+    assert!(distinct.len() == K + 4 && !distinct.contains(&subject));
+    for i in 0..40 {
+        assert_eq!(plans[i].observers_of(&subject), more, "all agree on who they are");
+        assert_eq!(plans[i].spacing(&subject).is_some(), more.contains(&node(i)), "and each knows of itself");
+    }
+    // They are suspected no more.
+    for plan in &mut plans {
+        observers[..4].iter().for_each(|node| plan.set_impaired(NOW, node, false));
+        plan.settle(Instant::END);
+    }
+    assert_eq!(plans[0].observers_of(&subject), observers);
+    assert!((0..40).all(|i| plans[i].spacing(&subject).is_some() == observers.contains(&node(i))));
+}
+
+/// Ninety of a hundred are suspected: whoever is left looks at all of them, and knows it.
+#[test]
+fn those_who_are_left_stand_in_for_all() {
+    let n = 100;
+    let mut plans = plans(n);
+    let suspects: Vec<NodeId> = (10..n).map(node).collect();
+    with_suspects(&mut plans[..10], &suspects);
+    for subject in (0..n).map(node) {
+        let observers = plans[0].observers_of(&subject);
+        let left = (0..10).map(node).filter(|node| *node != subject).count();
+        let well = observers.iter().filter(|node| !suspects.contains(node)).count();
+        assert!(well == left || well >= 7, "{subject}: {well}");
+        for i in (0..10).filter(|i| node(*i) != subject) {
+            assert_eq!(plans[i].spacing(&subject).is_some(), observers.contains(&node(i)), "{i} of {subject}");
+        }
+    }
+    // Who is declared is no observer any more, suspected or not.
+    suspects.iter().for_each(|node| plans[0].remove(NOW, node));
+    plans[0].settle(Instant::END);
+    assert_eq!(plans[0].observers_of(&node(3)).len(), 9);
+}
+
+#[test]
+fn where_observers_are_scarce_nobody_waits_for_the_turns_of_ten() {
+    let mut plans = plans(40);
+    let subject = node(7);
+    let observers = plans[0].observers_of(&subject);
+    let last: usize = observers[9].as_str()[1..].parse().unwrap();
+    let plan = &mut plans[last];
+    while plan.take_turn(NOW + PERIOD).is_some() {}
+    plan.note_told_turn(NOW + PERIOD, &subject, PERIOD * 10);
+    let next = |plan: &RingPlan| {
+        let mut plan = plan.clone();
+        (0..200)
+            .map(|tenths| NOW + PERIOD + PERIOD / 10 * tenths)
+            .find(|now| plan.take_turn(*now) == Some(subject.clone()))
+    };
+    assert!(next(plan).unwrap() >= NOW + PERIOD * 10);
+    observers[..8].iter().for_each(|node| plan.set_impaired(NOW + PERIOD, node, true));
+    plan.settle(NOW + PERIOD * 2);
+    assert!(next(plan).unwrap() <= NOW + PERIOD * 3 + PERIOD / 10);
+}
