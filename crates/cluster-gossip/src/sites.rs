@@ -7,10 +7,10 @@ cluster_sites::sites! {
     // swim.rs
     LEAVE_REPEATED: Sometimes "a leave without an acknowledgement is sent again";
     SYNC_EARLY: Buggify "views are compared before it is time";
-    LOOKED_AROUND: Sometimes "where several are silent everybody is asked";
-    TAKEN_BACK: Sometimes "what a node concluded while it heard nobody is taken back when it hears somebody it knew";
-    STAND_INS: Sometimes "others stand in for observers that are suspected themselves";
-    VERDICT_BELIEVED_LATER: Sometimes "a verdict that was doubted is believed when nobody has refuted it";
+    LOOKED_AROUND: Reachable "where several are silent everybody is asked";
+    TAKEN_BACK: Reachable "what a node concluded while it heard nobody is taken back when it hears somebody it knew";
+    STAND_INS: Reachable "others stand in for observers that are suspected themselves";
+    VERDICT_BELIEVED_LATER: Reachable "a verdict that was doubted is believed when nobody has refuted it";
     GAP_MOVES_ROUNDS: Sometimes "a node that was stopped gives the probes that it had in flight more time";
     // swim/accusing.rs
     HEARD_MEANWHILE: Sometimes "a probe goes unanswered, but its subject was heard meanwhile";

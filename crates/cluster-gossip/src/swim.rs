@@ -10,7 +10,8 @@
 //! | `view` | what is held of each member |
 //! | `merging` | what is heard meets what is held |
 //! | `probing` | rounds: direct, through others, over a stream |
-//! | `accusing` | suspicions, votes, the verdict |
+//! | `accusing` | suspicions and votes |
+//! | `judging` | the verdict |
 //! | `spreading` | what goes on which datagram, the gossip tick, news that cannot wait |
 //! | `exchange` | joining, comparing views, metadata |
 //! | `own` | what others say of this node: refuting, and two processes with one name |
@@ -26,6 +27,7 @@ mod exchange;
 mod explaining;
 mod farewell;
 mod inbound;
+mod judging;
 mod merging;
 mod output;
 mod own;

@@ -3,17 +3,19 @@
 //! On ring r a member's observer is the next node round that is not its observer yet; in a cluster of at most K + 1 it is
 //! everybody. The graph that results is a random one of bounded degree, which stays connected and spreads news in a
 //! logarithm of steps. Every node computes it for itself from its own view; where views differ for a moment, a few edges
-//! differ, and all that changes is who asks when. With zones, four of ten observers are looked for inside the subject's own
+//! differ for as long. With zones, four of ten observers are looked for inside the subject's own
 //! zone and the others outside, so that neither a zone cut off nor a quiet neighbourhood blinds the watch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cluster_sites::reachable;
 use cluster_types::seed::Draws;
 use cluster_types::{ClusterName, Instant, NodeId, Seed};
 
 use super::ProbePlan;
 use super::turns::{Turns, slot_in};
+use crate::sites;
 use crate::slots::{Named, Slots};
 
 /// In large clusters, changes that come together are taken into account together: a node that joins a thousand others
@@ -172,6 +174,7 @@ impl RingPlan {
         if self.impaired < IMPAIRED_MIN || (observers.len() - impaired.len()) * 3 >= observers.len() * 2 {
             return Vec::new();
         }
+        reachable!(sites::STAND_INS);
         let hash = self.hash_of(subject);
         let mut chosen = observers.to_vec();
         for r in impaired {

@@ -161,6 +161,10 @@ impl Swim {
                 reachable!(sites::TAKEN_BACK);
                 let claim = Claim { state: before.state, ..member.claim.clone() };
                 self.adopt(now, claim, Some(&member));
+                if member.state() == State::Failed && before.state != State::Alive {
+                    // It is suspected by others, too, and back all the same.
+                    self.note_reunion(now);
+                }
                 self.publish_taken_back(node);
             }
         }

@@ -20,6 +20,9 @@ use crate::world::Reported;
 /// So long after they can hear each other again a verdict may still fall: for the first probe, and the word of it.
 const FRESH_MS: u64 = 2_000;
 
+/// So much before the pause budget is over, after the moment from which it was not heard, a node may have been given up by those it hears.
+const GIVES_UP_EARLIER_MS: u64 = 1_300;
+
 /// A member has so many observers at most.
 const TURNS_MAX: u64 = 10;
 
@@ -143,7 +146,7 @@ impl<'a> Verdicts<'a> {
             suspected: silent,
             members,
             turns_lost,
-            alone_for: self.linked().alone_for(by, at, self.pause_budget + FRESH_MS),
+            alone_for: self.linked().alone_for(by, at, self.pause_budget.saturating_sub(GIVES_UP_EARLIER_MS)),
         }
     }
 
