@@ -76,7 +76,7 @@ impl Swim {
         let evidence = held.map(|known| self.evidence(now, &node, known));
         if wins {
             self.adopt(now, claim, known.as_deref());
-            self.view.note_gone_for(&node, gone_for);
+            self.view.forget_by(&node, now + self.config.reap_after - gone_for);
         } else if known.as_ref().is_some_and(|known| is_old_news(&said, &known.claim)) {
             self.corrections.insert((from.clone(), node.clone()));
         }

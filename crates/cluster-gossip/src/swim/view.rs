@@ -173,10 +173,10 @@ impl View {
         &self.gone
     }
 
-    /// Somebody who is gone has been so for a while already: it is forgotten so much earlier.
-    pub(super) fn note_gone_for(&mut self, node: &NodeId, gone_for: Duration) {
+    /// Somebody who is gone has been so for a while already, as others know: it is forgotten by then, or when it would have been before.
+    pub(super) fn forget_by(&mut self, node: &NodeId, at: Instant) {
         if let Some(reap_at) = self.gone.get_mut(node) {
-            *reap_at = *reap_at - gone_for;
+            *reap_at = at.min(*reap_at);
         }
     }
 
@@ -270,6 +270,15 @@ mod tests {
         assert_eq!(set(&mut view, State::Suspect, 2, false), (1, 1, 1, 0));
         assert_eq!(set(&mut view, State::Failed, 2, false), (1, 0, 0, 1));
         assert_ne!(view.digest().root(), empty);
+        // Two tell of its end, one of them late: what each says counts once.
+        let at = |s| Instant::after_origin(Duration::from_secs(s));
+        let reaped = |view: &View| view.gone().values().next().copied();
+        for (told, held) in [(900, 900), (900, 900), (950, 900), (800, 800)] {
+            view.forget_by(&"x".parse().unwrap(), at(told));
+            assert_eq!(reaped(&view), Some(at(held)));
+        }
+        assert_eq!(set(&mut view, State::Left, 2, false), (1, 0, 0, 1));
+        assert_eq!(reaped(&view), Some(at(800)), "it is gone since then, whatever is said of it");
         assert!(view.remove(&"x".parse().unwrap()).is_some());
         assert_eq!((view.len(), view.live(), view.gone().len()), (0, 0, 0));
         assert_eq!(view.digest().root(), empty, "what is forgotten leaves no trace");

@@ -72,10 +72,6 @@ const fn stack_only(name: &'static str, about: &'static str, expand: fn(&mut Dra
     Entry { at_l0: false, ..small(name, about, expand) }
 }
 
-const fn filed(entry: Entry) -> Entry {
-    Entry { filed: true, ..entry }
-}
-
 /// All of them.
 pub const CATALOGUE: &[Entry] = &[
     small("cold-start-3", "three nodes start within half a second", |d| starts::cold(d, 3)),
@@ -137,14 +133,14 @@ pub const CATALOGUE: &[Entry] = &[
         processes::blocked_application,
     ),
     stack_only("everything", "everything at once, over paths that lose and double, then quiet", processes::everything),
-    filed(small(
+    small(
         "swarm",
         "some of thirty-two families of faults, several at once, on a cluster that works",
         swarms::few_nodes,
-    )),
-    filed(large("swarm-25", "the same on twenty-five nodes", swarms::many_nodes)),
+    ),
+    large("swarm-25", "the same on twenty-five nodes", swarms::many_nodes),
     small("pair-cut", "one path between two nodes is dead for a minute", network::pair_cut),
-    filed(small("ring", "each hears its two neighbours only", network::ring)),
+    small("ring", "each hears its two neighbours only", network::ring),
     small("zone-away", "one zone of three is cut off from the others", network::zone_away),
     small("clogged", "what is sent to one waits for three seconds, and then all of it arrives", network::clogged),
     stack_only("narrow", "long packets vanish on some paths", network::narrow),
@@ -163,7 +159,7 @@ pub const CATALOGUE: &[Entry] = &[
     stack_only("echoes", "packets of a former life arrive", ends::echoes),
     stack_only("late-echoes", "packets of a former life that were lost arrive after all", ends::late_echoes),
     small("unheard-leave", "one leaves while another is stopped", ends::unheard_leave),
-    filed(small("most-die", "eighteen of twenty-two die at once", ends::most_die)),
+    small("most-die", "eighteen of twenty-two die at once", ends::most_die),
     small("long-dead", "one is dead for two minutes, and is back", ends::long_dead),
     small("pair", "one of two dies, and is back", ends::pair),
     small("failing-seeds", "seeds end, leave or stop while they are asked", starts::failing_seeds),
