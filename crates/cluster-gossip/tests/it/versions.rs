@@ -149,7 +149,7 @@ fn facts_are_not_lost_to_whoever_has_none() {
 fn false_facts_about_this_node_are_refuted() {
     let mut hand = Hand::with(&["a"]);
     let own = hand.swim.own().clone();
-    hand.hear("a", &[own.clone()]);
+    hand.hear("a", std::slice::from_ref(&own));
     assert_eq!(hand.swim.own().incarnation, own.incarnation, "its own word");
     hand.hear("a", &[Claim { facts: later_facts(), ..own.clone() }]);
     assert!(hand.swim.own().incarnation > own.incarnation);

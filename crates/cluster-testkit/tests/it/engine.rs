@@ -328,7 +328,7 @@ fn zones_change_who_watches_whom_and_nobody_is_lost() {
     let wanted: Vec<BTreeSet<String>> = (0..30)
         .map(|i| world.engine(i).swim().wanted_links().iter().map(|(node, _)| node.to_string()).collect())
         .collect();
-    let name = |i: usize| cluster_testkit::world::name_of(i).to_string();
+    let name = |i: usize| name_of(i).to_string();
     for i in 0..30 {
         assert!(wanted[i].len() >= 10);
         assert!((0..30).all(|j| wanted[i].contains(&name(j)) == wanted[j].contains(&name(i))), "{i}");

@@ -205,9 +205,9 @@ fn others_stand_in_where_too_few_observers_are_left() {
     assert_eq!(more.len(), K + 4, "one for each of them");
     let distinct: BTreeSet<&NodeId> = more.iter().collect();
     assert!(distinct.len() == K + 4 && !distinct.contains(&subject));
-    for i in 0..40 {
-        assert_eq!(plans[i].observers_of(&subject), more, "all agree on who they are");
-        assert_eq!(plans[i].spacing(&subject).is_some(), more.contains(&node(i)), "and each knows of itself");
+    for (i, plan) in plans.iter().enumerate() {
+        assert_eq!(plan.observers_of(&subject), more, "all agree on who they are");
+        assert_eq!(plan.spacing(&subject).is_some(), more.contains(&node(i)), "and each knows of itself");
     }
     // They are suspected no more.
     for plan in &mut plans {
