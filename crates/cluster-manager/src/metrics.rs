@@ -469,7 +469,7 @@ mod tests {
         let of_the_loop = ["votes", "broadcasts", "rivals", "tombstones", "join_places"];
         for (limit, _) in LIMITS {
             let told = metrics.value("cluster_limits_reached_total", limit).is_some();
-            assert_eq!(told, !of_the_loop.contains(&limit), "{limit}");
+            assert_eq!(told, !of_the_loop.contains(limit), "{limit}");
         }
         assert_eq!(metrics.value("cluster_live", ""), Some(0.0));
         assert_eq!(metrics.value("cluster_events_total", "joined"), Some(3.0));
