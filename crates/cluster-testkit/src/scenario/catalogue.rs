@@ -72,6 +72,10 @@ const fn stack_only(name: &'static str, about: &'static str, expand: fn(&mut Dra
     Entry { at_l0: false, ..small(name, about, expand) }
 }
 
+const fn filed(entry: Entry) -> Entry {
+    Entry { filed: true, ..entry }
+}
+
 /// All of them.
 pub const CATALOGUE: &[Entry] = &[
     small("cold-start-3", "three nodes start within half a second", |d| starts::cold(d, 3)),
@@ -138,9 +142,9 @@ pub const CATALOGUE: &[Entry] = &[
         "some of thirty-two families of faults, several at once, on a cluster that works",
         swarms::few_nodes,
     ),
-    large("swarm-25", "the same on twenty-five nodes", swarms::many_nodes),
+    filed(large("swarm-25", "the same on twenty-five nodes", swarms::many_nodes)),
     small("pair-cut", "one path between two nodes is dead for a minute", network::pair_cut),
-    small("ring", "each hears its two neighbours only", network::ring),
+    filed(small("ring", "each hears its two neighbours only", network::ring)),
     small("zone-away", "one zone of three is cut off from the others", network::zone_away),
     small("clogged", "what is sent to one waits for three seconds, and then all of it arrives", network::clogged),
     stack_only("narrow", "long packets vanish on some paths", network::narrow),
