@@ -166,14 +166,17 @@ impl RingPlan {
         chosen
     }
 
-    /// Who looks at a subject in the place of observers that are suspected, where those are so many that the others do not make two thirds: the
+    /// On which rings the observers are suspected, if those are so many that the others do not make two thirds.
+    fn too_many_impaired(&self, observers: &[u32]) -> Option<Vec<usize>> {
+        let is_impaired = |r: &usize| self.members.at(observers[*r]).is_some_and(|place| place.impaired);
+        let impaired: Vec<usize> = (0..observers.len()).filter(is_impaired).collect();
+        (self.impaired >= IMPAIRED_MIN && impaired.len() * 3 > observers.len()).then_some(impaired)
+    }
+
+    /// Who looks at a subject in the place of observers that are suspected, where there are too many of these: the
     /// next behind it on the same rings. Not at every suspicion: whoever stands in has to make links.
     fn stand_ins(&self, subject: &NodeId, observers: &[u32]) -> Vec<u32> {
-        let is_impaired = |slot: &u32| self.members.at(*slot).is_some_and(|place| place.impaired);
-        let impaired: Vec<usize> = (0..observers.len()).filter(|r| is_impaired(&observers[*r])).collect();
-        if self.impaired < IMPAIRED_MIN || (observers.len() - impaired.len()) * 3 >= observers.len() * 2 {
-            return Vec::new();
-        }
+        let Some(impaired) = self.too_many_impaired(observers) else { return Vec::new() };
         reachable!(sites::STAND_INS);
         let hash = self.hash_of(subject);
         let mut chosen = observers.to_vec();
@@ -188,11 +191,7 @@ impl RingPlan {
         if self.impaired < IMPAIRED_MIN {
             return;
         }
-        let scarce = |subject: &NodeId| {
-            let observers = self.walk(subject);
-            let impaired = observers.iter().filter(|slot| self.members.at(**slot).is_some_and(|place| place.impaired));
-            impaired.count() * 3 > observers.len()
-        };
+        let scarce = |subject: &NodeId| self.too_many_impaired(&self.walk(subject)).is_some();
         let scarce: Vec<NodeId> = self.turns.subjects().filter(|subject| scarce(subject)).cloned().collect();
         for subject in scarce {
             let by = now + self.period.mul_f64(self.draws.fraction());

@@ -325,7 +325,7 @@ impl Swim {
         }
     }
 
-    /// Whether so many of a member's observers are suspected that others stand in for them. Then a link that does not come up while a probe
+    /// Whether more than a third of a member's observers are suspected, those who stand in for others counted among them. Then a link that does not come up while a probe
     /// waits for it is an answer that does not come: waiting for the end of the dial, and then for those who stand in for the next, would
     /// take as long as the pause budget.
     fn observers_are_scarce(&self, target: &NodeId) -> bool {

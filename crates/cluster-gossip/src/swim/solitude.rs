@@ -110,8 +110,9 @@ impl Swim {
         if self.solitude.concluded.is_empty() {
             return;
         }
-        if self.view.claim(node).is_none_or(|claim| Some(claim.life) != life) {
-            // A process that was not known: it was started after the end of those that were.
+        let held = self.view.claim(node).map(|claim| claim.life);
+        if life.is_some_and(|life| held != Some(life)) {
+            // A process that was not known: it was started after the end of those that were. (Of what comes without a link nobody knows whose it is.)
             return self.say_all_aloud();
         }
         self.take_back(now, std::slice::from_ref(node));
