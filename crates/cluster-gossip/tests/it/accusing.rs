@@ -146,3 +146,32 @@ fn a_verdict_shows_its_evidence() {
     assert!(evidence.unanswered_for.is_some_and(|span| span >= ms(5_300)));
     assert!(evidence.rtt.is_some(), "it answered once");
 }
+
+/// All who may vote say at once that they have heard nothing for a minute, as after a cut: whoever is accused has a way there and back.
+#[test]
+fn no_votes_convict_before_a_refutation_could_have_come_however_old_they_are() {
+    let names: Vec<String> = (0..40).map(|i| format!("p{i:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for refutes in [false, true] {
+        let mut hand = Hand::with(&names);
+        // Nobody this node looks at, is looked at by, or has a link to.
+        let near: Vec<_> = hand.swim.wanted_links().into_iter().map(|(node, _)| node).collect();
+        let far = *names.iter().find(|name| !near.contains(&node(name))).expect("K = 10 of 40");
+        hand.swim.handle_link_down(hand.now, &node(far), alive(far).life);
+        let others: Vec<&str> = names.iter().copied().filter(|name| *name != far).collect();
+        hand.pass(ms(10_000), &others);
+        let observers = hand.swim.explain(hand.now, &node(far)).expect("a member").observers;
+        for observer in &observers {
+            hand.hear_vote(others[0], alive(far), observer.as_str(), ms(60_000));
+        }
+        let held = |hand: &Hand| hand.swim.member(&node(far)).map(|member| member.state());
+        // Half of P, 6.3 s.
+        hand.pass(ms(3_149), &others);
+        assert_eq!(held(&hand), Some(State::Suspect));
+        if refutes {
+            hand.hear(others[1], &[crate::hand::raised(alive(far), 1)]);
+        }
+        hand.pass(ms(1), &others);
+        assert_eq!(held(&hand), Some(if refutes { State::Alive } else { State::Failed }));
+    }
+}
