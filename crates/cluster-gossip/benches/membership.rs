@@ -48,7 +48,7 @@ fn drain(swim: &mut Swim) {
 fn message(kind: DatagramKind, updates: usize) -> Vec<u8> {
     let mut writer = DatagramWriter::new(kind, 7, None);
     for i in 0..updates {
-        assert!(writer.push(&Update { claim: claim(i + 500), vote: None }));
+        assert!(writer.push(&Update::unproven(claim(i + 500))));
     }
     writer.finish()
 }

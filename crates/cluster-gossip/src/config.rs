@@ -32,6 +32,9 @@ pub struct SwimConfig {
     /// How long a member that failed or left is remembered. Default 72 h. Too short, and a long weekend's outage makes
     /// strangers of members.
     pub reap_after: Duration,
+    /// For how long a member that goes on saying what cannot be true is not listened to. Default 60 s. What it says of itself, and that it is
+    /// there, always counts.
+    pub mute: Duration,
     /// A mistake to plant.
     #[cfg(feature = "planted")]
     pub bug: Option<crate::planted::Bug>,
@@ -86,6 +89,7 @@ impl SwimConfig {
             observers: OBSERVERS,
             plan: PlanKind::Rings,
             reap_after: Duration::from_secs(72 * 60 * 60),
+            mute: Duration::from_secs(60),
             #[cfg(feature = "planted")]
             bug: None,
         }

@@ -139,9 +139,10 @@ impl Script<'_> {
             sign_ms: u64::from(state),
             silence,
             unanswered: silence,
+            age: silence,
         });
         let mut writer = DatagramWriter::new(KINDS[usize::from(kind % 5)], u64::from(raise), None);
-        writer.push(&Update { claim, vote });
+        writer.push(&Update { claim, vote, proof: None });
         self.core.handle_datagram(self.now, &name(from), &writer.finish());
         Some(())
     }

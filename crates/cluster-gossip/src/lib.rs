@@ -11,6 +11,7 @@ pub mod plan;
 #[cfg_attr(not(feature = "planted"), doc(hidden))]
 pub mod planted;
 pub mod registry;
+pub mod seal;
 #[doc(hidden)]
 pub mod sites;
 mod slots;
@@ -22,5 +23,6 @@ pub use config::{PlanKind, SwimConfig};
 pub use health::{HealthChecker, HealthConfig};
 pub use plan::{ProbePlan, RingPlan, RoundRobinPlan};
 pub use registry::{MemberTable, SharedNodeRegistry, Statement};
+pub use seal::{NoSeal, Seal};
 pub use swim::{Grounds, Output, PeerInfo, Probing, RequestToken, Swim, SwimStats};
 pub use user_news::{Broadcast, BroadcastError};

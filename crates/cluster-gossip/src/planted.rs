@@ -32,11 +32,17 @@ pub enum Bug {
     RefutesOnce,
     /// Who learns of a suspect counts its silence from then.
     NewcomerPutsOff,
+    /// Accusations count whoever signed them.
+    BelievesVotes,
+    /// Whoever is said to have left is held to have left.
+    BelievesFarewells,
+    /// A node gives up its name because others speak of an older process.
+    NameLostUnseen,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::SkipRefutation,
         Self::AcceptEqualIncarnation,
         Self::RingMissesMember,
@@ -50,6 +56,9 @@ impl Bug {
         Self::EventsLost,
         Self::RefutesOnce,
         Self::NewcomerPutsOff,
+        Self::BelievesVotes,
+        Self::BelievesFarewells,
+        Self::NameLostUnseen,
     ];
 
     /// Those that the engine of a small cluster shows, the first ones; the others need the whole stack, or a day of their own.

@@ -19,6 +19,13 @@ cluster_sites::sites! {
     SECONDED: Reachable "a node joins the suspicion of another";
     VERDICTS_WAIT: Reachable "a verdict waits because this node was stopped";
     VERDICT_DELAYED: Sometimes "a node that doubts itself waits longer for its verdict";
+    // swim/trust.rs
+    UNPROVEN: Reachable "what somebody is said to have said is left out because it is not signed";
+    FORGED: Reachable "what somebody is said to have said was signed by another";
+    CERTIFICATE_FETCHED: Reachable "something waits for the certificate that it was signed with";
+    BEYOND_ITS_WORD: Reachable "somebody is accused with an incarnation that it has not announced here";
+    HEARSAY: Sometimes "one member alone tells of somebody unknown who has failed";
+    MUTED: Reachable "a member that goes on saying what cannot be true is not listened to";
     // swim/exchange.rs
     BUCKETS_EVEN_IF_SMALL: Buggify "small views are compared bucket by bucket";
     COMPARED_BY_BUCKETS: Sometimes "large views are compared bucket by bucket";

@@ -36,10 +36,12 @@ mod round;
 mod solitude;
 mod spreading;
 mod suspicion;
+mod trust;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_failure::LocalHealth;
@@ -52,6 +54,7 @@ use crate::broadcast::{BroadcastQueue, News, Rank};
 use crate::config::{PlanKind, SwimConfig};
 use crate::plan::{ProbePlan, RingPlan, RoundRobinPlan};
 use crate::planted::Bug;
+use crate::seal::{NoSeal, Proof, Seal};
 use crate::sites;
 use crate::user_news::UserNews;
 
@@ -67,6 +70,7 @@ use own::Rivals;
 use round::Rounds;
 use solitude::Solitude;
 use spreading::Urgency;
+use trust::Trust;
 use view::View;
 
 /// Lateness of a turn that is ordinary scheduling on a busy machine.
@@ -86,14 +90,19 @@ pub struct Swim {
     suspects: BTreeSet<NodeId>,
     /// Who told old news of whom, and is to hear what is held.
     corrections: BTreeSet<(NodeId, NodeId)>,
+    /// When that was done last.
+    corrected: BTreeMap<(NodeId, NodeId), Instant>,
     /// Whether the application says that it is well; acknowledgements carry it.
     app_well: bool,
     /// What is being learnt comes in a long list.
     in_bulk: bool,
     /// What is being learnt comes in a list, without those who voted.
     in_list: bool,
-    /// What linked peers have said that cannot be, by how often.
-    offences: BTreeMap<NodeId, u64>,
+    /// Who signs for this node, and knows the others' certificates.
+    seal: Arc<dyn Seal>,
+    /// Its signature under what this node says of itself.
+    own_proof: Option<Proof>,
+    trust: Trust,
     /// Helpers that did not answer: held against this node's own health when one shows that it lives, for then it was no fault of the helper.
     unanswering: BTreeMap<NodeId, usize>,
     solitude: Solitude,
@@ -184,10 +193,13 @@ impl Swim {
             tombs: Tombs::default(),
             reunion: None,
             corrections: BTreeSet::new(),
+            corrected: BTreeMap::new(),
             app_well: true,
             in_bulk: false,
             in_list: false,
-            offences: BTreeMap::new(),
+            seal: Arc::new(NoSeal),
+            own_proof: None,
+            trust: Trust::default(),
             unanswering: BTreeMap::new(),
             solitude: Solitude::new(now),
             unreachable: BTreeSet::new(),
@@ -212,10 +224,30 @@ impl Swim {
         swim
     }
 
+    /// Signs from now on, and asks signatures of others. Without it a core believes every member whatever it says of others.
+    #[must_use]
+    pub fn with_seal(mut self, seal: Arc<dyn Seal>) -> Self {
+        self.seal = seal;
+        self.publish_own();
+        self
+    }
+
+    /// This node's credentials are others now: what it says of itself is signed anew.
+    pub fn resign(&mut self, now: Instant) {
+        self.publish_own();
+        self.flush(now);
+    }
+
     /// This node's own claim.
     #[must_use]
     pub const fn own(&self) -> &Claim {
         &self.own
+    }
+
+    /// Its signature under that, if it signs.
+    #[must_use]
+    pub const fn own_proof(&self) -> Option<&Proof> {
+        self.own_proof.as_ref()
     }
 
     /// The settings it was made with.
@@ -232,7 +264,7 @@ impl Swim {
 
     /// What is held of another node.
     #[must_use]
-    pub fn member(&self, node: &NodeId) -> Option<&std::sync::Arc<Member>> {
+    pub fn member(&self, node: &NodeId) -> Option<&Arc<Member>> {
         self.view.get(node).map(|known| &known.member)
     }
 
@@ -247,19 +279,6 @@ impl Swim {
     pub const fn stats(&self) -> SwimStats {
         let (broadcasts_over_limit, tombs_over_limit) = (self.user_news.over_limit(), self.tombs.over_limit());
         SwimStats { broadcasts_over_limit, tombs_over_limit, ..self.stats }
-    }
-
-    /// How often a linked peer has said what cannot be decoded or cannot be true, since its link came up.
-    #[must_use]
-    pub fn offences(&self, peer: &NodeId) -> u64 {
-        self.offences.get(peer).copied().unwrap_or(0)
-    }
-
-    /// Holds something against a peer. At most one number a link.
-    fn blame(&mut self, peer: &NodeId) {
-        if self.links.contains_key(peer) {
-            *self.offences.entry(peer.clone()).or_default() += 1;
-        }
     }
 
     /// How much this node trusts its own judgement, 0 (fully) to 8.
@@ -305,6 +324,7 @@ impl Swim {
                 self.say_aloud_in_time(now);
                 self.fetch_missing_metadata();
                 self.reap(now);
+                self.unmute(now);
             }
             self.report_reunion(now);
             if now >= self.next_sync {
@@ -352,6 +372,8 @@ impl Swim {
                 watch.shift(now, gap, &self.own.node);
             }
         }
+        let suspects: Vec<NodeId> = self.suspects.iter().cloned().collect();
+        suspects.iter().for_each(|suspect| self.sign_accusation(suspect));
         // Refutations that came meanwhile are still in the sockets: the verdicts wait as long as the loop did.
         self.judge_after = self.judge_after.max(now + gap.min(self.config.budget.total()));
         self.judge_soon(now);
@@ -379,7 +401,7 @@ impl Swim {
             return;
         }
         self.links.remove(node);
-        self.offences.remove(node);
+        self.trust.offences.remove(node);
         self.note_farewell_moot(node);
         let live = self.view.is_live(node);
         // A link that nobody needs (one that was joined through, say) ends by itself, and that says nothing.
@@ -420,11 +442,6 @@ impl Swim {
     pub fn set_wall_clock(&mut self, now: Instant, unix_ms: u64) {
         let since_origin = u64::try_from(now.since_origin().as_millis()).unwrap_or(u64::MAX);
         self.origin_unix_ms = self.origin_unix_ms.max(unix_ms.saturating_sub(since_origin));
-    }
-
-    /// Another live process has this node's name: from now on this one says nothing in that name.
-    pub fn lose_name(&mut self) {
-        self.rivals.lose();
     }
 
     /// Replaces this node's metadata and tells everybody.

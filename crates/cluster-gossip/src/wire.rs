@@ -72,7 +72,7 @@ impl WireError {
     pub const fn is_unknown_kind(&self) -> bool {
         match self {
             Self::Newcomer => true,
-            Self::Kind { kind } => !matches!(kind, 16..=23 | 32..=37 | 40..=44),
+            Self::Kind { kind } => !matches!(kind, 16..=23 | 32..=38 | 40..=45),
             _ => false,
         }
     }
@@ -103,7 +103,7 @@ fn body<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, WireError> 
     Ok(value)
 }
 
-fn bytes_of<T: serde::Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn bytes_of<T: serde::Serialize>(value: &T) -> Vec<u8> {
     // Most messages are short: with room for them at once nothing grows byte by byte.
     postcard::to_extend(value, Vec::with_capacity(64)).expect("plain data in memory always encodes")
 }

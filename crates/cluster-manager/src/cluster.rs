@@ -317,13 +317,17 @@ impl Cluster {
     /// They are somebody else's or cannot be used: those before stay in use.
     pub fn reload(&self, credentials: &Credentials) -> Result<(), ReloadError> {
         self.0.pool.reload(credentials)?;
+        self.0.signatures.reload(credentials)?;
         self.0.certificate.set(credentials.clone());
+        // A loop that is behind, or has ended, goes on with what it signed: it stays good.
+        let _ = self.0.commands.try_send(Command::Resign);
         Ok(())
     }
 
     /// Accepts these no longer, instead of those revoked before, and ends every link with one of them. Returns how many there
     /// were.
     pub fn revoke(&self, revoked: Revocations) -> usize {
+        self.0.signatures.revoke(Arc::new(revoked.clone()));
         self.0.pool.revoke(revoked)
     }
 

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_failure::GapRule;
+use cluster_gossip::seal::Proof;
 use cluster_gossip::swim::FarewellProgress;
-use cluster_gossip::{BroadcastError, Grounds, PeerInfo, RequestToken, SharedNodeRegistry};
+use cluster_gossip::{BroadcastError, Grounds, PeerInfo, RequestToken, Seal as _, SharedNodeRegistry};
 use cluster_pool::{
     CloseCode, ConnectionPool, DialError, DialTarget, Hello, HelloError, InboundRequest, Link, PoolEvent, Spawner,
 };
 use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
-use cluster_types::{EventKind, Instant, Metadata, NodeId};
+use cluster_types::{EventKind, Incarnation, Instant, Life, Metadata, NodeId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +24,7 @@ use crate::health::Health;
 use crate::host::WallClock;
 use crate::join::{JoinReport, Seed};
 use crate::planted::Bug;
+use crate::seal::CertificateSeal;
 use cluster_pool::Resolver;
 
 /// Commands the handle may be ahead. They are rare and short; more wait in the caller.
@@ -75,6 +77,8 @@ pub(crate) enum Command {
     Health {
         reply: oneshot::Sender<Health>,
     },
+    /// The credentials are others.
+    Resign,
     /// Turn no more.
     Stop {
         done: oneshot::Sender<()>,
@@ -89,6 +93,15 @@ const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
 
 type Resolved = (String, Result<Vec<SocketAddr>, String>);
 
+/// Looks at places where this node's name may be held, whose outcome may wait for the loop. The core asks for so many at once.
+const RIVALS_MAX: usize = 16;
+
+/// How long whoever is there has to answer: a handshake over the longest path, with a loss.
+const RIVAL_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Who answers at an address under this node's name.
+type Rival = (SocketAddr, Option<(Life, Incarnation)>);
+
 type Answered = (RequestToken, Result<(u16, Vec<u8>), String>);
 
 enum Input {
@@ -100,6 +113,7 @@ enum Input {
     PoolEnded,
     Answer(Answered),
     Resolved(Resolved),
+    Rival(Rival),
     Time,
 }
 
@@ -129,6 +143,10 @@ pub(crate) struct Driver {
     resolver: Arc<dyn Resolver>,
     resolved: mpsc::Receiver<Resolved>,
     resolved_sender: mpsc::Sender<Resolved>,
+    rivals: mpsc::Receiver<Rival>,
+    rival_sender: mpsc::Sender<Rival>,
+    /// Which certificates the others have shown.
+    seal: Arc<CertificateSeal>,
     links: BTreeMap<NodeId, Link>,
     tasks: TaskTracker,
     joining: Option<oneshot::Sender<JoinReport>>,
@@ -140,7 +158,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(
-        (engine, bug): (Engine, Option<Bug>),
+        (engine, seal, bug): (Engine, Arc<CertificateSeal>, Option<Bug>),
         (clock, wall_clock): (Clock, Arc<dyn WallClock>),
         (spawner, resolver): (Arc<dyn Spawner>, Arc<dyn Resolver>),
         registry: SharedNodeRegistry,
@@ -150,6 +168,7 @@ impl Driver {
     ) -> Self {
         let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
         let (resolved_sender, resolved) = mpsc::channel(LOOKUPS_MAX);
+        let (rival_sender, rivals) = mpsc::channel(RIVALS_MAX);
         Self {
             engine,
             bug,
@@ -167,6 +186,9 @@ impl Driver {
             resolver,
             resolved,
             resolved_sender,
+            rivals,
+            rival_sender,
+            seal,
             links: BTreeMap::new(),
             tasks: TaskTracker::new(),
             joining: None,
@@ -203,6 +225,7 @@ impl Driver {
                 Input::Pool(event) => self.handle_pool(now, event),
                 Input::Answer(_) if self.has(Bug::LoseAnswers) => {}
                 Input::Answer((token, outcome)) => self.engine.handle_answer(now, token, outcome),
+                Input::Rival((addr, found)) => self.engine.handle_rival(now, addr, found),
                 Input::Resolved((name, found)) => self.engine.handle_resolved(now, &name, found),
                 Input::Time => self.engine.set_wall_clock(now, self.wall_clock.unix_ms()),
             }
@@ -232,6 +255,7 @@ impl Driver {
             event = self.pool_events.recv() => event.map_or(Input::PoolEnded, Input::Pool),
             Some(answer) = self.answers.recv() => Input::Answer(answer),
             Some(resolved) = self.resolved.recv() => Input::Resolved(resolved),
+            Some(rival) = self.rivals.recv() => Input::Rival(rival),
             () = tokio::time::sleep_until(wake) => Input::Time,
         }
     }
@@ -248,6 +272,7 @@ impl Driver {
                 // Whoever asked may have stopped waiting.
                 let _ = done.send(self.engine.broadcast(now, &payload));
             }
+            Command::Resign => self.engine.resign(now),
             Command::SetHealth(well) => self.engine.set_application_health(well),
             // Whoever asked may have stopped waiting.
             Command::Leave { done } if self.has(Bug::SkipFarewell) => drop(done.send(FarewellProgress::default())),
@@ -340,6 +365,8 @@ impl Driver {
 
     fn handle_link_up(&mut self, now: Instant, link: Link) {
         let peer = peer_info(&link);
+        // One that cannot be taken has just made a handshake: its time is over in this moment. It is asked for when it is needed.
+        let _ = self.seal.learn(&link.remote_certificate());
         let former = self.links.insert(peer.node.clone(), link);
         if former.is_none_or(|former| former.life() != peer.life) {
             let PeerInfo { node, incarnation, addr, .. } = peer.clone();
@@ -385,7 +412,11 @@ impl Driver {
                 Output::Publish(statement) => self.registry.apply(now, statement).iter().for_each(log),
                 Output::Event(kind) => self.note(now, kind),
                 Output::Forget { node } => self.registry.forget(now, &node).iter().for_each(log),
-                Output::OwnChanged(claim) => self.pool.set_hello(|hello| hello.incarnation = claim.incarnation),
+                Output::OwnChanged { claim, proof } => self.pool.set_hello(|hello| {
+                    (hello.incarnation, hello.meta_version) = (claim.incarnation, claim.meta_version);
+                    hello.proof = proof.map(|proof| proof.as_bytes().to_vec()).unwrap_or_default();
+                }),
+                Output::FindRival { addr } => self.spawn_visit(addr),
                 Output::JoinDone(report) => {
                     if let Some(joining) = self.joining.take() {
                         // Whoever asked may have stopped waiting.
@@ -421,6 +452,15 @@ impl Driver {
         })));
     }
 
+    fn spawn_visit(&self, addr: SocketAddr) {
+        let (pool, rivals, own) = (self.pool.clone(), self.rival_sender.clone(), self.engine.swim().own().node.clone());
+        self.spawner.spawn(Box::pin(self.tasks.track_future(async move {
+            let found = pool.who_is_at(addr, RIVAL_PATIENCE).await.filter(|hello| hello.node == own && !hello.client);
+            // As below.
+            let _ = rivals.send((addr, found.map(|hello| (hello.life, hello.incarnation)))).await;
+        })));
+    }
+
     fn spawn_lookup(&self, name: String) {
         let (resolver, resolved) = (Arc::clone(&self.resolver), self.resolved_sender.clone());
         self.spawner.spawn(Box::pin(self.tasks.track_future(async move {
@@ -446,8 +486,8 @@ impl Driver {
 }
 
 fn peer_info(link: &Link) -> PeerInfo {
-    let Hello { node, life, incarnation, addr, facts, .. } = link.remote().clone();
-    PeerInfo { node, life, incarnation, addr, facts }
+    let Hello { node, life, incarnation, addr, facts, meta_version, proof, .. } = link.remote().clone();
+    PeerInfo { node, life, incarnation, addr, meta_version, facts, proof: Proof::from_bytes(&proof) }
 }
 
 fn failure(error: &Arc<DialError>) -> DialFailure {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use cluster_gossip::{BroadcastError, Output as SwimOutput, PeerInfo, RequestToken, Swim, SwimConfig};
 use cluster_pool::DialTarget;
-use cluster_types::{Claim, ClusterName, EventKind, Instant, Life, Metadata, NodeId, Seed};
+use cluster_types::{Claim, ClusterName, EventKind, Incarnation, Instant, Life, Metadata, NodeId, Seed};
 
 pub use output::{DialFailure, Output};
 
@@ -215,6 +215,18 @@ impl Engine {
         self.drain_swim(now);
     }
 
+    /// Who answers at an address under this node's name: another life of it, or nobody.
+    pub fn handle_rival(&mut self, now: Instant, addr: SocketAddr, found: Option<(Life, Incarnation)>) {
+        self.swim.handle_rival(addr, found);
+        self.drain_swim(now);
+    }
+
+    /// This node's credentials are others now: it signs with them.
+    pub fn resign(&mut self, now: Instant) {
+        self.swim.resign(now);
+        self.drain_swim(now);
+    }
+
     /// A control link is gone.
     pub fn handle_link_down(&mut self, now: Instant, node: &NodeId, life: Life) {
         self.links.note_down(node);
@@ -225,12 +237,8 @@ impl Engine {
     /// A dial ended: with the peer that answered, or with a reason.
     pub fn handle_dialled(&mut self, now: Instant, target: &DialTarget, outcome: Result<NodeId, DialFailure>) {
         if let Err(DialFailure::NameTaken { holder }) = outcome {
-            if let Some(node) = &target.node {
-                self.links.note_dialled(now, node, false);
-            }
-            self.join = None;
-            self.swim.lose_name();
-            return self.outputs.push_back(Output::NameLost { addr: holder });
+            // Somebody says so. Whether it is so, this node looks itself; a newcomer yields to whoever it finds there.
+            self.swim.find_rival(now, holder, !self.has_joined);
         }
         match &target.node {
             Some(node) => {
@@ -246,7 +254,9 @@ impl Engine {
                 }
                 let outcome = outcome.map_err(|failure| match failure {
                     DialFailure::Reason(reason) => reason,
-                    DialFailure::NameTaken { holder } => holder.to_string(),
+                    DialFailure::NameTaken { holder } => {
+                        format!("it says that a live process at {holder} has this node's name")
+                    }
                     DialFailure::Myself => "it is this node's own address".to_owned(),
                 });
                 if let Some(via) = self.join.as_mut().and_then(|join| join.handle_dialled(target.addr, &outcome)) {
@@ -309,8 +319,12 @@ impl Engine {
                 SwimOutput::Broadcast { from, payload } => Output::Event(EventKind::Broadcast { node: from, payload }),
                 SwimOutput::Disconnect { node } => Output::Disconnect { node },
                 SwimOutput::Event(kind) => Output::Event(kind),
-                SwimOutput::OwnChanged(claim) => Output::OwnChanged(claim),
-                SwimOutput::NameLost { addr } => Output::NameLost { addr },
+                SwimOutput::OwnChanged { claim, proof } => Output::OwnChanged { claim, proof },
+                SwimOutput::FindRival { addr } => Output::FindRival { addr },
+                SwimOutput::NameLost { addr } => {
+                    self.join = None;
+                    Output::NameLost { addr }
+                }
                 SwimOutput::Joined { via } => {
                     self.note_asked(&via, &Ok(()));
                     continue;

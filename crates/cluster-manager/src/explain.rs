@@ -260,10 +260,11 @@ mod tests {
             sign_ms: 57_600,
             silence: Duration::from_millis(2_500),
             unanswered: Duration::from_millis(1_500),
+            age: Duration::ZERO,
         };
         let mut writer = DatagramWriter::new(DatagramKind::Gossip, 0, None);
         for update in [(claim("b", 2), None), (claim("x", 3), None), (suspect, Some(vote))]
-            .map(|(claim, vote)| Update { claim, vote })
+            .map(|(claim, vote)| Update { claim, vote, proof: None })
         {
             assert!(writer.push(&update));
         }

@@ -20,7 +20,8 @@ mod name_guard;
 mod peers;
 #[cfg_attr(not(feature = "planted"), doc(hidden))]
 pub mod planted;
-pub mod shutdown;
+pub mod seal;
+mod shutdown;
 #[doc(hidden)]
 pub mod sites;
 mod start;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cluster_gossip::{MemberTable, SharedNodeRegistry};
+use cluster_gossip::{MemberTable, SharedNodeRegistry, Swim};
+use cluster_pool::identity::Signatures;
 use cluster_pool::{
     ConnectionPool, Credentials, Hello, QuicTransport, Revocations, Role, Router, Serving, SpannedSpawner, Spawner,
     StreamHandler,
@@ -20,6 +21,7 @@ use crate::config::ClusterConfig;
 use crate::discovery::{Discovery, Ground as SearchGround, Searches};
 use crate::driver::{COMMANDS_MAX, Command, Driver, Ended};
 use crate::engine::Engine;
+use crate::seal::CertificateSeal;
 use crate::error::StartError;
 use crate::host::Host;
 use crate::memory::Memory;
@@ -49,6 +51,7 @@ pub(crate) struct Held {
     pub(crate) peers: Peers,
     pub(crate) searches: Searches,
     pub(crate) certificate: Certificate,
+    pub(crate) signatures: Arc<Signatures>,
     pub(crate) memory: Memory,
 }
 
@@ -173,7 +176,12 @@ pub(crate) fn assemble(
         dial: 0,
         draining: false,
         facts,
+        meta_version: 0,
+        proof: Vec::new(),
     };
+    let signatures = Arc::new(Signatures::new(credentials).inspect_err(|_| transport.release())?);
+    signatures.revoke(Arc::new(revoked.clone()));
+    let seal = Arc::new(CertificateSeal { signatures: Arc::clone(&signatures), wall_clock: Arc::clone(&wall_clock) });
     let serving = Serving { admission: Arc::clone(&guard) as _, streams };
     // Before anybody can knock.
     transport.revoke(Arc::new(revoked.clone()));
@@ -184,7 +192,7 @@ pub(crate) fn assemble(
 
     let cluster = identity.cluster.clone();
     let bug = config.planted();
-    let engine = Engine::new(
+    let swim = Swim::new(
         config.swim,
         &cluster,
         own.clone(),
@@ -193,10 +201,11 @@ pub(crate) fn assemble(
         Seed::new(random),
         clock.now(),
     );
+    let engine = Engine::over(swim.with_seal(Arc::clone(&seal) as _), Seed::new(random), clock.now());
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
     let (name_lost_sender, name_lost) = watch::channel(None);
     let mut driver = Driver::new(
-        (engine, bug),
+        (engine, seal, bug),
         (clock, Arc::clone(&wall_clock)),
         (Arc::clone(&spawner), Arc::clone(&resolver)),
         registry.clone(),
@@ -231,6 +240,6 @@ pub(crate) fn assemble(
     };
     let searches = Searches::start(ground, discoveries);
     let certificate = Certificate::new(credentials.clone(), wall_clock);
-    let held = Held { own, cluster, pool, registry, commands, spawner, peers, searches, certificate, memory };
+    let held = Held { own, cluster, pool, registry, commands, spawner, peers, searches, certificate, signatures, memory };
     Ok((node, Parts { held, events: first, name_lost, release }))
 }

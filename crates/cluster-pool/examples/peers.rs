@@ -42,6 +42,8 @@ fn node(authority: &Authority, name: &str, now: u64, router: &Router) -> Result<
         dial: 0,
         draining: false,
         facts: cluster_types::Facts::NONE,
+        meta_version: 0,
+        proof: Vec::new(),
     };
     let serving = Serving { streams: Arc::new(router.clone()), ..Serving::default() };
     // Without membership nothing comes on control links, which is what the receiver is for.

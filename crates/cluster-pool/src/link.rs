@@ -139,6 +139,12 @@ impl Link {
         self.0.connection.remote_fingerprint()
     }
 
+    /// The peer's certificate, with those between it and its authority.
+    #[must_use]
+    pub fn remote_certificate(&self) -> Vec<u8> {
+        self.0.connection.remote_certificate()
+    }
+
     /// Whether nothing new should begin on it: its pool is draining, or another link took its place. What is under way goes on.
     #[must_use]
     pub fn is_winding_down(&self) -> bool {

@@ -340,6 +340,9 @@ pub trait Connection: Send + Sync + fmt::Debug {
     fn remote_identity(&self) -> &Identity;
     /// Which certificate that is.
     fn remote_fingerprint(&self) -> Fingerprint;
+    /// The certificate itself, with those between it and its authority, as [`Signatures::learn`](crate::identity::Signatures::learn) takes it.
+    /// Empty where the transport knows none.
+    fn remote_certificate(&self) -> Vec<u8>;
     /// Where the peer is now.
     fn remote_addr(&self) -> SocketAddr;
     /// The transport's current estimate of the round-trip time.

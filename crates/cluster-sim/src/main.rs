@@ -91,6 +91,18 @@ enum What {
     /// Bytes a known member costs, facts that all share aside: the slope of resident memory between two sizes; and how much
     /// faster than real time a large cluster runs.
     Memory,
+    /// One member lies, in everything that the wire knows: no honest one is declared failed or held to have left, and none gives up its name.
+    Liars {
+        /// How many clusters.
+        #[arg(long, default_value_t = 1_000)]
+        seeds: usize,
+        /// Seed of the first one.
+        #[arg(long, default_value_t = 1)]
+        base: u64,
+        /// Plants a mistake into every node (built with feature `planted`).
+        #[arg(long, value_name = "MISTAKE")]
+        plant: Option<String>,
+    },
     /// No healthy node is declared failed: a hundred virtual hours of a hundred nodes at 0 to 15 % loss.
     Quiet {
         /// Virtual hours in all.
@@ -123,6 +135,7 @@ fn main() -> ExitCode {
         }
         What::Decide { seed } => measurements::decide(cli.jobs, *seed),
         What::Memory => measurements::memory(),
+        What::Liars { seeds, base, plant } => measurements::liars(cli.jobs, *base, *seeds, plant.as_deref()),
         What::Quiet { hours, seed } => measurements::quiet(cli.jobs, *seed, *hours),
     };
     eprintln!("took {:.0} s", began.elapsed().as_secs_f64());

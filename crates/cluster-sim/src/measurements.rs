@@ -2,6 +2,7 @@
 
 mod batch;
 mod decide;
+mod liars;
 mod membership;
 mod worst;
 
@@ -13,6 +14,7 @@ use cluster_gossip::SwimConfig;
 use cluster_testkit::{EngineWorld, WorldConfig};
 
 pub(crate) use decide::decide;
+pub(crate) use liars::liars;
 pub(crate) use membership::{Part, membership};
 
 /// Resident memory of this process, in bytes; 0 where the system does not say.

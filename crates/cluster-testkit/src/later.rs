@@ -23,8 +23,8 @@ pub const KIND: u16 = 999;
 /// The name of a member in a state that nobody knows today. Nobody may learn of it.
 pub const MEMBER: &str = "later";
 
-/// An update about [`MEMBER`]: life 1, incarnation 1, state 9, no metadata, 10.9.9.9:1, no vote, no facts.
-const UPDATE: &[u8] = b"\x05later\x01\x01\x09\x00\x00\x0a\x09\x09\x09\x01\x00\x00";
+/// An update about [`MEMBER`]: life 1, incarnation 1, state 9, no metadata, 10.9.9.9:1, no vote, no facts, no proof.
+const UPDATE: &[u8] = b"\x05later\x01\x01\x09\x00\x00\x0a\x09\x09\x09\x01\x00\x00\x00";
 
 /// What a later node says of itself: a feature of its version, and a fact that only its version understands.
 #[must_use]
@@ -84,7 +84,7 @@ fn list_of(items: &[Vec<u8>]) -> Vec<u8> {
 pub fn body(kind: u16, body: &[u8]) -> Vec<u8> {
     let grown = match kind {
         // Hello, welcome, refusal; sync, probe, metadata; same, here, buckets, unsupported.
-        1..=3 | 33 | 35 | 36 | 41..=44 => Some(with_field(body)),
+        1..=3 | 33 | 35 | 36 | 38 | 41..=45 => Some(with_field(body)),
         32 => entry(body).map(|entry| with_field(&entry)),
         34 | 40 => entries(&mut Reader(body)),
         37 => {
@@ -147,6 +147,7 @@ mod tests {
     use cluster_gossip::wire::{Answer, Datagram, DatagramKind, DatagramWriter, Entry, Request, Update, Vote};
     use cluster_types::{Claim, Features, Incarnation, Life, Metadata, State};
     use proptest::prelude::*;
+    use cluster_gossip::seal::Proof;
     use std::time::Duration;
 
     fn any_facts() -> impl Strategy<Value = Facts> {
@@ -161,8 +162,9 @@ mod tests {
 
     fn any_update() -> impl Strategy<Value = Update> {
         let vote = prop::option::of(("[a-z]{1,64}", any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>()));
+        let proof = prop::option::of(prop::collection::vec(any::<u8>(), 9..80));
         let claim = ("[a-z]{1,64}", any::<u64>(), any::<u64>(), 0usize..4, any::<u32>(), any::<([u8; 4], u16)>());
-        (claim, vote, prop_oneof![Just(Facts::NONE), any_facts()]).prop_map(|(claim, vote, facts)| {
+        (claim, vote, prop_oneof![Just(Facts::NONE), any_facts()], proof).prop_map(|(claim, vote, facts, proof)| {
             let (name, life, incarnation, state, meta_version, (ip, port)) = claim;
             let ms = |ms: u32| Duration::from_millis(u64::from(ms));
             let claim = Claim {
@@ -180,8 +182,9 @@ mod tests {
                 sign_ms,
                 silence: ms(silence),
                 unanswered: ms(unanswered),
+                age: ms(silence / 2),
             });
-            Update { claim, vote }
+            Update { claim, vote, proof: proof.and_then(|bytes| Proof::from_bytes(&bytes)) }
         })
     }
 

@@ -6,6 +6,7 @@ pub mod conformance;
 mod host;
 pub mod judge;
 pub mod later;
+pub mod liars;
 pub mod links;
 pub mod memory;
 #[cfg(feature = "mocks")]

@@ -217,6 +217,8 @@ impl TestCluster {
             dial: 0,
             draining: false,
             facts: cluster_types::Facts::NONE,
+            meta_version: 0,
+            proof: Vec::new(),
         };
         let counted = Arc::new(Counted { router: router.clone(), ..Counted::default() });
         let door = Arc::new(CountedDoor { counted: Arc::clone(&counted), admission: Arc::clone(&parts.admission) });

@@ -168,6 +168,8 @@ impl Node {
             dial: 0,
             draining: false,
             facts: Facts::NONE,
+            meta_version: 0,
+            proof: Vec::new(),
         };
         let serving = Serving { streams: Arc::new(router.clone()), ..Serving::default() };
         let (pool, _events) = ConnectionPool::start(Arc::new(transport), hello, config, serving);

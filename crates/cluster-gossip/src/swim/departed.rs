@@ -116,9 +116,10 @@ impl Swim {
 
     /// What is held of somebody of whom old news was told: the teller is to hear it.
     pub(super) fn last_word(&self, node: &NodeId) -> Option<Update> {
-        let own = (*node == self.own.node).then_some(&self.own);
-        let claim = own.or_else(|| self.view.claim(node)).or_else(|| self.tombs.get(node))?.clone();
-        Some(Update { claim, vote: None })
+        if *node == self.own.node {
+            return Some(self.own_word());
+        }
+        self.word_of(node).or_else(|| self.tombs.get(node).cloned().map(Update::unproven))
     }
 }
 

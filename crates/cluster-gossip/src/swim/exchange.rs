@@ -95,7 +95,7 @@ impl Swim {
                     return None;
                 }
                 self.learn_entry(now, entry, &peer.node);
-                Some(Answer::Entries(self.entries(now)))
+                Some(Answer::Entries(self.entries_for_newcomer(now)))
             }
             Request::Sync { root } if root == self.digest().root() => Some(Answer::Same),
             Request::Sync { .. } if self.view.len() <= WHOLE_MAX && !buggify!(sites::BUCKETS_EVEN_IF_SMALL) => {
@@ -117,6 +117,7 @@ impl Swim {
             }
             Request::Probe => Some(Answer::Here),
             Request::Metadata(node) => self.full_entry(&node).map(|entry| Answer::Entries(vec![entry])),
+            Request::Certificates(tags) => Some(Answer::Certificates(self.certificates(&tags))),
         }
     }
 
@@ -150,8 +151,13 @@ impl Swim {
             (What::Sync, Ok(Answer::Buckets(theirs))) => self.compare(now, &to, &theirs),
             (What::Compare, Ok(Answer::Entries(entries))) => self.learn_comparing(now, entries, &to),
             (What::Other, Ok(Answer::Entries(entries))) => self.learn_all(now, entries, &to),
+            (What::Other, Ok(Answer::Certificates(held))) => self.learn_certificates(now, &held),
             // A probe's answer has done its work as a sign of life; a failed exchange is tried again in its time.
-            (_, Ok(Answer::Same | Answer::Here | Answer::Buckets(_) | Answer::Unsupported) | Err(_)) => {}
+            (
+                _,
+                Ok(Answer::Same | Answer::Here | Answer::Certificates(_) | Answer::Buckets(_) | Answer::Unsupported)
+                | Err(_),
+            ) => {}
         }
     }
 
@@ -193,7 +199,15 @@ impl Swim {
 
     fn own_entry(&self) -> Entry {
         let metadata = inline(&self.own_metadata);
-        Entry { update: Update { claim: self.own.clone(), vote: None }, metadata, gone_for: Duration::ZERO }
+        Entry { update: self.own_word(), metadata, gone_for: Duration::ZERO }
+    }
+
+    /// As [`entries`](Self::entries): that others live, a newcomer believes without a signature.
+    fn entries_for_newcomer(&self, now: Instant) -> Vec<Entry> {
+        let mut entries = self.entries(now);
+        let others = entries.iter_mut().filter(|entry| entry.update.claim.node != self.own.node);
+        others.filter(|entry| entry.update.claim.state == State::Alive).for_each(|entry| entry.update.proof = None);
+        entries
     }
 
     /// The whole view, this node included.
@@ -204,9 +218,12 @@ impl Swim {
     fn entries_where(&self, now: Instant, wanted: impl Fn(&Claim) -> bool) -> Vec<Entry> {
         let others = self.view.iter().filter(|known| wanted(known.claim())).map(|known| {
             let metadata = known.complete.then(|| inline(&known.member.metadata)).flatten();
-            let vote = if known.state() == State::Suspect { self.any_vote(known.member.node(), now) } else { None };
             let gone_for = self.gone_for(now, known.member.node());
-            Entry { update: Update { claim: known.claim().clone(), vote }, metadata, gone_for }
+            let update = match known.state() {
+                State::Suspect => self.accusation(now, known.claim().clone()),
+                _ => known.word(),
+            };
+            Entry { update, metadata, gone_for }
         });
         let own = wanted(&self.own).then(|| self.own_entry());
         own.into_iter().chain(others).collect()
@@ -224,7 +241,15 @@ impl Swim {
             return Some(Entry { metadata, ..self.own_entry() });
         }
         let known = self.view.get(node).filter(|known| known.complete)?;
-        let update = Update { claim: known.claim().clone(), vote: None };
+        let accused = matches!(known.state(), State::Suspect | State::Failed);
+        let update = match &known.proof {
+            // What it has said itself: whoever asks may have missed it.
+            Some(proof) if accused => {
+                let claim = Claim { state: State::Alive, ..known.claim().clone() };
+                Update { claim, vote: None, proof: Some(proof.clone()) }
+            }
+            _ => known.word(),
+        };
         Some(Entry { update, metadata: Some(known.member.metadata.clone()), gone_for: Duration::ZERO })
     }
 

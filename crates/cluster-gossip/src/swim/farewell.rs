@@ -91,7 +91,7 @@ impl Swim {
         if let Some(before) = known.filter(|known| Some(known.life) == life) {
             let incarnation = cluster_types::Incarnation::from_raw(incarnation).max(before.incarnation);
             let claim = Claim { state: State::Left, incarnation, ..before };
-            self.learn(now, crate::wire::Update { claim, vote: None }, from);
+            self.learn(now, crate::wire::Update::unproven(claim), from);
         }
         // One that leaves as well will not hear what this node has to say, and needs not.
         self.note_farewell_heard(from);

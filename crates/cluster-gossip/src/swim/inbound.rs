@@ -60,7 +60,7 @@ impl Swim {
             self.note_sign(now, from);
         } else {
             self.stats.malformed += 1;
-            self.blame(from);
+            self.blame(now, from);
         }
     }
 

@@ -11,6 +11,7 @@ use cluster_types::{Accusation, Claim, Evidence, Instant, NodeId, State};
 
 use super::Swim;
 use super::spreading::Urgency;
+use super::suspicion::{Charge, Suspicion};
 use super::view::Known;
 use crate::planted::Bug;
 use crate::sites;
@@ -31,11 +32,12 @@ impl Swim {
     }
 
     fn case(&self, now: Instant, subject: &NodeId, known: &Known) -> Option<Case> {
-        let charges = &known.watch()?.suspicion.charges;
-        let last_voter = charges.values().map(|c| c.silent_since).max()?;
+        let suspicion = &known.watch()?.suspicion;
+        let charges = &suspicion.charges;
+        let last_voter = charges.iter().map(|(accuser, charge)| self.counted_sign(suspicion, accuser, charge)).max()?;
         let last_sign = last_voter.max(known.last_sign());
         // A probe that stayed unanswered before the last sign of life is no part of this silence.
-        let unanswered = charges.values().map(|c| c.unanswered_since).filter(|since| *since >= last_sign);
+        let unanswered = charges.values().map(Charge::unanswered_since).filter(|since| *since >= last_sign);
         let first_unanswered = unanswered.min().unwrap_or(last_sign);
         let observers = self.plan.observers_of(subject);
         let explicit_votes = observers.iter().filter(|o| charges.contains_key(*o)).count();
@@ -48,6 +50,20 @@ impl Swim {
             observers: observers.len().min(self.config.observers),
             alone: self.is_alone(now),
         })
+    }
+
+    /// The sign of life that an accusation counts from. What somebody else says of its own ears is believed within bounds: no suspect is convicted
+    /// by a silence that is longer than the pause budget before anybody accused it, nor kept alive by signs that only its accusers hear
+    /// while it does not answer what it is accused of.
+    fn counted_sign(&self, suspicion: &Suspicion, accuser: &NodeId, charge: &Charge) -> Instant {
+        let silent_since = charge.silent_since();
+        match suspicion.began {
+            Some(began) if *accuser != self.own.node => {
+                let budget = &self.config.budget;
+                silent_since.clamp(began - budget.total(), began + budget.period() / 2)
+            }
+            _ => silent_since,
+        }
     }
 
     /// When a suspect is declared failed, if nothing more is heard.
@@ -201,7 +217,7 @@ impl Swim {
         let none = BTreeMap::new();
         let charges = known.watch().map_or(&none, |watch| &watch.suspicion.charges);
         let own = charges.get(&self.own.node);
-        let last_voter = charges.values().map(|c| c.silent_since).max().unwrap_or(known.last_sign());
+        let last_voter = charges.values().map(Charge::silent_since).max().unwrap_or(known.last_sign());
         let votes = self.config.budget.votes().needed(self.plan.observers_of(subject).len().min(self.config.observers));
         let helpers = own.map(|charge| charge.helpers).unwrap_or_default();
         Evidence {
@@ -213,7 +229,7 @@ impl Swim {
             accusers: charges.keys().cloned().collect(),
             votes_needed: u8::try_from(votes.short).unwrap_or(u8::MAX),
             silence: now.since(last_voter.max(known.last_sign())),
-            unanswered_for: own.map(|charge| now.since(charge.unanswered_since)),
+            unanswered_for: own.map(|charge| now.since(charge.unanswered_since())),
             helpers_asked: helpers.asked,
             helpers_agreed: helpers.agreed,
             rtt: known.watch().and_then(|watch| watch.rtt.smoothed()),

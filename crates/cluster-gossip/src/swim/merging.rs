@@ -46,28 +46,36 @@ impl Swim {
     }
 
     pub(super) fn learn_entry(&mut self, now: Instant, entry: Entry, from: &NodeId) {
-        let Entry { update: Update { claim, vote }, metadata, gone_for } = entry;
-        if claim.node == self.own.node {
-            return self.hear_about_self(now, &claim, from);
+        if entry.update.claim.node == self.own.node {
+            return self.hear_about_self(now, &entry.update.claim, from);
         }
-        if !self.is_plausible(now, &claim) {
+        if !self.is_plausible(now, &entry.update.claim) {
             reachable!(sites::IMPLAUSIBLE);
             self.stats.implausible += 1;
-            return self.blame(from);
+            return self.blame(now, from);
         }
+        if let Some(entry) = self.weigh(now, entry, from) {
+            self.take_over(now, entry, from);
+        }
+    }
+
+    /// Takes over what is believed.
+    fn take_over(&mut self, now: Instant, entry: Entry, from: &NodeId) {
+        let Entry { update: Update { claim, vote, proof }, metadata, gone_for } = entry;
         let known = self.view.get(&claim.node).map(|known| Arc::clone(&known.member));
         let claim = self.share_facts(claim, known.as_deref());
         let claim = if known.is_none() && self.config.has(Bug::WrongAddress) { moved(claim) } else { claim };
         if known.is_none() && (gone_for >= self.config.reap_after || !self.may_enter(&claim, from)) {
             return;
         }
-        let doubtful = known.as_deref().is_some_and(|known| self.is_doubtful(now, &claim, known));
+        let doubtful = known.as_deref().is_some_and(|known| self.is_doubtful(now, &claim, known, from));
         if doubtful {
             reachable!(sites::VERDICT_DOUBTED);
         }
         let claim = if doubtful { Claim { state: State::Suspect, ..claim } } else { claim };
         let (node, said) = (claim.node.clone(), claim.clone());
         let wins = known.as_ref().is_none_or(|known| claim.supersedes(&known.claim));
+        let wins = wins || self.outweighs_hearsay(&claim, proof.is_some(), from);
         let wins =
             wins || (self.config.has(Bug::AcceptEqualIncarnation) && is_equally_recent(&claim, known.as_deref()));
         sometimes!(sites::OLD_NEWS, !wins);
@@ -75,15 +83,21 @@ impl Swim {
         let held = self.view.get(&node).filter(|_| wins && said.state == State::Failed);
         let evidence = held.map(|known| self.evidence(now, &node, known));
         if wins {
+            let is_own_word = matches!(claim.state, State::Alive | State::Left);
             self.adopt(now, claim, known.as_deref());
+            if let Some(known) = self.view.get_mut(&node).filter(|_| is_own_word) {
+                known.proof = proof.clone();
+            }
             self.view.forget_by(&node, now + self.config.reap_after - gone_for);
         } else if known.as_ref().is_some_and(|known| is_old_news(&said, &known.claim)) {
             self.corrections.insert((from.clone(), node.clone()));
         }
         if doubtful {
-            self.doubt_verdict(now, &node, &said);
+            self.doubt_verdict(now, &node, &said, from);
+            // Whoever leaves waits for nobody who may be dead.
+            self.note_farewell_moot(&node);
         }
-        if doubtful && wins {
+        if wins && said.state == State::Suspect && vote.is_none() {
             // Nobody's vote: whoever watches it is to look, and it is to hear of it.
             self.queue.push(Rank::Membership, News::Claim(node.clone()));
             self.urgency = self.urgency.max(Urgency::Some);
@@ -96,7 +110,7 @@ impl Swim {
                 if known.is_none() && !self.config.has(Bug::NewcomerPutsOff) {
                     self.take_sign_of(now, &node, &vote);
                 }
-                self.hear_vote(now, &node, vote);
+                self.hear_vote(now, &node, (vote, proof), from);
             }
             self.second(now, &node);
             if wins {
@@ -122,7 +136,7 @@ impl Swim {
     /// the moment of the news for one would put the verdict off, here and by this node's vote everywhere.
     fn take_sign_of(&mut self, now: Instant, node: &NodeId, vote: &Vote) {
         if let Some(known) = self.view.get_mut(node) {
-            known.watched().last_sign = now - vote.silence;
+            known.watched().last_sign = now - vote.age - vote.silence;
         }
     }
 
@@ -130,7 +144,9 @@ impl Swim {
     /// member that this node itself has heard within the pause budget, and about one that it had no reason to suspect, for a
     /// true verdict comes seconds after its votes. The suspicion is told, so that its subject can refute it. If the verdict is
     /// true, it comes again: whoever hears of a mere suspicion and knows better says so.
-    fn is_doubtful(&self, now: Instant, claim: &Claim, known: &Member) -> bool {
+    ///
+    /// Nor is one teller believed where this node waits for its own verdict: it is there in a moment if it is true.
+    fn is_doubtful(&self, now: Instant, claim: &Claim, known: &Member, from: &NodeId) -> bool {
         let same_process = known.state().is_live() && known.claim.life == claim.life;
         if claim.state != State::Failed || !same_process {
             return false;
@@ -139,7 +155,9 @@ impl Swim {
         let heard_lately = self.links.contains_key(&claim.node)
             && self.view.get(&claim.node).is_some_and(|known| known.last_sign() + budget.total() > now);
         let long_suspect = known.state() == State::Suspect && known.since + self.time_to_refute() <= now;
-        heard_lately || !long_suspect
+        let suspicion = self.view.get(&claim.node).and_then(|known| known.watch()).map(|watch| &watch.suspicion);
+        let another = suspicion.is_some_and(|suspicion| suspicion.verdict_by.iter().any(|teller| teller != from));
+        heard_lately || !long_suspect || !another
     }
 
     /// How long whoever is accused has to say that it lives, before somebody who knows nothing himself believes what others say of it.
@@ -174,6 +192,8 @@ impl Swim {
         let same_life = self.view.claim(&claim.node).filter(|known| known.life == claim.life);
         let announced = same_life.map(|known| known.incarnation);
         let accusation = claim.state != State::Alive;
+        // Where words are signed, an accusation that goes beyond them is not taken, and whoever passes it on may know a later one.
+        let accusation = accusation && !self.seal.is_demanded();
         claim.incarnation.is_plausible(self.unix_ms(now))
             && !(accusation && announced.is_some_and(|own| !claim.incarnation.is_plausible_accusation(own)))
     }
@@ -311,6 +331,7 @@ impl Swim {
                 pulse.sign(now);
             }
             if news {
+                self.sign_accusation(node);
                 self.tell_vote(node, &self.own.node.clone());
             }
         }
@@ -324,10 +345,7 @@ impl Swim {
             return;
         };
         let (state, life) = (known.state, known.life);
-        let meta_version = if life == peer.life { known.meta_version } else { 0 };
-        let said = Claim::alive(peer.node.clone(), peer.life, peer.incarnation, peer.addr);
-        let alive = Claim { meta_version, facts: peer.facts.clone(), ..said };
-        self.learn(now, Update { claim: alive, vote: None }, &peer.node);
+        self.learn(now, Update { claim: peer.claim(), vote: None, proof: peer.proof.clone() }, &peer.node);
         if life != peer.life || !state.is_live() {
             // It may know nothing of us, or believe what a part of the cluster believed while it was away.
             self.sync_with(&peer.node);

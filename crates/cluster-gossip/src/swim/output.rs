@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cluster_types::{Claim, EventKind, Facts, Incarnation, Life, NodeId};
 
 use crate::registry::Statement;
+use crate::seal::Proof;
 
 /// The other end of a control link, as its hello said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,15 +19,28 @@ pub struct PeerInfo {
     pub incarnation: Incarnation,
     /// Where it is reached.
     pub addr: SocketAddr,
+    /// Version of its metadata when it said hello.
+    pub meta_version: u32,
     /// What else it says of itself.
     pub facts: Facts,
+    /// Its signature under all of that.
+    pub proof: Option<Proof>,
+}
+
+impl PeerInfo {
+    /// What it says of itself.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        let alive = Claim::alive(self.node.clone(), self.life, self.incarnation, self.addr);
+        Claim { meta_version: self.meta_version, facts: self.facts.clone(), ..alive }
+    }
 }
 
 impl From<&Claim> for PeerInfo {
     /// As a node says hello that claims this of itself.
     fn from(own: &Claim) -> Self {
-        let Claim { node, life, incarnation, addr, facts, .. } = own.clone();
-        Self { node, life, incarnation, addr, facts }
+        let Claim { node, life, incarnation, addr, meta_version, facts, .. } = own.clone();
+        Self { node, life, incarnation, addr, meta_version, facts, proof: None }
     }
 }
 
@@ -79,7 +93,18 @@ pub enum Output {
     /// [`Swim::wanted_links`](super::Swim::wanted_links) is different from before.
     LinksChanged,
     /// This node's own claim changed: say so in hellos from now on.
-    OwnChanged(Claim),
+    OwnChanged {
+        /// What it says of itself.
+        claim: Claim,
+        /// Its signature under that.
+        proof: Option<Proof>,
+    },
+    /// Look who answers at an address, where a process with this node's name is said to be, and say so to
+    /// [`Swim::handle_rival`](super::Swim::handle_rival).
+    FindRival {
+        /// Where.
+        addr: SocketAddr,
+    },
     /// The join through a peer was answered.
     Joined {
         /// Through whom.
@@ -109,6 +134,14 @@ pub struct SwimStats {
     pub unknown: u64,
     /// Claims whose incarnation cannot be true.
     pub implausible: u64,
+    /// Words and accusations signed by nobody who could.
+    pub forged: u64,
+    /// Words and accusations that came unsigned from others than those they are of.
+    pub unproven: u64,
+    /// What was not listened to, because its teller went on saying what cannot be true.
+    pub muted: u64,
+    /// What was left out because too much waits for certificates.
+    pub parked_over_limit: u64,
     /// Members not taken in because the view is full.
     pub over_limit: u64,
     /// Probes sent on this node's own turn.

@@ -1,11 +1,13 @@
 //! What others say of this node: refuting what is wrong, and finding out that another process has its name.
 //!
-//! A claim about this node's name with another life is first taken for a memory of a former run, and refuted. Only a
-//! process that lives answers a refutation by going one above it, again and again: after two such answers there are two
-//! processes, and the one that booted first stays. (One answer could be an older memory that happens to be one higher.)
+//! A claim about this node's name with another life is first taken for a memory of a former run, and refuted. Whether there is a second process,
+//! this node finds out itself: it dials where the other one is said to be, and looks at the certificate and the life of whoever
+//! answers. What others say makes it look, and nothing more. Of two processes the one that booted first stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster_sites::{always, reachable};
 use cluster_types::{Claim, EventKind, Incarnation, Instant, Life, Member, NodeId, State};
@@ -15,37 +17,39 @@ use super::{Output, Swim};
 use crate::broadcast::{News, Rank};
 use crate::planted::Bug;
 use crate::registry::Statement;
+use crate::seal::statement_of;
 use crate::sites;
 
-/// Other lives heard of under this node's name. Bounded: a name is fought over by a handful of processes, not by a crowd.
+/// Other lives heard of under this node's name.
 #[derive(Debug, Default)]
 pub(super) struct Rivals {
-    lives: BTreeMap<Life, Rival>,
+    /// Where somebody was looked for, and when, and whether its life matters.
+    sought: BTreeMap<SocketAddr, Sought>,
+    /// Those that were found.
+    found: BTreeSet<Life>,
+    /// When one was refuted last.
+    refuted_at: Option<Instant>,
     lost: bool,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Rival {
-    /// The incarnation this node refuted it with.
-    refuted_with: Incarnation,
-    /// How often it answered by going one above.
-    answers: u32,
+#[derive(Debug, Clone, Copy)]
+struct Sought {
+    at: Instant,
+    /// This node is a newcomer that was turned away for it: whoever is there was first.
+    yields: bool,
 }
 
 impl Rivals {
-    pub(super) const fn lose(&mut self) {
-        self.lost = true;
-    }
-
     /// Whether this node has lost its name.
     pub(super) const fn is_lost(&self) -> bool {
         self.lost
     }
 }
 
-/// Answers that prove a living rival.
-const ANSWERS_PROVE: u32 = 2;
+/// How often one place is looked at.
+const LOOKED_EVERY: Duration = Duration::from_secs(1);
 
+/// Bounded: a name is fought over by a handful of processes, not by a crowd.
 const RIVALS_MAX: usize = 16;
 
 impl Swim {
@@ -62,9 +66,13 @@ impl Swim {
         }
         let ahead = heard.incarnation > self.own.incarnation;
         let of_this_life = heard.life == self.own.life;
-        let too_far = of_this_life && !heard.incarnation.is_plausible_accusation(self.own.incarnation);
+        // Where words are signed, nobody takes an accusation that goes beyond them.
+        let far = ahead && self.seal.is_demanded() && matches!(heard.state, State::Suspect | State::Failed);
+        let too_far = of_this_life && (far || !heard.incarnation.is_plausible_accusation(self.own.incarnation));
         if too_far || !heard.incarnation.is_plausible(self.unix_ms(now)) {
+            // Nothing to go above. Whoever says so may hold it all the same, and is to hear this node's own word.
             self.stats.implausible += 1;
+            self.corrections.insert((from.clone(), self.own.node.clone()));
             return;
         }
         match heard.state {
@@ -76,29 +84,61 @@ impl Swim {
     }
 
     fn hear_rival(&mut self, now: Instant, heard: &Claim) {
-        let mut rival = self.rivals.lives.get(&heard.life).copied().unwrap_or_default();
-        rival.answers += u32::from(heard.incarnation == rival.refuted_with.next());
-        if rival.answers == ANSWERS_PROVE {
+        if self.config.has(Bug::NameLostUnseen) && heard.life < self.own.life {
+            return self.lose_name_to(heard.addr);
+        }
+        self.find_rival(now, heard.addr, false);
+        // A former run is refuted once. A process that lives answers, and cannot be convinced: it is found, or there is no way to it.
+        if self.rivals.refuted_at.is_none_or(|at| now.since(at) >= LOOKED_EVERY) {
+            self.rivals.refuted_at = Some(now);
+            self.refute(now, heard.incarnation);
+        }
+    }
+
+    /// Somebody with this node's name is said to be there: this node looks itself. `yields` where this node is a newcomer and was turned away for it.
+    pub fn find_rival(&mut self, now: Instant, addr: SocketAddr, yields: bool) {
+        if addr == self.own.addr || self.rivals.lost {
+            return;
+        }
+        self.rivals.sought.retain(|_, sought| now.since(sought.at) < LOOKED_EVERY);
+        if let Some(sought) = self.rivals.sought.get_mut(&addr) {
+            sought.yields |= yields;
+            return;
+        }
+        if self.rivals.sought.len() >= RIVALS_MAX {
+            self.stats.rivals_over_limit += 1;
+            return;
+        }
+        self.rivals.sought.insert(addr, Sought { at: now, yields });
+        self.emit(Output::FindRival { addr });
+    }
+
+    /// Who answers at an address under this node's name: another life of it, or nobody (also where the path is gone). Found by this node itself,
+    /// by the certificate of whoever answered.
+    pub fn handle_rival(&mut self, addr: SocketAddr, found: Option<(Life, Incarnation)>) {
+        let yields = self.rivals.sought.get(&addr).is_some_and(|sought| sought.yields);
+        let Some((life, incarnation)) = found.filter(|(life, _)| *life != self.own.life) else { return };
+        if self.farewell.is_some() || self.rivals.lost {
+            return;
+        }
+        if self.rivals.found.len() < RIVALS_MAX && self.rivals.found.insert(life) {
             reachable!(sites::NAME_CONFLICT);
             self.emit(Output::Event(EventKind::Conflict {
-                node: heard.node.clone(),
-                incarnation: heard.incarnation,
-                addr: heard.addr,
-                reason: format!("another live process at {} has this node's name", heard.addr),
+                node: self.own.node.clone(),
+                incarnation,
+                addr,
+                reason: format!("another live process at {addr} has this node's name"),
             }));
         }
-        if rival.answers >= ANSWERS_PROVE && heard.life < self.own.life {
-            reachable!(sites::NAME_LOST);
-            self.rivals.lost = true;
-            return self.emit(Output::NameLost { addr: heard.addr });
+        if yields || life < self.own.life {
+            self.lose_name_to(addr);
         }
-        self.refute(now, heard.incarnation);
-        rival.refuted_with = self.own.incarnation;
-        if self.rivals.lives.len() < RIVALS_MAX || self.rivals.lives.contains_key(&heard.life) {
-            self.rivals.lives.insert(heard.life, rival);
-        } else {
-            self.stats.rivals_over_limit += 1;
-        }
+    }
+
+    fn lose_name_to(&mut self, addr: SocketAddr) {
+        reachable!(sites::NAME_LOST);
+        self.rivals.lost = true;
+        self.emit(Output::NameLost { addr });
     }
 
     /// Goes above what was heard and tells everybody.
@@ -112,13 +152,15 @@ impl Swim {
         self.stats.refuted += 1;
         self.health.note_refuted_self();
         self.publish_own();
-        self.emit(Output::OwnChanged(self.own.clone()));
         self.queue.push(Rank::Membership, News::Claim(self.own.node.clone()));
         self.urgency = Urgency::Everybody;
         self.next_gossip = self.next_gossip.min(now);
     }
 
+    /// What this node says of itself has changed: it is signed, and said in hellos from now on.
     pub(super) fn publish_own(&mut self) {
+        self.own_proof = self.seal.sign(&statement_of(&self.own));
+        self.emit(Output::OwnChanged { claim: self.own.clone(), proof: self.own_proof.clone() });
         let (claim, metadata) = (self.own.clone(), self.own_metadata.clone());
         let member = Arc::new(Member { claim, metadata, since: Instant::ORIGIN });
         self.emit(Output::Publish(Statement { member, complete: true, evidence: None, withdraws: false }));

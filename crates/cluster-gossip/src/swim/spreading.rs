@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster_sites::{buggify, reachable};
 use cluster_types::{Instant, NodeId, State};
 
+use super::view::Known;
 use super::{Output, Swim};
 use crate::broadcast::{News, transmissions};
 use crate::sites;
@@ -22,6 +24,9 @@ pub(super) enum Urgency {
     /// Every warm link.
     Everybody,
 }
+
+/// How often one member is told the same of another because it says something else.
+const CORRECTED_EVERY: Duration = Duration::from_millis(100);
 
 impl Swim {
     /// Sends a message, filled up with news.
@@ -132,10 +137,9 @@ impl Swim {
             return None;
         }
         match claim.state {
-            State::Suspect => Some(Update { claim: claim.clone(), vote: self.any_vote(node, now) }),
-            State::Failed => Some(Update { claim: claim.clone(), vote: None }),
+            State::Suspect => Some(self.accusation(now, claim.clone())),
             // Whoever leaves knows; but one that lives must hear that it is taken to have left.
-            State::Left => Some(Update { claim: claim.clone(), vote: None }),
+            State::Failed | State::Left => self.word_of(node),
             State::Alive => None,
         }
     }
@@ -143,19 +147,29 @@ impl Swim {
     /// The words for a piece of news; none where it is out of date or `to` needs not hear it.
     fn update_for(&self, now: Instant, news: &News, to: &NodeId) -> Option<Update> {
         match news {
-            News::Claim(node) if *node == self.own.node => Some(Update { claim: self.own.clone(), vote: None }),
+            News::Claim(node) if *node == self.own.node => Some(self.own_word()),
             News::Claim(node) => {
-                let claim = self.view.claim(node)?.clone();
+                let word = self.word_of(node)?;
                 // It knows that it lives; but another life under its name is news to it.
-                let same_life = self.links.get(to).is_some_and(|peer| peer.life == claim.life);
-                (node != to || !same_life).then_some(Update { claim, vote: None })
+                let same_life = self.links.get(to).is_some_and(|peer| peer.life == word.claim.life);
+                (node != to || !same_life).then_some(word)
             }
             News::Vote { subject, accuser } if subject != to && accuser != to => {
-                let vote = self.vote_of(subject, accuser, now)?;
-                Some(Update { claim: self.view.claim(subject)?.clone(), vote: Some(vote) })
+                let (vote, proof) = self.vote_of(subject, accuser, now)?;
+                Some(Update { claim: self.view.claim(subject)?.clone(), vote: Some(vote), proof })
             }
             News::Vote { .. } => None,
         }
+    }
+
+    /// What this node says of itself.
+    pub(super) fn own_word(&self) -> Update {
+        Update { claim: self.own.clone(), vote: None, proof: self.own_proof.clone() }
+    }
+
+    /// What is held of a member, with its signature where that is its own word.
+    pub(super) fn word_of(&self, node: &NodeId) -> Option<Update> {
+        self.view.get(node).map(Known::word)
     }
 
     /// Tells one member what there is to tell.
@@ -204,15 +218,19 @@ impl Swim {
     }
 
     /// Whoever told old news of somebody hears what is held, at once.
-    fn correct(&mut self) {
+    fn correct(&mut self, now: Instant) {
         if self.corrections.is_empty() {
             return;
         }
         let mut corrections: BTreeMap<NodeId, Vec<Update>> = BTreeMap::new();
+        self.corrected.retain(|_, at| now.since(*at) < CORRECTED_EVERY);
         for (to, about) in std::mem::take(&mut self.corrections) {
+            // Two that both insist would tell each other as fast as the path carries it.
             if self.links.contains_key(&to)
+                && !self.corrected.contains_key(&(to.clone(), about.clone()))
                 && let Some(update) = self.last_word(&about)
             {
+                self.corrected.insert((to.clone(), about), now);
                 corrections.entry(to).or_default().push(update);
             }
         }
@@ -233,7 +251,7 @@ impl Swim {
     /// node that has just joined, and the ticks must reach beyond them.
     pub(super) fn flush(&mut self, now: Instant) {
         self.settle_plan(now);
-        self.correct();
+        self.correct(now);
         let listeners = match std::mem::replace(&mut self.urgency, Urgency::None) {
             Urgency::None => return,
             // One crash is told of at once, hop by hop. Where there is news after news, what has gathered goes together.

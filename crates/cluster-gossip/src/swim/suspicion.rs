@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cluster_types::{Instant, Life, NodeId};
 
+use crate::seal::Proof;
 use crate::wire::Vote;
 
 /// Which sign of life an accuser heard last: the later run of its process, then the later sign by that one's clock.
@@ -21,13 +22,20 @@ impl Sign {
     }
 }
 
-/// One accuser's word, on this node's clock.
-#[derive(Debug, Clone, Copy)]
+/// One accuser's word.
+#[derive(Debug, Clone)]
 pub(super) struct Charge {
-    /// What the accuser counts from. The rest is this node's notion of when that was.
+    /// What the accuser counts from.
     pub(super) sign: Sign,
-    pub(super) silent_since: Instant,
-    pub(super) unanswered_since: Instant,
+    /// When it was signed: since that sign, and since the first probe in vain.
+    pub(super) silence: Duration,
+    pub(super) unanswered: Duration,
+    /// The accuser's signature.
+    pub(super) proof: Option<Proof>,
+    /// When it was signed, on this node's clock, as far as that is sure.
+    pub(super) signed_at: Instant,
+    /// When it was signed as one teller has it, who may be wrong.
+    pub(super) earliest: Option<(NodeId, Instant)>,
     /// The sign that the others were told of last.
     pub(super) told: Sign,
     /// For this node's own charge: whom it asked for help, and who said no.
@@ -47,6 +55,62 @@ pub(super) struct Helpers {
 }
 
 impl Charge {
+    /// This node's own word at `now`, not signed yet.
+    pub(super) fn own(now: Instant, sign: Sign, silent_since: Instant, unanswered_since: Instant) -> Self {
+        Self {
+            sign,
+            silence: now.since(silent_since),
+            unanswered: now.since(unanswered_since),
+            proof: None,
+            signed_at: now,
+            earliest: None,
+            told: sign,
+            helpers: Helpers::default(),
+        }
+    }
+
+    /// A word that `teller` passed on at `now`: if it is the accuser itself, as old as it says. Otherwise it was signed now at the latest, and
+    /// earlier if a second teller says so as well: one alone may make a vote as old as it likes.
+    pub(super) fn told_by(teller: &NodeId, now: Instant, vote: &Vote, proof: Option<Proof>) -> Self {
+        let sign = Sign { life: vote.life, ms: vote.sign_ms };
+        let claimed = now - vote.age;
+        let first_hand = *teller == vote.accuser;
+        Self {
+            sign,
+            silence: vote.silence,
+            unanswered: vote.unanswered,
+            proof,
+            signed_at: if first_hand { claimed } else { now },
+            earliest: (!first_hand).then(|| (teller.clone(), claimed)),
+            told: sign,
+            helpers: Helpers::default(),
+        }
+    }
+
+    /// Since when the accuser has heard nothing.
+    pub(super) fn silent_since(&self) -> Instant {
+        self.signed_at - self.silence
+    }
+
+    /// Since when its first probe in vain is out.
+    pub(super) fn unanswered_since(&self) -> Instant {
+        self.signed_at - self.unanswered
+    }
+
+    /// Another copy of the same word: what two tellers say is sure.
+    fn confirm(&mut self, copy: Self) {
+        let mut sure = self.signed_at.min(copy.signed_at);
+        self.earliest = match (self.earliest.take(), copy.earliest) {
+            (Some((a, at)), Some((b, other))) if a == b => Some((a, at.min(other))),
+            (Some((a, at)), Some((b, other))) => {
+                sure = sure.min(at.max(other));
+                Some(if at <= other { (a, at) } else { (b, other) })
+            }
+            (one, other) => one.or(other),
+        };
+        self.signed_at = sure;
+    }
+
     /// Whether its sign is so much later than the one the others were told of that they should hear of it; from now on they were told.
     fn note_told(&mut self) -> bool {
         let later = Duration::from_millis(self.sign.ms.saturating_sub(self.told.ms));
@@ -68,7 +132,9 @@ pub(super) struct Suspicion {
     pub(super) asked_at: Option<Instant>,
     /// When the first of the accusations was heard here.
     pub(super) began: Option<Instant>,
-    /// When the verdict of others, which was doubted here, is believed if nobody has refuted it.
+    /// Two of those who say that it has failed, which is doubted here.
+    pub(super) verdict_by: Vec<NodeId>,
+    /// When that is believed if nobody has refuted it.
     pub(super) believed_at: Option<Instant>,
 }
 
@@ -88,24 +154,28 @@ impl Suspicion {
         *self = Self { look_at: self.look_at, ..Self::default() };
     }
 
-    /// The accuser stood still for `gap`: what it counts begins so much later.
+    /// The accuser stood still for `gap`: what it counts begins so much later. Its word is to be signed anew.
     pub(super) fn shift(&mut self, accuser: &NodeId, now: Instant, gap: Duration) {
         if let Some(charge) = self.charges.get_mut(accuser) {
-            charge.silent_since = (charge.silent_since + gap).min(now);
-            charge.unanswered_since = (charge.unanswered_since + gap).min(now);
-            charge.sign = Sign::own(charge.sign.life, charge.silent_since);
+            let later = |since: Instant| now.since((since + gap).min(now));
+            (charge.silence, charge.unanswered) = (later(charge.silent_since()), later(charge.unanswered_since()));
+            (charge.signed_at, charge.proof) = (now, None);
+            charge.sign = Sign::own(charge.sign.life, charge.silent_since());
             self.look_at = Instant::ORIGIN;
         }
     }
 
-    /// The accuser has heard the subject after all: its silence counts from now. Says whether the others should know.
+    /// The accuser has heard the subject after all: its silence counts from now, if that is so much later that the others should know. Its word is
+    /// to be signed anew then.
     pub(super) fn renew(&mut self, accuser: &NodeId, now: Instant) -> bool {
         let Some(charge) = self.charges.get_mut(accuser) else { return false };
-        charge.sign = Sign::own(charge.sign.life, now);
-        let news = charge.note_told();
-        charge.silent_since = now;
-        charge.unanswered_since = now;
-        self.look_at = Instant::ORIGIN;
+        let sign = Sign::own(charge.sign.life, now);
+        let mut renewed = Charge { told: charge.told, helpers: charge.helpers, ..Charge::own(now, sign, now, now) };
+        let news = renewed.note_told();
+        if news {
+            *charge = renewed;
+            self.look_at = Instant::ORIGIN;
+        }
         news
     }
 
@@ -113,12 +183,19 @@ impl Suspicion {
         self.charges.contains_key(accuser)
     }
 
-    /// Every accuser's word.
+    /// Every accuser's word as if it were said now.
     pub(super) fn votes(&self, now: Instant) -> Vec<Vote> {
-        self.charges.keys().filter_map(|accuser| self.vote_of(accuser, now)).collect()
+        let votes = self.charges.keys().filter_map(|accuser| self.vote_of(accuser, now));
+        let said_now = |(vote, _): (Vote, _)| Vote {
+            silence: vote.silence + vote.age,
+            unanswered: vote.unanswered + vote.age,
+            age: Duration::ZERO,
+            ..vote
+        };
+        votes.map(said_now).collect()
     }
 
-    /// Enters an accuser's charge at `now`. Of two that count from one sign the longer silence holds: the other lost time on its way.
+    /// Enters an accuser's charge at `now`. Two that count from one sign are copies of each other.
     pub(super) fn enter(&mut self, now: Instant, accuser: NodeId, charge: Charge) -> Heard {
         self.began.get_or_insert(now);
         let (heard, charge) = match self.charges.get(&accuser) {
@@ -128,9 +205,10 @@ impl Suspicion {
                 (if charge.note_told() { Heard::Renewed } else { Heard::Known }, charge)
             }
             Some(held) if held.sign == charge.sign => {
-                let silent_since = held.silent_since.min(charge.silent_since);
-                let unanswered_since = held.unanswered_since.min(charge.unanswered_since);
-                (Heard::Known, Charge { silent_since, unanswered_since, told: held.told, ..charge })
+                let mut held = held.clone();
+                held.helpers = charge.helpers;
+                held.confirm(charge);
+                (Heard::Known, held)
             }
             Some(_) => return Heard::Known,
         };
@@ -139,11 +217,13 @@ impl Suspicion {
         heard
     }
 
-    pub(super) fn vote_of(&self, accuser: &NodeId, now: Instant) -> Option<Vote> {
+    /// An accuser's word as it goes over the wire, with its signature.
+    pub(super) fn vote_of(&self, accuser: &NodeId, now: Instant) -> Option<(Vote, Option<Proof>)> {
         let charge = self.charges.get(accuser)?;
-        let (silence, unanswered) = (now.since(charge.silent_since), now.since(charge.unanswered_since));
         let Sign { life, ms: sign_ms } = charge.sign;
-        Some(Vote { accuser: accuser.clone(), life, sign_ms, silence, unanswered })
+        let (silence, unanswered, age) = (charge.silence, charge.unanswered, now.since(charge.signed_at));
+        let vote = Vote { accuser: accuser.clone(), life, sign_ms, silence, unanswered, age };
+        Some((vote, charge.proof.clone()))
     }
 }
 
@@ -155,33 +235,48 @@ mod tests {
         Instant::after_origin(Duration::from_millis(ms))
     }
 
-    /// Of an accuser whose clock shows what this one does.
-    fn charge(silent: u64, unanswered: u64) -> Charge {
-        let sign = Sign { life: Life::new(1, 1), ms: silent };
-        let (silent_since, unanswered_since) = (at(silent), at(unanswered));
-        Charge { sign, silent_since, unanswered_since, told: sign, helpers: Helpers::default() }
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
     }
 
-    fn names() -> (NodeId, NodeId) {
-        ("a".parse().unwrap(), "b".parse().unwrap())
+    /// What the accuser signed, of a silence of 1 s: by its own clock since `sign`.
+    fn vote(life: u32, sign_ms: u64, age: u64) -> Vote {
+        let life = Life::new(1, life);
+        Vote { accuser: accuser(), life, sign_ms, silence: ms(1_000), unanswered: ms(400), age: ms(age) }
+    }
+
+    fn accuser() -> NodeId {
+        "a".parse().unwrap()
+    }
+
+    /// As `teller` passes it on.
+    fn heard(suspicion: &mut Suspicion, now: u64, teller: &str, vote: Vote) -> Heard {
+        let charge = Charge::told_by(&teller.parse().unwrap(), at(now), &vote, None);
+        suspicion.enter(at(now), vote.accuser, charge)
+    }
+
+    /// Since when the accuser has heard nothing, as this node counts.
+    fn silent_since(suspicion: &Suspicion) -> Instant {
+        suspicion.charges[&accuser()].silent_since()
     }
 
     #[test]
     fn charges_are_entered_once_renewed_and_cleared() {
-        let (a, b) = names();
+        let (a, b): (NodeId, NodeId) = (accuser(), "b".parse().unwrap());
         let mut suspicion = Suspicion::default();
         assert!(!suspicion.accuses(&a));
-        assert_eq!(suspicion.enter(at(2_100), a.clone(), charge(1_000, 2_000)), Heard::New);
-        assert_eq!(suspicion.enter(at(2_200), a.clone(), charge(1_000, 2_000)), Heard::Known, "the same word again");
-        assert_eq!(suspicion.enter(at(2_600), b.clone(), charge(1_500, 2_500)), Heard::New);
+        assert_eq!(heard(&mut suspicion, 2_100, "a", vote(1, 1_000, 0)), Heard::New);
+        assert_eq!(heard(&mut suspicion, 2_200, "a", vote(1, 1_000, 100)), Heard::Known, "the same word again");
+        let sign = Sign::own(Life::new(1, 2), at(1_500));
+        assert_eq!(suspicion.enter(at(2_600), b.clone(), Charge::own(at(2_600), sign, at(1_500), at(2_500))), Heard::New);
         assert!(suspicion.accuses(&a) && suspicion.accuses(&b));
         assert_eq!(suspicion.began, Some(at(2_100)), "the first of them");
-        let vote = suspicion.vote_of(&b, at(4_000)).unwrap();
-        assert_eq!((vote.silence, vote.unanswered), (Duration::from_millis(2_500), Duration::from_millis(1_500)));
+        let (vote, _) = suspicion.vote_of(&b, at(4_000)).unwrap();
+        assert_eq!((vote.silence, vote.unanswered, vote.age), (ms(1_100), ms(100), ms(1_400)));
 
         assert!(suspicion.renew(&b, at(4_000)));
-        let renewed = suspicion.vote_of(&b, at(4_100)).unwrap();
-        assert_eq!((renewed.silence, renewed.unanswered), (Duration::from_millis(100), Duration::from_millis(100)));
+        let (renewed, _) = suspicion.vote_of(&b, at(4_100)).unwrap();
+        assert_eq!((renewed.silence, renewed.unanswered, renewed.age), (ms(0), ms(0), ms(100)));
         assert!(!suspicion.renew(&"c".parse().unwrap(), at(9_000)), "who accuses nobody has nothing to renew");
 
         suspicion.clear();
@@ -189,71 +284,77 @@ mod tests {
         assert_eq!(suspicion.began, None);
     }
 
-    /// Each copy lost the time of its way, and whoever passed it on could not know how much.
+    /// The accuser says itself how old its word is. From others it is as old as two of them say; one alone may say what it likes.
     #[test]
-    fn of_the_copies_of_one_vote_the_oldest_is_the_truest() {
-        let (a, _) = names();
-        let mut suspicion = Suspicion::default();
-        let copy = |late: u64| {
-            let original = charge(1_000, 2_000);
-            Charge { silent_since: at(1_000 + late), unanswered_since: at(2_000 + late), ..original }
+    fn the_age_of_a_vote_is_what_its_accuser_or_two_tellers_say() {
+        // Now, teller, age it tells; since when the silence counts then.
+        let told = |by: &[(u64, &str, u64)]| {
+            let mut suspicion = Suspicion::default();
+            for (now, teller, age) in by {
+                heard(&mut suspicion, *now, teller, vote(1, 1_000, *age));
+            }
+            silent_since(&suspicion)
         };
-        for (late, held) in [(400, 1_400), (900, 1_400), (150, 1_150), (151, 1_150)] {
-            let heard = suspicion.enter(at(3_000), a.clone(), copy(late));
-            assert_eq!(heard == Heard::New, late == 400, "no copy is told on");
-            let vote = suspicion.vote_of(&a, at(5_000)).unwrap();
-            assert_eq!(vote.silence, Duration::from_millis(5_000 - held));
-            assert_eq!(vote.unanswered, Duration::from_millis(5_000 - held - 1_000));
-            assert_eq!(vote.sign_ms, 1_000, "what it counts from is passed on as it was said");
-        }
+        assert_eq!(told(&[(5_000, "a", 3_000)]), at(1_000), "signed at 2,000, a second after the sign");
+        assert_eq!(told(&[(5_000, "x", 3_000)]), at(4_000), "one teller: signed by now");
+        assert_eq!(told(&[(5_000, "x", 3_000), (6_000, "x", 4_000)]), at(4_000), "the same again");
+        assert_eq!(told(&[(5_000, "x", 3_000), (5_500, "y", 2_900)]), at(1_600), "the later of the two");
+        assert_eq!(told(&[(5_000, "x", 4_900), (5_500, "y", 2_900), (5_600, "z", 3_100)]), at(1_500));
+        assert_eq!(told(&[(5_000, "x", 3_000), (5_500, "a", 3_400)]), at(1_100), "the accuser itself");
+        assert_eq!(told(&[(5_000, "a", 3_000), (5_500, "x", 5_400)]), at(1_000), "it knows best");
+    }
+
+    /// Whatever it heard of the age, a node passes on what is sure.
+    #[test]
+    fn a_vote_is_passed_on_as_old_as_it_surely_is() {
+        let mut suspicion = Suspicion::default();
+        heard(&mut suspicion, 5_000, "x", vote(1, 1_000, 3_000));
+        let age = |suspicion: &Suspicion| suspicion.vote_of(&accuser(), at(7_000)).unwrap().0;
+        assert_eq!((age(&suspicion).age, age(&suspicion).silence, age(&suspicion).sign_ms), (ms(2_000), ms(1_000), 1_000));
+        heard(&mut suspicion, 5_000, "y", vote(1, 1_000, 2_500));
+        assert_eq!(age(&suspicion).age, ms(4_500));
     }
 
     /// By the accuser's own clock, whatever the ways were.
     #[test]
     fn only_a_later_sign_is_news_and_a_former_one_nothing() {
-        let (a, _) = names();
         let mut suspicion = Suspicion::default();
-        let word = |life: u32, sign: u64, seen: u64| Charge {
-            sign: Sign { life: Life::new(1, life), ms: sign },
-            ..charge(seen, seen)
-        };
-        assert_eq!(suspicion.enter(at(9_000), a.clone(), word(1, 5_000, 1_000)), Heard::New);
-        assert_eq!(suspicion.enter(at(9_000), a.clone(), word(1, 5_251, 1_100)), Heard::Renewed);
-        assert_eq!(suspicion.enter(at(9_000), a.clone(), word(1, 5_000, 900)), Heard::Known);
-        assert_eq!(suspicion.vote_of(&a, at(9_000)).unwrap().silence, Duration::from_millis(7_900), "it came too late");
-        assert_eq!(suspicion.enter(at(9_000), a.clone(), word(2, 7, 3_000)), Heard::Renewed, "another process of it");
-        assert_eq!(suspicion.enter(at(9_000), a.clone(), word(1, 9_000, 500)), Heard::Known, "a former one");
-        assert_eq!(suspicion.vote_of(&a, at(9_000)).unwrap().silence, Duration::from_millis(6_000));
+        assert_eq!(heard(&mut suspicion, 9_000, "a", vote(1, 5_000, 7_000)), Heard::New);
+        assert_eq!(heard(&mut suspicion, 9_000, "a", vote(1, 5_251, 6_900)), Heard::Renewed);
+        assert_eq!(heard(&mut suspicion, 9_000, "a", vote(1, 5_000, 7_100)), Heard::Known);
+        assert_eq!(silent_since(&suspicion), at(1_100), "it came too late");
+        assert_eq!(heard(&mut suspicion, 9_000, "a", vote(2, 7, 5_000)), Heard::Renewed, "another process of it");
+        assert_eq!(heard(&mut suspicion, 9_000, "a", vote(1, 9_000, 7_500)), Heard::Known, "a former one");
+        assert_eq!(silent_since(&suspicion), at(3_000));
     }
 
     /// Whoever hears its subject four times a second tells of it once in a while, and not never.
     #[test]
     fn many_small_steps_are_news_when_they_add_up() {
-        let (a, b) = names();
+        let own: NodeId = "b".parse().unwrap();
         let mut suspicion = Suspicion::default();
-        suspicion.enter(at(1_000), a.clone(), charge(0, 0));
-        suspicion.enter(at(1_000), b.clone(), charge(0, 0));
-        let own: Vec<bool> = [200, 400, 600].map(|ms| suspicion.renew(&a, at(ms))).to_vec();
-        assert_eq!(own, [false, true, false]);
-        let heard = [100, 200, 300, 400, 560].map(|ms| suspicion.enter(at(1_000), b.clone(), charge(ms, ms)));
+        suspicion.enter(at(0), own.clone(), Charge::own(at(0), Sign::own(Life::new(1, 2), at(0)), at(0), at(0)));
+        let renewed: Vec<bool> = [200, 400, 600].map(|ms| suspicion.renew(&own, at(ms))).to_vec();
+        assert_eq!(renewed, [false, true, false]);
+        heard(&mut suspicion, 1_000, "a", vote(1, 0, 0));
+        let heard = [100, 200, 300, 400, 560].map(|sign| heard(&mut suspicion, 1_000, "a", vote(1, sign, 0)));
         use Heard::{Known, Renewed};
         assert_eq!(heard, [Known, Known, Renewed, Known, Renewed], "each by what was told last");
     }
 
     #[test]
     fn an_accuser_that_stood_still_counts_less() {
-        let (a, b) = names();
+        let own: NodeId = "b".parse().unwrap();
         let mut suspicion = Suspicion::default();
-        suspicion.enter(at(5_000), a.clone(), charge(1_000, 2_000));
-        suspicion.enter(at(5_000), b.clone(), charge(1_000, 2_000));
-        suspicion.shift(&a, at(5_000), Duration::from_millis(300));
-        let silence = |of: &NodeId| suspicion.vote_of(of, at(5_000)).unwrap().silence.as_millis();
-        assert_eq!((silence(&a), silence(&b)), (3_700, 4_000));
-        suspicion.shift(&a, at(5_000), Duration::from_secs(60));
-        assert_eq!(
-            suspicion.vote_of(&a, at(5_000)).unwrap().unanswered,
-            Duration::ZERO,
-            "nothing begins in the future"
-        );
+        heard(&mut suspicion, 5_000, "a", vote(1, 1_000, 3_000));
+        let sign = Sign::own(Life::new(1, 2), at(1_000));
+        suspicion.enter(at(5_000), own.clone(), Charge::own(at(5_000), sign, at(1_000), at(2_000)));
+        suspicion.shift(&own, at(5_000), ms(300));
+        let charge = |of: &NodeId| suspicion.charges[of].clone();
+        assert_eq!((charge(&accuser()).silent_since(), charge(&own).silent_since()), (at(1_000), at(1_300)));
+        assert_eq!((charge(&own).unanswered_since(), charge(&own).sign.ms), (at(2_300), 1_300));
+        suspicion.shift(&own, at(5_000), Duration::from_secs(60));
+        let (vote, proof) = suspicion.vote_of(&own, at(5_000)).unwrap();
+        assert_eq!((vote.unanswered, proof), (Duration::ZERO, None), "nothing begins in the future");
     }
 }

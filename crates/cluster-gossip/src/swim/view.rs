@@ -11,14 +11,18 @@ use cluster_types::{Claim, Instant, Member, NodeId, Seed, State};
 use super::suspicion::Suspicion;
 use crate::digest::Digest;
 use crate::health::Pulse;
+use crate::seal::{Proof, is_same_word};
 use crate::slots::{Named, Slots};
+use crate::wire::Update;
 
-/// What is held of one member: 24 bytes beside the facts.
+/// What is held of one member: 32 bytes beside the facts.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) member: Arc<Member>,
     /// Whether the metadata body is that of the version claimed.
     pub(super) complete: bool,
+    /// Its signature under what it says of itself, where this node has seen that it is one.
+    pub(super) proof: Option<Proof>,
     watch: Option<Box<Watch>>,
 }
 
@@ -50,6 +54,13 @@ impl Named for Known {
 impl Known {
     pub(super) fn claim(&self) -> &Claim {
         &self.member.claim
+    }
+
+    /// What is told of it to others, with its signature where that is its own word.
+    pub(super) fn word(&self) -> Update {
+        let is_own_word = matches!(self.state(), State::Alive | State::Left);
+        let proof = if is_own_word { self.proof.clone() } else { None };
+        Update { claim: self.claim().clone(), vote: None, proof }
     }
 
     pub(super) fn state(&self) -> State {
@@ -196,11 +207,14 @@ impl View {
         }
         match self.slots.get_mut(&node) {
             Some(known) => {
+                if !is_same_word(known.claim(), &member.claim) {
+                    known.proof = None;
+                }
                 known.member = member;
                 known.complete = complete;
             }
             None => {
-                self.slots.insert(Known { member, complete, watch: None });
+                self.slots.insert(Known { member, complete, proof: None, watch: None });
             }
         }
         if self.slots.get(&node).is_some_and(Known::lacks_metadata) {
@@ -240,9 +254,9 @@ mod tests {
     use cluster_types::{Incarnation, Life, Metadata};
 
     #[test]
-    fn what_is_held_of_a_member_is_three_words() {
-        assert_eq!(size_of::<Known>(), 24);
-        assert_eq!(size_of::<Option<Known>>(), 24);
+    fn what_is_held_of_a_member_is_four_words() {
+        assert_eq!(size_of::<Known>(), 32);
+        assert_eq!(size_of::<Option<Known>>(), 32);
     }
 
     #[test]

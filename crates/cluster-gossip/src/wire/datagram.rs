@@ -267,6 +267,7 @@ impl DatagramWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seal::{CertificateTag, Proof};
     use crate::wire::Vote;
     use cluster_types::{Claim, Facts, Incarnation, State};
     use proptest::prelude::*;
@@ -287,8 +288,10 @@ mod tests {
             sign_ms: 300,
             silence: Duration::from_millis(1_500),
             unanswered: Duration::from_millis(700),
+            age: Duration::from_millis(40),
         });
-        Update { claim, vote }
+        let proof = vote.is_some().then(|| Proof::new(CertificateTag(0x0102_0304_0506_0708), &[7; 64]));
+        Update { claim, vote, proof }
     }
 
     fn hex(bytes: &[u8]) -> String {

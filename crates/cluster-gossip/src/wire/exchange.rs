@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::update::Update;
 use super::{Read, WireError, body, bytes_of};
+use crate::seal::{CERTIFICATE_LEN_MAX, CertificateTag};
 
 /// Metadata up to this size travels inside a list of members; longer bodies are fetched one by one.
 pub const INLINE_METADATA_MAX: usize = 512;
@@ -47,6 +48,8 @@ pub enum Request {
     Probe,
     /// What is the metadata of this member?
     Metadata(NodeId),
+    /// Which certificates have these tags?
+    Certificates(Vec<CertificateTag>),
 }
 
 /// What is answered.
@@ -60,6 +63,8 @@ pub enum Answer {
     Same,
     /// I am here.
     Here,
+    /// Of the certificates asked for those that are held here.
+    Certificates(Vec<Vec<u8>>),
     /// I do not know what you ask: I am of an older version.
     Unsupported,
 }
@@ -70,11 +75,16 @@ const PUSH: u16 = 34;
 const PROBE: u16 = 35;
 const METADATA: u16 = 36;
 const COMPARE: u16 = 37;
+const CERTIFICATES: u16 = 38;
 const ENTRIES: u16 = 40;
 const SAME: u16 = 41;
 const HERE: u16 = 42;
 const BUCKETS: u16 = 43;
 const UNSUPPORTED: u16 = 44;
+const HELD: u16 = 45;
+
+/// How many certificates are asked for at once.
+pub const CERTIFICATES_MAX: usize = 16;
 
 /// In lists with its length in front.
 #[derive(Serialize, Deserialize)]
@@ -122,6 +132,13 @@ fn decode_entries(bytes: &[u8]) -> Result<Read<Vec<Entry>>, WireError> {
     entries_of(&body::<Vec<&[u8]>>(bytes)?)
 }
 
+const fn at_most(found: usize) -> Result<(), WireError> {
+    if found > CERTIFICATES_MAX {
+        return Err(WireError::Range { field: "count of certificates", found: found as u64 });
+    }
+    Ok(())
+}
+
 const fn too_many(found: u64) -> WireError {
     WireError::Range { field: "count of members", found }
 }
@@ -147,6 +164,9 @@ impl Request {
             Self::Push(entries) => (PUSH, bytes_of(&list_of(entries))),
             Self::Probe => (PROBE, Vec::new()),
             Self::Metadata(node) => (METADATA, bytes_of(&node.as_str())),
+            Self::Certificates(tags) => {
+                (CERTIFICATES, bytes_of(&tags.iter().map(|tag| tag.0).collect::<Vec<u64>>()))
+            }
         }
     }
 
@@ -165,6 +185,11 @@ impl Request {
             PUSH => decode_entries(bytes)?.map(Self::Push),
             PROBE => Read::whole(Self::Probe),
             METADATA => Read::whole(Self::Metadata(NodeId::new(body(bytes)?)?)),
+            CERTIFICATES => {
+                let tags: Vec<u64> = body(bytes)?;
+                at_most(tags.len())?;
+                Read::whole(Self::Certificates(tags.into_iter().map(CertificateTag).collect()))
+            }
             kind => return Err(WireError::Kind { kind }),
         })
     }
@@ -179,6 +204,7 @@ impl Answer {
             Self::Buckets(buckets) => (BUCKETS, buckets.iter().flat_map(|bucket| bucket.to_le_bytes()).collect()),
             Self::Same => (SAME, Vec::new()),
             Self::Here => (HERE, Vec::new()),
+            Self::Certificates(held) => (HELD, bytes_of(held)),
             Self::Unsupported => (UNSUPPORTED, Vec::new()),
         }
     }
@@ -198,6 +224,14 @@ impl Answer {
             }
             SAME => Read::whole(Self::Same),
             HERE => Read::whole(Self::Here),
+            HELD => {
+                let held: Vec<&[u8]> = body(bytes)?;
+                at_most(held.len())?;
+                if let Some(long) = held.iter().find(|certificate| certificate.len() > CERTIFICATE_LEN_MAX) {
+                    return Err(WireError::Range { field: "bytes of a certificate", found: long.len() as u64 });
+                }
+                Read::whole(Self::Certificates(held.into_iter().map(<[u8]>::to_vec).collect()))
+            }
             UNSUPPORTED => Read::whole(Self::Unsupported),
             kind => return Err(WireError::Kind { kind }),
         })
@@ -218,7 +252,7 @@ mod tests {
             "[::1]:7000".parse().unwrap(),
         );
         let metadata = Metadata::new([("zone".to_owned(), "eu".to_owned())]).unwrap();
-        Entry { update: Update { claim, vote: None }, metadata: Some(metadata), gone_for: Duration::from_secs(90) }
+        Entry { update: Update::unproven(claim), metadata: Some(metadata), gone_for: Duration::from_secs(90) }
     }
 
     #[test]
@@ -230,11 +264,13 @@ mod tests {
             Request::Push(vec![entry("a"), Entry { metadata: None, ..entry("b") }]),
             Request::Probe,
             Request::Metadata("a".parse().unwrap()),
+            Request::Certificates(vec![CertificateTag(7), CertificateTag(300)]),
         ];
         let answers = [
             Answer::Entries(vec![entry("c")]),
             Answer::Same,
             Answer::Here,
+            Answer::Certificates(vec![b"one".to_vec(), Vec::new()]),
             Answer::Unsupported,
             Answer::Buckets((0..256).map(|i| i << 56 | i).collect()),
         ];
@@ -260,12 +296,12 @@ mod tests {
         assert_eq!(Request::decode(ENTRIES, &[]), Err(WireError::Kind { kind: ENTRIES }));
         assert_eq!(Answer::decode(JOIN, &[]), Err(WireError::Kind { kind: JOIN }));
         assert!(!WireError::Kind { kind: JOIN }.is_unknown_kind(), "it is known, and belongs elsewhere");
-        assert!(Answer::decode(45, &[]).unwrap_err().is_unknown_kind());
+        assert!(Answer::decode(46, &[]).unwrap_err().is_unknown_kind());
     }
 
     proptest! {
         #[test]
-        fn no_bytes_panic(kind in 30u16..45, bytes: Vec<u8>) {
+        fn no_bytes_panic(kind in 30u16..46, bytes: Vec<u8>) {
             let _ = Request::decode(kind, &bytes);
             let _ = Answer::decode(kind, &bytes);
         }

@@ -10,12 +10,13 @@ use cluster_types::{Claim, Facts, Incarnation, Life, NodeId, State};
 use serde::{Deserialize, Serialize};
 
 use super::{WireError, body, bytes_of};
+use crate::seal::Proof;
 
-/// A member's accusation of another. Spans are relative to the moment of sending, so that no two clocks are compared.
+/// A member's accusation of another. Spans are relative to the moment of signing and of sending, so that no two clocks are compared.
 ///
-/// Whoever passes a vote on adds the time for which it held it, and cannot add the time of the way: each copy looks younger than the
-/// original. So the accuser says which sign of life it means, by its own clock: two copies that mean the same one are the same vote, of
-/// which the oldest is the truest, and only a later sign is news.
+/// All but its age is signed by the accuser. Whoever passes a vote on adds the time for which it held it to the age, and cannot add the time of
+/// the way: each copy looks younger than the original. So the accuser says which sign of life it means, by its own clock: two copies that
+/// mean the same one are the same vote, and only a later sign is news.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vote {
     /// Who accuses.
@@ -25,10 +26,12 @@ pub struct Vote {
     /// The accuser's last sign of life from the subject, in milliseconds on a clock of the accuser's own: told apart and put in order,
     /// and compared with no other clock.
     pub sign_ms: u64,
-    /// Since the accuser's last authenticated sign of life from the subject.
+    /// When it was signed: since the accuser's last authenticated sign of life from the subject. In whole milliseconds.
     pub silence: Duration,
-    /// Since the accuser sent the first probe that stayed unanswered.
+    /// When it was signed: since the accuser sent the first probe that stayed unanswered. In whole milliseconds.
     pub unanswered: Duration,
+    /// Since it was signed, as far as those know who passed it on.
+    pub age: Duration,
 }
 
 /// The unit of gossip.
@@ -38,6 +41,16 @@ pub struct Update {
     pub claim: Claim,
     /// For a suspicion: whose it is.
     pub vote: Option<Vote>,
+    /// Who said so: the accuser for a vote, else the subject itself.
+    pub proof: Option<Proof>,
+}
+
+impl Update {
+    /// What is said, without a word of who said it.
+    #[must_use]
+    pub const fn unproven(claim: Claim) -> Self {
+        Self { claim, vote: None, proof: None }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,6 +65,8 @@ struct WireUpdate<'a> {
     #[serde(borrow)]
     vote: Option<WireVote<'a>>,
     facts: &'a [u8],
+    /// Empty for none.
+    proof: &'a [u8],
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,6 +76,7 @@ struct WireVote<'a> {
     sign_ms: u64,
     silence_ms: u32,
     unanswered_ms: u32,
+    age_ms: u32,
 }
 
 fn millis(span: Duration) -> u32 {
@@ -76,7 +92,7 @@ fn number_of(state: State) -> u8 {
 impl Update {
     /// The update, without its length.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let Self { claim, vote } = self;
+        let Self { claim, vote, proof } = self;
         bytes_of(&WireUpdate {
             node: claim.node.as_str(),
             life: claim.life.get(),
@@ -90,8 +106,10 @@ impl Update {
                 sign_ms: vote.sign_ms,
                 silence_ms: millis(vote.silence),
                 unanswered_ms: millis(vote.unanswered),
+                age_ms: millis(vote.age),
             }),
             facts: &claim.facts.encode(),
+            proof: proof.as_ref().map_or(&[], Proof::as_bytes),
         })
     }
 
@@ -109,8 +127,15 @@ impl Update {
         };
         let vote = wire.vote.map(Vote::try_from).transpose()?;
         let state = STATES.get(usize::from(wire.state));
-        Ok(state.map(|state| Self { claim: Claim { state: *state, ..claim }, vote }))
+        let proof = (!wire.proof.is_empty())
+            .then(|| Proof::from_bytes(wire.proof).ok_or(too_long(wire.proof)))
+            .transpose()?;
+        Ok(state.map(|state| Self { claim: Claim { state: *state, ..claim }, vote, proof }))
     }
+}
+
+const fn too_long(proof: &[u8]) -> WireError {
+    WireError::Range { field: "bytes of a proof", found: proof.len() as u64 }
 }
 
 impl TryFrom<WireVote<'_>> for Vote {
@@ -119,7 +144,7 @@ impl TryFrom<WireVote<'_>> for Vote {
     fn try_from(wire: WireVote<'_>) -> Result<Self, WireError> {
         let span = |ms| Duration::from_millis(u64::from(ms));
         let (silence, unanswered) = (span(wire.silence_ms), span(wire.unanswered_ms));
-        let life = Life::from_raw(wire.life);
-        Ok(Self { accuser: NodeId::new(wire.accuser)?, life, sign_ms: wire.sign_ms, silence, unanswered })
+        let (life, age) = (Life::from_raw(wire.life), span(wire.age_ms));
+        Ok(Self { accuser: NodeId::new(wire.accuser)?, life, sign_ms: wire.sign_ms, silence, unanswered, age })
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::hand::{BOOT_MS, alive, node, raised, state};
 
-/// A core named `own` that has learnt these claims from the other one, to which it is linked.
+/// A core named `own` that has learnt these claims from the other one, to which it is linked, and from somebody else as well.
 fn core(own: &str, other: &str, claims: &[Claim]) -> Swim {
     let cluster = "test".parse().expect("a name");
     let now = Instant::ORIGIN;
@@ -15,12 +15,13 @@ fn core(own: &str, other: &str, claims: &[Claim]) -> Swim {
     swim.handle_link_up(now, PeerInfo::from(&alive(other)));
     for claim in std::iter::once(&alive(other)).chain(claims) {
         let entry = cluster_gossip::wire::Entry {
-            update: cluster_gossip::wire::Update { claim: claim.clone(), vote: None },
+            update: cluster_gossip::wire::Update::unproven(claim.clone()),
             metadata: None,
             gone_for: std::time::Duration::ZERO,
         };
         let (kind, body) = Request::Push(vec![entry]).encode();
         swim.handle_request(now, &info(other), kind, &body);
+        swim.handle_request(now, &info("somebody"), kind, &body);
     }
     while swim.poll_output().is_some() {}
     swim
@@ -83,9 +84,13 @@ fn a_verdict_in_a_list_is_a_suspicion_at_first() {
     let (mut one, mut other) = (core("one", "two", &left), core("two", "one", &right));
     compare(&mut one, &mut other, 1);
     assert_eq!(held(&one, &right[2].node).unwrap().state, State::Suspect);
-    // Nobody refutes it for the pause budget: then it is believed.
-    compare(&mut one, &mut other, 100);
-    assert_eq!(held(&one, &right[2].node).unwrap().state, State::Failed);
+    // Nobody refutes it, and nobody else says so: for six times the pause budget it is one voice. Then it is believed.
+    let failed_at = (2..60).find(|at_s| {
+        compare(&mut one, &mut other, *at_s);
+        held(&one, &right[2].node).unwrap().state == State::Failed
+    });
+    // 1 s and 6 times 6.3 s.
+    assert_eq!(failed_at, Some(39));
 }
 
 /// Three members of three hundred differ: the buckets are compared, and only what is in the differing ones goes over.
@@ -102,7 +107,7 @@ fn a_small_difference_between_large_views_costs_little() {
         claims(300)
             .into_iter()
             .map(|claim| cluster_gossip::wire::Entry {
-                update: cluster_gossip::wire::Update { claim, vote: None },
+                update: cluster_gossip::wire::Update::unproven(claim),
                 metadata: None,
                 gone_for: std::time::Duration::ZERO,
             })

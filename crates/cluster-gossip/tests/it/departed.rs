@@ -32,6 +32,7 @@ fn who_is_gone_for_three_days_is_reaped_and_no_old_story_brings_it_back() {
     for end in [State::Failed, State::Left] {
         let mut hand = Hand::with(&["a", "b"]);
         hand.hear("a", &[state(alive("x"), end)]);
+        hand.hear("b", &[state(alive("x"), end)]);
         leap(&mut hand, THREE_DAYS - ms(1_000));
         assert_eq!(forgotten(&mut hand), Vec::<String>::new());
         leap(&mut hand, ms(2_000));
@@ -75,6 +76,7 @@ fn failed_members_that_come_back_together_are_one_reunion() {
     let mut hand = Hand::with(&["a", "b"]);
     let failed = ["x", "y", "z"].map(|name| state(alive(name), State::Failed));
     hand.hear("a", &failed);
+    hand.hear("b", &failed);
     hand.hear("b", &[raised(alive("x"), 1)]);
     hand.pass(ms(300), &["a", "b"]);
     hand.hear("b", &[raised(alive("y"), 1)]);
@@ -101,6 +103,7 @@ fn a_lost_member_is_sought_by_a_few() {
     let mut hand = Hand::with(&names[30..]);
     let failed: Vec<Claim> = names.iter().map(|name| state(alive(name), State::Failed)).collect();
     for ten in failed[..30].chunks(10) {
+        hand.hear("p58", ten);
         hand.hear("p59", ten);
     }
     let sought = hand.swim.lost_members().len();

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cluster_gossip::seal::{CertificateTag, Proof};
 use cluster_gossip::wire::{Answer, Datagram, DatagramKind, Entry, Read, Request, Update, Vote};
 use cluster_types::{Claim, Facts, Features, Incarnation, Life, Metadata, NodeId, State};
 
@@ -40,9 +41,15 @@ fn updates() -> Vec<Update> {
         sign_ms: 300,
         silence: ms(1_500),
         unanswered: ms(700),
+        age: ms(40),
     };
     let suspect = Claim { facts, ..claim("b", State::Suspect) };
-    vec![Update { claim: claim("a", State::Alive), vote: None }, Update { claim: suspect, vote: Some(vote) }]
+    vec![Update::unproven(claim("a", State::Alive)), Update { claim: suspect, vote: Some(vote), proof: Some(proof()) }]
+}
+
+/// By certificate 0x0102030405060708.
+fn proof() -> Proof {
+    Proof::new(CertificateTag(0x0102_0304_0506_0708), &[7; 64])
 }
 
 #[test]
@@ -84,7 +91,7 @@ fn entry(name: &str, metadata: bool) -> Entry {
     let claim = Claim::alive(node(name), Life::from_raw(7), Incarnation::from_raw(9), addr);
     let zone = Metadata::new([("zone".to_owned(), "eu".to_owned())]).expect("short enough");
     Entry {
-        update: Update { claim, vote: None },
+        update: Update::unproven(claim),
         metadata: metadata.then_some(zone),
         gone_for: Duration::from_secs(90),
     }
@@ -93,7 +100,9 @@ fn entry(name: &str, metadata: bool) -> Entry {
 #[test]
 fn exchanges_of_the_first_release_are_understood() {
     let frozen = frozen();
-    let asked: [(u16, Request); 6] = [
+    let tags = vec![CertificateTag(7), CertificateTag(300)];
+    let asked: [(u16, Request); 7] = [
+        (38, Request::Certificates(tags)),
         (32, Request::Join(entry("a", true))),
         (33, Request::Sync { root: [7; 16] }),
         (37, Request::Compare { buckets: [3, 200].into(), entries: vec![entry("a", true)] }),
@@ -111,6 +120,7 @@ fn exchanges_of_the_first_release_are_understood() {
         (42, Answer::Here),
         (43, Answer::Buckets((0..256).map(|i| i << 56 | i).collect())),
         (44, Answer::Unsupported),
+        (45, Answer::Certificates(vec![b"one".to_vec(), Vec::new()])),
     ];
     for (kind, value) in answered {
         let read = Answer::decode(kind, &frozen[kind.to_string().as_str()]);

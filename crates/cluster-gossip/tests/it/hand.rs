@@ -74,7 +74,7 @@ impl Hand {
 
     /// Gossip from a peer.
     pub(crate) fn hear(&mut self, from: &str, claims: &[Claim]) {
-        let updates: Vec<Update> = claims.iter().map(|claim| Update { claim: claim.clone(), vote: None }).collect();
+        let updates: Vec<Update> = claims.iter().map(|claim| Update::unproven(claim.clone())).collect();
         self.receive(from, DatagramKind::Gossip, 0, None, &updates);
     }
 
@@ -88,8 +88,20 @@ impl Hand {
 
     /// Gossip of an accusation that counts from this sign, by the accuser's clock.
     pub(crate) fn hear_copy(&mut self, from: &str, subject: Claim, (accuser, sign_ms): (&str, u64), silent: Duration) {
-        let vote = Vote { accuser: node(accuser), life: Life::new(1, 1), sign_ms, silence: silent, unanswered: silent };
-        let update = Update { claim: state(subject, State::Suspect), vote: Some(vote) };
+        self.hear_aged(from, subject, (accuser, sign_ms), (silent, Duration::ZERO));
+    }
+
+    /// As [`hear_copy`](Self::hear_copy), of a vote that was signed a while ago, as `from` says.
+    pub(crate) fn hear_aged(
+        &mut self,
+        from: &str,
+        subject: Claim,
+        (accuser, sign_ms): (&str, u64),
+        (silent, age): (Duration, Duration),
+    ) {
+        let life = Life::new(1, 1);
+        let vote = Vote { accuser: node(accuser), life, sign_ms, silence: silent, unanswered: silent, age };
+        let update = Update { claim: state(subject, State::Suspect), vote: Some(vote), proof: None };
         self.receive(from, DatagramKind::Gossip, 0, None, &[update]);
     }
 

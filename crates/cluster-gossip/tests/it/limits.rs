@@ -1,5 +1,7 @@
 //! What is dropped because a limit was reached is counted.
 
+use std::net::SocketAddr;
+
 use cluster_gossip::swim::SwimStats;
 use cluster_gossip::user_news::{BROADCAST_LEN_MAX, BROADCASTS_MAX};
 use cluster_gossip::wire::{DatagramKind, DatagramWriter};
@@ -45,7 +47,7 @@ fn broadcasts_beyond_their_limit_are_counted() {
     assert_eq!(stats(&hand).broadcasts_over_limit, 2);
 }
 
-/// Each rival is another life, younger than this one, and goes above what it was refuted with.
+/// Each is said to be elsewhere.
 #[test]
 fn rivals_beyond_their_limit_are_counted() {
     let mut hand = Hand::with(&["a"]);
@@ -53,7 +55,8 @@ fn rivals_beyond_their_limit_are_counted() {
     for nth in 0..followed + 2 {
         let life = Life::new(BOOT_MS + 1_000, nth);
         let ahead = raised(hand.swim.own().clone(), 1);
-        hand.hear("a", &[Claim { life, ..ahead }]);
+        let addr = SocketAddr::from(([10, 9, 9, 9], 1_000 + nth as u16));
+        hand.hear("a", &[Claim { life, addr, ..ahead }]);
         let over = u64::from(nth.saturating_sub(followed - 1));
         assert_eq!(stats(&hand).rivals_over_limit, over, "after {nth}");
     }

@@ -1,12 +1,14 @@
 //! What others say of this node.
 
+use std::net::SocketAddr;
+
 use cluster_gossip::Output;
 use cluster_types::{Claim, Incarnation, Life, State};
 
-use crate::hand::{BOOT_MS, Hand, alive, raised, state};
+use crate::hand::{BOOT_MS, Hand, alive, ms, raised, state};
 
 fn refuted_with(hand: &mut Hand) -> Option<Claim> {
-    let changed = |output| if let Output::OwnChanged(claim) = output { Some(claim) } else { None };
+    let changed = |output| if let Output::OwnChanged { claim, .. } = output { Some(claim) } else { None };
     hand.read().into_iter().find_map(changed)
 }
 
@@ -70,15 +72,23 @@ fn a_former_life_with_a_higher_incarnation_is_gone_above_and_is_no_conflict() {
     assert!(!outputs.iter().any(|o| matches!(o, Output::Event(_) | Output::NameLost { .. })), "{outputs:?}");
 }
 
+/// Where somebody of this node's name is looked for.
+fn sought(hand: &mut Hand) -> Vec<SocketAddr> {
+    let sought = |output| if let Output::FindRival { addr } = output { Some(addr) } else { None };
+    hand.read().into_iter().filter_map(sought).collect()
+}
+
 #[test]
-fn a_living_rival_is_a_conflict_and_the_older_boot_stays() {
+fn a_rival_that_this_node_has_found_itself_is_a_conflict_and_the_older_boot_stays() {
     for (rival_boot, stays) in [(BOOT_MS + 5_000, true), (BOOT_MS - 5_000, false)] {
         let mut hand = Hand::with(&["a"]);
-        let mut rival = Claim { life: Life::new(rival_boot, 1), ..raised(alive("m"), 10_000 << 10) };
-        for _ in 0..4 {
-            hand.hear("a", std::slice::from_ref(&rival));
-            rival.incarnation = hand.swim.own().incarnation.next();
-        }
+        let addr = "10.0.9.9:7000".parse().unwrap();
+        let rival = Claim { life: Life::new(rival_boot, 1), addr, ..raised(alive("m"), 10_000 << 10) };
+        hand.hear("a", std::slice::from_ref(&rival));
+        assert_eq!(sought(&mut hand), [addr]);
+        let found = Some((rival.life, rival.incarnation));
+        hand.swim.handle_rival(addr, found);
+        hand.swim.handle_rival(addr, found);
         let outputs = hand.read();
         let conflicts = outputs.iter().filter(|o| matches!(o, Output::Event(_))).count();
         let lost = outputs.iter().any(|o| matches!(o, Output::NameLost { .. }));
@@ -88,6 +98,52 @@ fn a_living_rival_is_a_conflict_and_the_older_boot_stays() {
         hand.hear("a", &[Claim { incarnation: before.next(), ..state(alive("m"), State::Suspect) }]);
         assert_eq!(hand.swim.own().incarnation > before, stays);
     }
+}
+
+/// The attack that the first release fell to: one datagram with three updates, each one above the answer to the one before.
+#[test]
+fn nobody_gives_up_its_name_for_what_others_say() {
+    let mut hand = Hand::with(&["a", "b"]);
+    let base = hand.swim.own().incarnation;
+    let claims = [0, 2, 4].map(|above| raised(Claim { life: Life::from_raw(0), ..alive("m") }, above));
+    assert!(claims.iter().all(|claim| claim.incarnation >= base && claim.life < hand.swim.own().life));
+    hand.hear("b", &claims);
+    let outputs = hand.read();
+    assert!(!outputs.iter().any(|o| matches!(o, Output::NameLost { .. } | Output::Event(_))), "{outputs:?}");
+    // It is its own address that they name, where it knows who is.
+    assert!(!outputs.iter().any(|o| matches!(o, Output::FindRival { .. })), "{outputs:?}");
+    // Elsewhere it looks, once a second at each place and at so many: nobody is there, or it is this node itself.
+    let own = hand.swim.own().life;
+    let elsewhere = |port: u16, boot: u64| {
+        let addr = SocketAddr::from(([10, 9, 9, 9], port));
+        Claim { addr, life: Life::new(boot, 7), ..raised(alive("m"), 1 << 12) }
+    };
+    let rumours: Vec<Claim> = (1..40).map(|port| elsewhere(port, 5)).collect();
+    for rumour in rumours.iter().chain(&rumours) {
+        hand.hear("b", std::slice::from_ref(rumour));
+    }
+    let sought = sought(&mut hand);
+    assert_eq!(sought, (1..17).map(|port| elsewhere(port, 5).addr).collect::<Vec<_>>());
+    for addr in sought {
+        hand.swim.handle_rival(addr, None);
+        hand.swim.handle_rival(addr, Some((own, base)));
+    }
+    assert!(hand.read().iter().all(|o| !matches!(o, Output::NameLost { .. } | Output::Event(_))));
+    assert!(hand.swim.stats().rivals_over_limit > 0);
+}
+
+/// Two that cannot reach each other: neither is to raise its incarnation with every round trip to somebody who hears both.
+#[test]
+fn a_rival_that_cannot_be_found_is_refuted_once_a_second() {
+    let mut hand = Hand::with(&["a"]);
+    let before = hand.swim.stats().refuted;
+    for _ in 0..30 {
+        let incarnation = hand.swim.own().incarnation.next();
+        let addr = "10.0.9.9:7000".parse().unwrap();
+        hand.hear("a", &[Claim { life: Life::new(BOOT_MS + 9, 1), addr, incarnation, ..alive("m") }]);
+        hand.pass(ms(100), &["a"]);
+    }
+    assert_eq!(hand.swim.stats().refuted - before, 3);
 }
 
 #[test]

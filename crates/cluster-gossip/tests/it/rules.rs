@@ -63,7 +63,7 @@ fn a_list_longer_than_a_view_fills_it_and_no_more_and_its_sender_is_known() {
     let mut hand = Hand::with(&["a"]);
     let entry = |i: usize| {
         let claim = Claim { node: node(&format!("x{i}")), ..alive("x") };
-        Entry { update: Update { claim, vote: None }, metadata: None, gone_for: std::time::Duration::ZERO }
+        Entry { update: Update::unproven(claim), metadata: None, gone_for: std::time::Duration::ZERO }
     };
     let peer = |name: &str| PeerInfo::from(&alive(name));
     let most = cluster_types::limits::MEMBERS_MAX;
@@ -127,10 +127,12 @@ fn a_verdict_about_somebody_just_heard_is_taken_for_a_suspicion() {
     for name in ["x", "y"] {
         assert_eq!(hand.swim.member(&node(name)).map(|m| m.state()), Some(State::Suspect), "{name}");
     }
-    // Said again at once, it is no more; unrefuted for half the pause budget, it is so.
+    // Said again at once, it is no more, nor later by the same one; said by another, and unrefuted for half the pause budget, it is so.
     let suspect = |hand: &Hand| hand.swim.member(&node("y")).map(|m| m.state()) == Some(State::Suspect);
     hand.hear("b", &[state(alive("x"), State::Failed), state(alive("y"), State::Failed)]);
-    hand.pass(ms(3_149), &["a", "b", "x"]);
+    hand.pass(ms(1_000), &["a", "b", "x"]);
+    hand.hear("a", &[state(alive("x"), State::Failed), state(alive("y"), State::Failed)]);
+    hand.pass(ms(2_149), &["a", "b", "x"]);
     assert!(suspect(&hand));
     hand.pass(ms(1), &["a", "b", "x"]);
     assert_eq!(

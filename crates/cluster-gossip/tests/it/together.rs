@@ -130,7 +130,10 @@ fn all_can_leave_at_once() {
 fn who_lost_its_name_leaves_without_a_word() {
     let mut cores = Cores::met(&["a", "b"]);
     let now = cores.now;
-    cores.core("a").lose_name();
+    // A newcomer that was turned away, and has found who holds the name.
+    let holder = "10.0.9.9:1".parse().unwrap();
+    cores.core("a").find_rival(now, holder, true);
+    cores.core("a").handle_rival(holder, Some((cluster_types::Life::new(1, 9), Incarnation::from_raw(9))));
     cores.core("a").leave(now);
     cores.pass(ms(500));
     assert_eq!(cores.core("a").farewell(), Some(FarewellProgress::default()));
@@ -275,7 +278,7 @@ fn stale_news_is_put_right_where_somebody_still_acts_on_it() {
 fn a_request_of_a_stranger_to_join_for_somebody_else_is_refused() {
     let mut cores = Cores::met(&["a", "b"]);
     let entry = cluster_gossip::wire::Entry {
-        update: cluster_gossip::wire::Update { claim: alive("x"), vote: None },
+        update: cluster_gossip::wire::Update::unproven(alive("x")),
         metadata: None,
         gone_for: ms(0),
     };

@@ -62,7 +62,7 @@ fn a_request_of_an_unknown_kind_is_answered_and_held_against_nobody() {
 #[test]
 fn a_join_in_an_unknown_state_is_answered_and_held_against_nobody() {
     let mut hand = Hand::with(&["a"]);
-    let update = Update { claim: alive("a"), vote: None };
+    let update = Update::unproven(alive("a"));
     let (kind, mut body) =
         Request::Join(Entry { update, metadata: None, gone_for: std::time::Duration::ZERO }).encode();
     let is_state = |at: &usize| {
@@ -85,14 +85,14 @@ fn a_join_in_an_unknown_state_is_answered_and_held_against_nobody() {
 fn an_update_of_an_unknown_state_is_left_out_and_the_others_are_heard() {
     let mut hand = Hand::with(&["a"]);
     let entry = |name: &str| Entry {
-        update: Update { claim: alive(name), vote: None },
+        update: Update::unproven(alive(name)),
         metadata: None,
         gone_for: std::time::Duration::ZERO,
     };
     let (kind, mut body) = Request::Push(["x", "y", "z"].map(entry).to_vec()).encode();
-    // The state of the second: each entry is a third of the list, and its state stands before version, address and four zeros.
+    // The state of the second: each entry is a third of the list, and its state stands before version, address and five zeros.
     let each = (body.len() - 1) / 3;
-    let at = 1 + 2 * each - 4 - 7 - 1 - 1;
+    let at = 1 + 2 * each - 5 - 7 - 1 - 1;
     assert_eq!(std::mem::replace(&mut body[at], 9), 0);
     let peer = PeerInfo::from(&alive("a"));
     assert!(hand.swim.handle_request(hand.now, &peer, kind, &body).is_some());
@@ -163,7 +163,7 @@ fn own_facts_are_in_the_hello_and_in_the_claim() {
     let own = Claim { facts: facts.clone(), ..alive("m") };
     assert_eq!(PeerInfo::from(&own).facts, facts);
     let bytes = Request::Join(Entry {
-        update: Update { claim: own.clone(), vote: None },
+        update: Update::unproven(own.clone()),
         metadata: None,
         gone_for: std::time::Duration::ZERO,
     })

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use cluster_gossip::seal::Proof;
 use cluster_gossip::{RequestToken, Statement};
 use cluster_pool::DialTarget;
 use cluster_types::{Claim, EventKind, NodeId};
@@ -50,8 +51,19 @@ pub enum Output {
         /// Whom.
         node: NodeId,
     },
-    /// This node's own claim changed.
-    OwnChanged(Claim),
+    /// This node's own claim changed: say so in hellos from now on.
+    OwnChanged {
+        /// What it says of itself.
+        claim: Claim,
+        /// Its signature under that.
+        proof: Option<Proof>,
+    },
+    /// Look who answers at an address under this node's name; the outcome goes to
+    /// [`Engine::handle_rival`](super::Engine::handle_rival).
+    FindRival {
+        /// Where.
+        addr: SocketAddr,
+    },
     /// The join is over.
     JoinDone(JoinReport),
     /// Another live process has this node's name and was there first.

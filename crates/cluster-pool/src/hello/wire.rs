@@ -29,6 +29,8 @@ pub(super) struct WireHello {
     /// 0 control, 1 data, 2 private; what is not known here is a kind of data. The server repeats nothing here: 0.
     class: u8,
     pub(super) facts: Vec<u8>,
+    pub(super) meta_version: u32,
+    pub(super) proof: Vec<u8>,
 }
 
 impl WireHello {
@@ -68,6 +70,8 @@ impl Hello {
                 LinkClass::Private => 2,
             },
             facts: self.facts.encode(),
+            meta_version: self.meta_version,
+            proof: self.proof.clone(),
         })
     }
 }

@@ -122,6 +122,12 @@ impl Credentials {
         super::Fingerprint::of(certificate)
     }
 
+    /// The certificate that they show, with those between it and its authority, as [`Signatures::learn`](super::Signatures::learn) takes it.
+    #[must_use]
+    pub fn certificate_chain(&self) -> Vec<u8> {
+        super::statements::encode_chain(&self.certified_key.cert)
+    }
+
     /// Until when peers accept them, in seconds since 1970, asked at `unix_s`: the end of the certificate. (An authority that is trusted is
     /// trusted for as long as its certificate is in the file.) `None` where they are not accepted at `unix_s`: over, or not yet begun.
     #[must_use]

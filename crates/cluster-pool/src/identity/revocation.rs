@@ -21,6 +21,13 @@ impl Fingerprint {
         Self(digest.as_ref().try_into().expect("SHA-256 is 32 bytes"))
     }
 
+    /// Its first eight bytes as a number: enough to find a certificate among those of a cluster, and no proof.
+    #[must_use]
+    pub const fn short(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// From its bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {

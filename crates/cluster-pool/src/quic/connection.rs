@@ -19,6 +19,7 @@ use super::config::uni_streams;
 use super::fault::connection_error;
 use super::tls::door_of;
 use super::window;
+use crate::identity::statements::encode_chain;
 use crate::identity::{Fingerprint, Identity};
 use crate::transport::{
     BiStream, CertificateFault, CloseCode, ConnectError, Connection, ConnectionError, RecvHalf, SendHalf, Side,
@@ -69,10 +70,7 @@ impl QuicConnection {
             addr,
             source: ConnectionError::Certificate { side: Side::Here, fault: CertificateFault::WrongIdentity, detail },
         };
-        let chain = connection
-            .peer_identity()
-            .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok())
-            .ok_or_else(|| refuse("no certificate was shown".into()))?;
+        let chain = chain_of(&connection).ok_or_else(|| refuse("no certificate was shown".into()))?;
         let certificate = chain.first().ok_or_else(|| refuse("the chain is empty".into()))?;
         let identity = Identity::of_certificate(certificate).map_err(|e| refuse(e.to_string()))?;
         let fingerprint = Fingerprint::of(certificate);
@@ -91,6 +89,11 @@ impl QuicConnection {
     }
 }
 
+/// What the peer showed in the handshake.
+fn chain_of(connection: &quinn::Connection) -> Option<Box<Vec<CertificateDer<'static>>>> {
+    connection.peer_identity().and_then(|any| any.downcast().ok())
+}
+
 #[async_trait]
 impl Connection for QuicConnection {
     fn remote_identity(&self) -> &Identity {
@@ -99,6 +102,10 @@ impl Connection for QuicConnection {
 
     fn remote_fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    fn remote_certificate(&self) -> Vec<u8> {
+        chain_of(&self.connection).map(|chain| encode_chain(&chain)).unwrap_or_default()
     }
 
     fn remote_addr(&self) -> SocketAddr {

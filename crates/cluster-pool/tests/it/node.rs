@@ -65,6 +65,8 @@ pub(crate) fn hello(credentials: &Credentials, life: u32, addr: SocketAddr) -> H
         dial: 0,
         draining: false,
         facts: cluster_types::Facts::NONE,
+        meta_version: 0,
+        proof: Vec::new(),
     }
 }
 

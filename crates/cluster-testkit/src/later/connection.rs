@@ -103,6 +103,10 @@ impl Connection for Later {
         self.under.remote_fingerprint()
     }
 
+    fn remote_certificate(&self) -> Vec<u8> {
+        self.under.remote_certificate()
+    }
+
     fn remote_addr(&self) -> SocketAddr {
         self.under.remote_addr()
     }

@@ -207,6 +207,10 @@ impl Connection for MemoryConnection {
         self.remote.fingerprint()
     }
 
+    fn remote_certificate(&self) -> Vec<u8> {
+        self.remote.certificate_chain()
+    }
+
     fn remote_addr(&self) -> SocketAddr {
         self.remote_addr
     }

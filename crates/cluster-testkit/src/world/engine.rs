@@ -8,10 +8,12 @@ mod agenda;
 mod as_world;
 mod carry;
 mod exchange;
+mod liar;
 mod links;
 mod node;
 mod numbers;
 mod path;
+mod seal;
 mod traffic;
 mod version;
 
@@ -32,9 +34,11 @@ use crate::world::{ORIGIN_UNIX_MS, Reported, Subscriber, addr_of, cluster_name, 
 use agenda::Agenda;
 use carry::Alarm;
 use exchange::Exchange;
+use liar::Liar;
 use links::Numbers;
 use node::Node;
 use path::Paths;
+use seal::WorldSeal;
 pub use traffic::Traffic;
 use version::Versions;
 
@@ -78,6 +82,8 @@ enum Happening {
     Expire { node: usize, exchange: u64 },
     /// A link turns out to be dead on the other side.
     Reset { at: usize, peer: Box<PeerInfo> },
+    /// A member that lies is to lie again.
+    Lie { node: usize },
     /// A link may have been silent for too long.
     Idle { node: usize, peer: Box<PeerInfo> },
 }
@@ -87,6 +93,7 @@ impl Happening {
     const fn at(&self) -> usize {
         match self {
             Self::Wake { node, .. }
+            | Self::Lie { node }
             | Self::Reset { at: node, .. }
             | Self::Datagram { to: node, .. }
             | Self::Again { node, .. }
@@ -98,7 +105,7 @@ impl Happening {
 
     /// Whether it is a timer of the node's own, and not something that arrives.
     const fn is_timer(&self) -> bool {
-        matches!(self, Self::Wake { .. } | Self::Again { .. } | Self::Expire { .. } | Self::Idle { .. })
+        matches!(self, Self::Wake { .. } | Self::Lie { .. } | Self::Again { .. } | Self::Expire { .. } | Self::Idle { .. })
     }
 }
 
@@ -130,6 +137,7 @@ pub struct EngineWorld {
     traffic: Traffic,
     payload_by_second: Vec<u64>,
     versions: Versions,
+    liar: Option<Liar>,
     trace: Vec<Reported>,
 }
 
@@ -155,6 +163,7 @@ impl EngineWorld {
             traffic: Traffic::default(),
             payload_by_second: Vec::new(),
             versions: Versions::default(),
+            liar: None,
             trace: Vec::new(),
         }
     }
@@ -188,13 +197,15 @@ impl EngineWorld {
         let life = own.life;
         let (config, now) = (self.config.swim.clone(), self.now);
         let swim = Swim::new(config, &cluster_name(), own, Metadata::default(), ORIGIN_UNIX_MS, seed, now);
+        let seal = self.seal_of(&name);
+        let swim = swim.with_seal(Arc::clone(&seal) as _);
         let registry = SharedNodeRegistry::new(name.clone());
         #[cfg(feature = "planted")]
         let registry = registry.with_bug(self.config.swim.bug);
         let registry = Some(registry);
         let began = self.trace.len();
         let number = self.numbers.give(&name);
-        let mut node = Node::new((name, number), Engine::over(swim, seed, now), registry, now);
+        let mut node = Node::new((name, number), (Engine::over(swim, seed, now), seal), registry, now);
         node.began = began;
         self.by_addr.insert(addr, i);
         self.lives.resize_with(self.lives.len().max(i + 1), Vec::new);
@@ -227,10 +238,12 @@ impl EngineWorld {
             let seed = self.seed_of(i);
             by_name.insert(claim.node.clone(), i);
             let (name, addr) = (claim.node.clone(), claim.addr);
-            let swim = all.core_of(claim, ORIGIN_UNIX_MS, seed, self.now);
+            let seal = self.seal_of(&name);
+            let swim = all.core_of(claim, ORIGIN_UNIX_MS, seed, self.now).with_seal(Arc::clone(&seal) as _);
             self.by_addr.insert(addr, i);
             let name = (name.clone(), self.numbers.give(&name));
-            self.nodes.push(Node::new(name, Engine::over(swim, seed, self.now), None, self.now));
+            let engine = Engine::over(swim, seed, self.now);
+            self.nodes.push(Node::new(name, (engine, seal), None, self.now));
             self.alarms.push(Alarm::default());
         }
         for i in 0..count {
@@ -242,6 +255,10 @@ impl EngineWorld {
             }
             self.dispatch(i);
         }
+    }
+
+    fn seal_of(&self, name: &NodeId) -> Arc<WorldSeal> {
+        Arc::new(WorldSeal::new(name.clone(), self.seed.derive("seals", 0)))
     }
 
     fn boot_ms(&self) -> u64 {

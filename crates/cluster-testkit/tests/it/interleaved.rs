@@ -147,6 +147,8 @@ impl Stage {
             dial: 0,
             draining: false,
             facts: cluster_types::Facts::NONE,
+            meta_version: 0,
+            proof: Vec::new(),
         };
         let spawner = Arc::new(Shuttled);
         let (pool, events) = ConnectionPool::start_on(spawner, Arc::clone(&transport) as _, hello, config, serving);

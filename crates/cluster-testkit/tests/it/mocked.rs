@@ -33,6 +33,8 @@ pub(crate) fn hello() -> Hello {
         dial: 0,
         draining: false,
         facts: cluster_types::Facts::NONE,
+        meta_version: 0,
+        proof: Vec::new(),
     }
 }
 

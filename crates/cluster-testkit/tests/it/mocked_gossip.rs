@@ -58,9 +58,9 @@ fn core(plan: MockProbePlan) -> Swim {
     let mut swim = Swim::with_plan(config, Box::new(plan), own, Metadata::default(), BOOT_MS, Seed::new(1), at(0));
     for name in ["a", "b", "x"] {
         let Claim { node, life, incarnation, addr, .. } = claim(name);
-        swim.handle_link_up(at(0), PeerInfo { node, life, incarnation, addr, facts: cluster_types::Facts::NONE });
+        swim.handle_link_up(at(0), PeerInfo::from(&Claim::alive(node, life, incarnation, addr)));
         let mut writer = DatagramWriter::new(Gossip, 0, None);
-        assert!(writer.push(&Update { claim: claim(name), vote: None }));
+        assert!(writer.push(&Update::unproven(claim(name))));
         swim.handle_datagram(at(0), &claim(name).node, &writer.finish());
     }
     sent(&mut swim);

@@ -86,6 +86,7 @@ impl EngineWorld {
         self.nodes[i].begin_turn(now);
         match happening {
             Happening::Wake { .. } => {}
+            Happening::Lie { node } => self.lie(node),
             Happening::Datagram { from, link, bytes, .. } => self.arrive(from, i, link, &bytes),
             Happening::Again { exchange, leg, repeats, .. } => self.try_leg(exchange, leg, repeats),
             Happening::Through { exchange, leg, .. } => self.take_leg(exchange, leg),
@@ -104,6 +105,9 @@ impl EngineWorld {
         let linked = self.nodes[to].links.get(number).is_some_and(|end| end.peer.life.get() == sender_life);
         if own_life == self.nodes[to].life() && linked {
             self.note_heard(to, from);
+            if let Some(liar) = self.liar.as_mut().filter(|liar| liar.node == to) {
+                liar.hear(bytes);
+            }
             return self.nodes[to].engine.handle_datagram(self.now, &sender, bytes);
         }
         self.refuse_link(to, from);
@@ -120,6 +124,9 @@ impl EngineWorld {
     pub(super) fn raise_link(&mut self, i: usize, peer: PeerInfo, at: usize) {
         let now = self.now;
         let number = self.numbers.give(&peer.node);
+        // Each has seen the other's certificate in the handshake.
+        let shown = self.nodes[at].seal.shown();
+        cluster_gossip::Seal::learn(&*self.nodes[i].seal, &shown);
         let fresh = self.nodes[i].raise_link(now, number, peer.clone(), at);
         // Where nobody reads events, nobody reads this one.
         if fresh && self.nodes[i].registry.is_some() {
@@ -193,7 +200,7 @@ impl EngineWorld {
 
     pub(super) fn carry_out(&mut self, i: usize, output: Output) {
         match output {
-            Output::Datagram { .. } | Output::Request { .. } | Output::Dial(_) if self.nodes[i].held => {
+            Output::Datagram { .. } | Output::Request { .. } | Output::Dial(_) | Output::FindRival { .. } if self.nodes[i].held => {
                 self.nodes[i].unsent.push(output);
             }
             Output::Datagram { to, bytes } => self.send(i, &to, bytes),
@@ -211,7 +218,8 @@ impl EngineWorld {
             }
             Output::Event(kind) => self.report(i, [kind]),
             Output::NameLost { .. } => self.nodes[i].name_lost = true,
-            Output::OwnChanged(_) | Output::JoinDone(_) => {}
+            Output::FindRival { addr } => self.begin_visit(i, addr),
+            Output::OwnChanged { .. } | Output::JoinDone(_) => {}
         }
     }
 
@@ -251,7 +259,7 @@ impl EngineWorld {
         }
     }
 
-    fn send(&mut self, from: usize, to: &NodeId, bytes: Vec<u8>) {
+    pub(super) fn send(&mut self, from: usize, to: &NodeId, bytes: Vec<u8>) {
         let Some(LinkEnd { peer, .. }) = self.link(from, to) else { return };
         let link = (self.nodes[from].life(), peer.life.get());
         let to = self.answering(peer.addr);

@@ -4,6 +4,7 @@
 //! A dial has four legs, the two round trips of a handshake and the hellos. At the third the side that is dialled has a link, at the fourth
 //! the side that dials.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use cluster_gossip::RequestToken;
@@ -35,8 +36,11 @@ const LINKED_HERE: u8 = 3;
 #[derive(Debug)]
 enum What {
     Dial(DialTarget),
-    Request { token: RequestToken, kind: u16, body: Vec<u8> },
-    Answer { token: RequestToken, outcome: Result<(u16, Vec<u8>), String> },
+    /// Who is there? Only the first half of a dial.
+    Visit(SocketAddr),
+    /// Without a token where its engine knows nothing of it.
+    Request { token: Option<RequestToken>, kind: u16, body: Vec<u8> },
+    Answer { token: Option<RequestToken>, outcome: Result<(u16, Vec<u8>), String> },
 }
 
 /// Something that goes to and fro between two nodes.
@@ -61,7 +65,7 @@ impl Exchange {
 
     const fn len(&self) -> usize {
         match &self.what {
-            What::Dial(_) => HANDSHAKE_LEN,
+            What::Dial(_) | What::Visit(_) => HANDSHAKE_LEN,
             What::Request { body, .. } => body.len(),
             What::Answer { outcome: Ok((_, body)), .. } => body.len(),
             What::Answer { .. } => 0,
@@ -76,11 +80,24 @@ impl EngineWorld {
         self.begin(from, to, What::Dial(target), DIAL_TIMEOUT);
     }
 
+    pub(super) fn begin_visit(&mut self, from: usize, addr: SocketAddr) {
+        self.traffic.count_dial();
+        let to = self.by_addr.get(&addr).copied().filter(|to| *to != from);
+        self.begin(from, to, What::Visit(addr), REQUEST_TIMEOUT);
+    }
+
     pub(super) fn begin_request(&mut self, from: usize, to: &NodeId, token: RequestToken, kind: u16, body: Vec<u8>) {
         let body = self.versions.body(from, kind, body);
         self.traffic.count_request(body.len());
         let to = self.linked(from, to);
-        self.begin(from, to, What::Request { token, kind, body }, REQUEST_TIMEOUT);
+        self.begin(from, to, What::Request { token: Some(token), kind, body }, REQUEST_TIMEOUT);
+    }
+
+    /// Asks what a node's engine has not asked.
+    pub(super) fn begin_unasked(&mut self, from: usize, to: &NodeId, kind: u16, body: Vec<u8>) {
+        self.traffic.count_request(body.len());
+        let to = self.linked(from, to);
+        self.begin(from, to, What::Request { token: None, kind, body }, REQUEST_TIMEOUT);
     }
 
     fn begin(&mut self, from: usize, to: Option<usize>, what: What, timeout: Duration) {
@@ -120,11 +137,21 @@ impl EngineWorld {
         exchange.leg += 1;
         match &exchange.what {
             What::Dial(_) => self.advance_dial(id, leg, (from, to)),
+            What::Visit(_) if leg == 0 => self.try_leg(id, 1, 0),
+            What::Visit(addr) => {
+                let addr = *addr;
+                self.exchanges.remove(&id);
+                let there = self.nodes[to].engine.swim().own();
+                let found = (there.node == self.nodes[from].name).then_some((there.life, there.incarnation));
+                self.nodes[from].engine.handle_rival(self.now, addr, found);
+            }
             What::Request { .. } => self.answer(id, (from, to)),
             What::Answer { .. } => {
                 if let Some(Exchange { what: What::Answer { token, outcome }, .. }) = self.exchanges.remove(&id) {
                     self.note_heard(from, to);
-                    self.nodes[from].engine.handle_answer(self.now, token, outcome);
+                    if let Some(token) = token {
+                        self.nodes[from].engine.handle_answer(self.now, token, outcome);
+                    }
                 }
             }
         }
@@ -170,13 +197,15 @@ impl EngineWorld {
         let What::Request { token, kind, body } = &mut exchange.what else { return };
         let (token, kind, body) = (*token, *kind, std::mem::take(body));
         let answer = self.nodes[to].engine.handle_request(self.now, &here, kind, &body);
-        let answer = answer.map(|(kind, body)| (kind, self.versions.body(to, kind, body)));
+        let lie = self.lying_answer(to);
+        let answer = lie.or_else(|| answer.map(|(kind, body)| (kind, self.versions.body(to, kind, body))));
         if self.versions.is_later(from) {
             // It asks for what is not known here, too, and is told so.
             let unsupported = self.nodes[to].engine.handle_request(self.now, &here, later::KIND, later::FIELD);
             assert_eq!(unsupported, Some((44, Vec::new())), "a request of a later version at node {to}");
         }
         self.traffic.count_answer(answer.as_ref().map_or(0, |(_, body)| body.len()));
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
         exchange.what = What::Answer { token, outcome: answer.ok_or_else(|| "refused".to_owned()) };
         self.note_heard(to, from);
         self.try_leg(id, 1, 0);
@@ -192,7 +221,7 @@ impl EngineWorld {
         }
         let dialled = match &exchange.what {
             What::Dial(target) => Some(target.addr),
-            What::Request { .. } | What::Answer { .. } => None,
+            What::Visit(_) | What::Request { .. } | What::Answer { .. } => None,
         };
         if dialled.is_some() && leg > LINKED_THERE {
             // The other side has a link that this one never had; it is told, if that arrives.
@@ -209,8 +238,11 @@ impl EngineWorld {
         let engine = &mut self.nodes[from].engine;
         match what {
             What::Dial(target) => engine.handle_dialled(now, &target, Err(DialFailure::Reason(why.to_owned()))),
+            What::Visit(addr) => engine.handle_rival(now, addr, None),
             What::Request { token, .. } | What::Answer { token, .. } => {
-                engine.handle_answer(now, token, Err(why.to_owned()));
+                if let Some(token) = token {
+                    engine.handle_answer(now, token, Err(why.to_owned()));
+                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! One node of the engine world: an engine, its registry, its links, and whether it runs.
 
+use std::sync::Arc;
+
 use cluster_failure::GapRule;
 use cluster_gossip::{PeerInfo, SharedNodeRegistry};
 use cluster_manager::Engine;
@@ -8,6 +10,7 @@ use cluster_types::{Incarnation, Instant, NodeId};
 
 use super::Happening;
 use super::links::{LinkEnd, Links, Number};
+use super::seal::WorldSeal;
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -15,6 +18,7 @@ pub(super) struct Node {
     /// Of its name.
     pub(super) number: Number,
     pub(super) engine: Engine,
+    pub(super) seal: Arc<WorldSeal>,
     /// Only where somebody wants the events as a subscriber sees them.
     pub(super) registry: Option<SharedNodeRegistry>,
     pub(super) links: Links,
@@ -37,7 +41,7 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn new(
         (name, number): (NodeId, Number),
-        engine: Engine,
+        (engine, seal): (Engine, Arc<WorldSeal>),
         registry: Option<SharedNodeRegistry>,
         now: Instant,
     ) -> Self {
@@ -46,6 +50,7 @@ impl Node {
             name,
             number,
             engine,
+            seal,
             registry,
             links: Links::default(),
             running: true,
@@ -64,7 +69,8 @@ impl Node {
     }
 
     pub(super) fn peer_info(&self) -> PeerInfo {
-        PeerInfo::from(self.engine.swim().own())
+        let swim = self.engine.swim();
+        PeerInfo { proof: swim.own_proof().cloned(), ..PeerInfo::from(swim.own()) }
     }
 
     /// It stops now: until here its loop has turned.
