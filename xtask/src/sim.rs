@@ -6,13 +6,14 @@ use crate::Outcome;
 use crate::shell::run as run_visibly;
 
 /// What the runner does beside scenarios.
-const RUNNER_WORDS: [&str; 12] = [
+const RUNNER_WORDS: [&str; 13] = [
     "planted",
     "speed",
     "membership",
     "decide",
     "memory",
     "quiet",
+    "liars",
     "list",
     "replay",
     "shrink",

@@ -1,6 +1,8 @@
 //! The one loop of a node: whatever comes in goes to the engine, whatever the engine wants is done. Its select is the only
 //! place that waits.
 
+mod errands;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +15,6 @@ use cluster_gossip::{BroadcastError, Grounds, PeerInfo, RequestToken, Seal as _,
 use cluster_pool::{
     CloseCode, ConnectionPool, DialError, DialTarget, Hello, HelloError, InboundRequest, Link, PoolEvent, Spawner,
 };
-use cluster_types::limits::CONTROL_FRAME_LEN_MAX;
 use cluster_types::{EventKind, Incarnation, Instant, Life, Metadata, NodeId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
@@ -35,9 +36,6 @@ const ANSWERS_MAX: usize = 256;
 
 /// How long an abandoned node goes on saying goodbye. Nobody waits for it.
 const ABANDONED_PATIENCE: Duration = Duration::from_millis(250);
-
-/// A request to a peer that is not answered in this time has failed.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How late a turn is in a storm: less than counts as lag of the loop, and far less than a gap.
 const LATE: Duration = Duration::from_millis(50);
@@ -88,16 +86,10 @@ pub(crate) enum Command {
 /// Lookups whose outcome may wait for the loop; more wait in their tasks.
 const LOOKUPS_MAX: usize = 64;
 
-/// How long a name may take to be looked up.
-const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
-
 type Resolved = (String, Result<Vec<SocketAddr>, String>);
 
 /// Looks at places where this node's name may be held, whose outcome may wait for the loop. The core asks for so many at once.
 const RIVALS_MAX: usize = 16;
-
-/// How long whoever is there has to answer: a handshake over the longest path, with a loss.
-const RIVAL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Who answers at an address under this node's name.
 type Rival = (SocketAddr, Option<(Life, Incarnation)>);
@@ -431,44 +423,6 @@ impl Driver {
                 }
             }
         }
-    }
-
-    fn spawn_request(&self, to: &NodeId, token: RequestToken, kind: u16, body: Vec<u8>) {
-        let Some(link) = self.links.get(to).cloned() else {
-            // Not lost, however many answers wait: the loop hears of it as of any other failure.
-            let answers = self.answer_sender.clone();
-            return self.spawner.spawn(Box::pin(self.tasks.track_future(async move {
-                // As below.
-                let _ = answers.send((token, Err("there is no link".into()))).await;
-            })));
-        };
-        let answers = self.answer_sender.clone();
-        self.spawner.spawn(Box::pin(self.tasks.track_future(async move {
-            let answer = link.request(kind, &body, CONTROL_FRAME_LEN_MAX, REQUEST_PATIENCE).await;
-            cluster_sites::sometimes!(crate::sites::CONTROL_REQUEST_FAILED, answer.is_err());
-            let outcome = answer.map(|frame| (frame.kind, frame.body)).map_err(|e| e.to_string());
-            // The loop is gone only when nobody wants to know.
-            let _ = answers.send((token, outcome)).await;
-        })));
-    }
-
-    fn spawn_visit(&self, addr: SocketAddr) {
-        let (pool, rivals, own) = (self.pool.clone(), self.rival_sender.clone(), self.engine.swim().own().node.clone());
-        self.spawner.spawn(Box::pin(self.tasks.track_future(async move {
-            let found = pool.who_is_at(addr, RIVAL_PATIENCE).await.filter(|hello| hello.node == own && !hello.client);
-            // As below.
-            let _ = rivals.send((addr, found.map(|hello| (hello.life, hello.incarnation)))).await;
-        })));
-    }
-
-    fn spawn_lookup(&self, name: String) {
-        let (resolver, resolved) = (Arc::clone(&self.resolver), self.resolved_sender.clone());
-        self.spawner.spawn(Box::pin(self.tasks.track_future(async move {
-            let found = tokio::time::timeout(LOOKUP_PATIENCE, resolver.resolve(&name)).await;
-            let found = found.unwrap_or_else(|_elapsed| Err(format!("no answer within {LOOKUP_PATIENCE:?}")));
-            // As below.
-            let _ = resolved.send((name, found)).await;
-        })));
     }
 
     /// Whether everybody has acknowledged the farewell.

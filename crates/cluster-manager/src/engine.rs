@@ -112,6 +112,7 @@ impl Engine {
             links_up: wanted.iter().filter(|(node, _)| swim.is_linked(node)).count(),
             local_health: swim.local_health().score(),
             stats: swim.stats(),
+            muted: swim.muted().cloned().collect(),
             places_left_out: self.places_left_out,
             ..Health::default()
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use cluster_gossip::SwimStats;
+use cluster_types::NodeId;
 
 use crate::discovery::DiscoveryStatus;
 
@@ -46,6 +47,8 @@ pub struct Health {
     pub discoveries: Vec<DiscoveryStatus>,
     /// What the core refused, dropped and did.
     pub stats: SwimStats,
+    /// Members that are not listened to for a while, because they went on saying of others what cannot be true.
+    pub muted: Vec<NodeId>,
     /// Places to join through that were not looked at, because too many were given at once or one name led to too many.
     pub places_left_out: u64,
 }
@@ -96,6 +99,11 @@ impl Health {
         }
         let failing = self.discoveries.iter().filter_map(|discovery| discovery.last_error.as_ref());
         problems.extend(failing.map(|error| format!("a discovery fails: {error}")));
+        problems.extend(self.muted.iter().map(|node| {
+            format!(
+                "{node} goes on saying of others what cannot be true and is not listened to: is it what it should be?"
+            )
+        }));
         let missing = self.links_wanted.saturating_sub(self.links_up);
         if missing > 0 {
             problems.push(format!("{missing} of {} control links are down", self.links_wanted));
@@ -136,7 +144,7 @@ mod tests {
     fn each_fault_alone_says_what_it_takes_away() {
         assert!(well().is_live() && well().is_ready() && well().problems().is_empty());
         type Fault = fn(&mut Health);
-        let faults: [(&str, Fault); 12] = [
+        let faults: [(&str, Fault); 13] = [
             ("stuck", |h| h.loop_answers = false),
             ("stopped", |h| (h.loop_answers, h.leaving) = (false, true)),
             ("name lost", |h| h.name_lost = true),
@@ -151,6 +159,7 @@ mod tests {
             }),
             ("expired", |h| h.certificate_left = Some(Duration::ZERO)),
             ("ends soon", |h| h.certificate_left = Some(Duration::from_secs(7_300))),
+            ("a liar", |h| h.muted = vec!["n7".parse().unwrap()]),
             ("a link down", |h| h.links_up = 1),
         ];
         let told = faults.map(|(name, fault)| {

@@ -62,6 +62,9 @@ table! {
     gossip_malformed_total Counter "" "datagrams, requests and answers of members that could not be decoded"
     gossip_unknown_total Counter "" "messages and updates of members of a kind that only later versions know, left out"
     claims_implausible_total Counter "" "claims of members that cannot be true, dropped"
+    claims_forged_total Counter "" "words and accusations of members that somebody else signed: whoever told them made them up, or has not looked"
+    claims_unproven_total Counter "" "words and accusations of members that came unsigned from others, left out"
+    claims_muted_total Counter "" "what was not listened to, because its teller went on saying what cannot be true"
     members_over_limit_total Counter "" "members not taken in because the view is full"
     datagrams_dropped_total Counter "" "datagrams of peers dropped because the loop was behind"
     events_total Counter "event" "events published"
@@ -99,6 +102,7 @@ pub const LIMITS: &[(&str, &str)] = &[
     ("votes", "accusations of a member that has as many accusers as are counted, twice its observers"),
     ("broadcasts", "broadcasts: 64 are under way at once"),
     ("rivals", "claims to this node's name, where 16 other lives claim it"),
+    ("certificates", "words and accusations that wait for the certificate they were signed with: 256 at once"),
     ("tombstones", "members that were forgotten before their time: the last word on 65,536 is kept"),
     ("join_places", "places to join through: 4,096 at once, and 16 of a name"),
     ("discovery", "names and places in the answers of discoveries: 256 and 4,096"),
@@ -116,10 +120,10 @@ pub const LIMITS: &[(&str, &str)] = &[
 ];
 
 /// Those that only the membership loop can tell of: the first ones of [`LIMITS`].
-const LIMITS_OF_THE_LOOP: usize = 5;
+const LIMITS_OF_THE_LOOP: usize = 6;
 
 /// What only the membership loop can tell.
-const OF_THE_LOOP: [&str; 12] = [
+const OF_THE_LOOP: [&str; 15] = [
     "cluster_local_health",
     "cluster_probes_total",
     "cluster_probes_unanswered_total",
@@ -129,6 +133,9 @@ const OF_THE_LOOP: [&str; 12] = [
     "cluster_gossip_malformed_total",
     "cluster_gossip_unknown_total",
     "cluster_claims_implausible_total",
+    "cluster_claims_forged_total",
+    "cluster_claims_unproven_total",
+    "cluster_claims_muted_total",
     "cluster_members_over_limit_total",
     "cluster_links_wanted",
     "cluster_links_up",
@@ -181,6 +188,7 @@ fn limits_reached(from: &Sources) -> Vec<(&'static str, u64)> {
         swim.votes_over_limit,
         swim.broadcasts_over_limit,
         swim.rivals_over_limit,
+        swim.parked_over_limit,
         swim.tombs_over_limit,
         health.places_left_out,
         health.discoveries.iter().map(|discovery| discovery.left_out).sum(),
@@ -273,6 +281,9 @@ fn samples(name: &'static str, from: &Sources) -> Vec<Sample> {
         "gossip_malformed_total" => one(health.stats.malformed as f64),
         "gossip_unknown_total" => one(health.stats.unknown as f64),
         "claims_implausible_total" => one(health.stats.implausible as f64),
+        "claims_forged_total" => one(health.stats.forged as f64),
+        "claims_unproven_total" => one(health.stats.unproven as f64),
+        "claims_muted_total" => one(health.stats.muted as f64),
         "members_over_limit_total" => one(health.stats.over_limit as f64),
         "datagrams_dropped_total" => one(from.datagrams_dropped as f64),
         "events_total" => by(&from.events),
@@ -348,143 +359,4 @@ fn cumulative(latencies: &Latencies) -> Vec<(String, f64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sources() -> Sources {
-        let discovery = crate::discovery::DiscoveryStatus { what: "dns db:1".into(), ..Default::default() };
-        Sources {
-            node: "n1".into(),
-            health: Health { loop_answers: true, discoveries: vec![discovery], ..Health::default() },
-            states: State::ALL.map(|state| (state, 1)).to_vec(),
-            events: vec![("joined", 3)],
-            events_dropped: 0,
-            datagrams_dropped: 0,
-            handshakes_refused: 0,
-            links: [(LinkClass::Control, 2), (LinkClass::Data, 1)],
-            pool: PoolStats::default(),
-            peers: PeerMetrics::default(),
-            peers_now: 0,
-            breakers_open: 0,
-            peer_events_missed: 0,
-            router: RouterStats::default(),
-        }
-    }
-
-    /// Every limit is read where it is counted, and nowhere else.
-    #[test]
-    fn each_limit_has_the_number_of_its_own_count() {
-        const LIMIT: &str = "cluster_limits_reached_total";
-        let reset = Metrics::from_sources(sources());
-        assert!(LIMITS.iter().all(|(limit, _)| reset.value(LIMIT, limit) == Some(0.0)));
-        let mut read = std::collections::BTreeSet::new();
-        let mut only = |limit: &'static str, count: fn(&mut Sources)| {
-            let mut from = sources();
-            count(&mut from);
-            let metrics = Metrics::from_sources(from);
-            for (other, _) in LIMITS {
-                let expected = if *other == limit { 3.0 } else { 0.0 };
-                assert_eq!(metrics.value(LIMIT, other), Some(expected), "{other} when {limit} was reached");
-            }
-            read.insert(limit);
-        };
-        only("votes", |from| from.health.stats.votes_over_limit = 3);
-        only("broadcasts", |from| from.health.stats.broadcasts_over_limit = 3);
-        only("rivals", |from| from.health.stats.rivals_over_limit = 3);
-        only("tombstones", |from| from.health.stats.tombs_over_limit = 3);
-        only("join_places", |from| from.health.places_left_out = 3);
-        only("discovery", |from| from.health.discoveries[0].left_out = 3);
-        only("pool_callers", |from| from.pool.limits.callers = 3);
-        only("pool_peers", |from| from.pool.limits.peers = 3);
-        only("pool_addresses", |from| from.pool.limits.addresses = 3);
-        only("pool_peer_counts", |from| from.pool.limits.peer_counts = 3);
-        only("control_requests", |from| from.pool.limits.control_requests = 3);
-        only("control_datagrams", |from| from.pool.limits.datagrams = 3);
-        only("unreachable_hints", |from| from.pool.limits.unreachable_hints = 3);
-        only("requests", |from| from.peers.requests_busy = 3);
-        only("request_len", |from| from.peers.requests_too_long = 3);
-        only("reply_len", |from| from.router.replies_too_long = 3);
-        only("peer_events", |from| from.peer_events_missed = 3);
-        assert_eq!(read.len(), LIMITS.len());
-    }
-
-    /// Every row of the table has samples, with a label where it says so and none where it does not.
-    #[test]
-    fn every_number_of_the_table_is_there() {
-        let metrics = Metrics::from_sources(sources());
-        for definition in TABLE {
-            let samples: Vec<&Sample> = metrics.samples().iter().filter(|s| s.name == definition.name).collect();
-            assert!(!samples.is_empty(), "{} is never told", definition.name);
-            for sample in samples {
-                assert_eq!(sample.label.is_some(), !definition.label.is_empty(), "{}", definition.name);
-            }
-            assert_eq!(
-                definition.name.ends_with("_total") || definition.name.ends_with("_bucket"),
-                definition.kind == Kind::Counter,
-                "{}",
-                definition.name
-            );
-        }
-        assert_eq!(metrics.value("cluster_links", "control"), Some(2.0));
-        assert_eq!(metrics.value("cluster_events_total", "joined"), Some(3.0));
-        assert_eq!(metrics.value("cluster_events_total", "left"), None);
-        assert_eq!(metrics.value("cluster_message_seconds_bucket", "+Inf"), Some(0.0));
-    }
-
-    /// What is dropped or refused and has a number of its own is read from there.
-    #[test]
-    fn each_drop_with_a_number_of_its_own_is_read_from_it() {
-        let mut from = Sources { events_dropped: 3, datagrams_dropped: 5, handshakes_refused: 7, ..sources() };
-        let stats = &mut from.health.stats;
-        (stats.over_limit, stats.malformed, stats.implausible) = (11, 13, 17);
-        from.pool.total.evictions = 19;
-        (from.peers.dropped, from.peers.expired, from.peers.rejected) = (23, 29, 31);
-        (from.router.violations, from.router.refused) = (37, 41);
-        let metrics = Metrics::from_sources(from);
-        for (name, label, value) in [
-            ("cluster_events_dropped_total", "", 3.0),
-            ("cluster_datagrams_dropped_total", "", 5.0),
-            ("cluster_handshakes_refused_total", "", 7.0),
-            ("cluster_members_over_limit_total", "", 11.0),
-            ("cluster_gossip_malformed_total", "", 13.0),
-            ("cluster_claims_implausible_total", "", 17.0),
-            ("cluster_pool_evictions_total", "", 19.0),
-            ("cluster_messages_total", "dropped", 23.0),
-            ("cluster_messages_total", "expired", 29.0),
-            ("cluster_messages_total", "rejected", 31.0),
-            ("cluster_handled_total", "not_understood", 37.0),
-            ("cluster_handled_total", "refused", 41.0),
-        ] {
-            assert_eq!(metrics.value(name, label), Some(value), "{name} {label}");
-        }
-    }
-
-    /// A loop that does not answer makes no counter fall.
-    #[test]
-    fn what_only_the_loop_knows_is_left_out_while_it_does_not_answer() {
-        let stuck = Sources { health: Health::default(), ..sources() };
-        let metrics = Metrics::from_sources(stuck);
-        assert!(OF_THE_LOOP.iter().all(|name| metrics.value(name, "").is_none()));
-        assert!(OF_THE_LOOP.iter().all(|name| TABLE.iter().any(|row| row.name == *name)));
-        let of_the_loop = ["votes", "broadcasts", "rivals", "tombstones", "join_places"];
-        for (limit, _) in LIMITS {
-            let told = metrics.value("cluster_limits_reached_total", limit).is_some();
-            assert_eq!(told, !of_the_loop.contains(limit), "{limit}");
-        }
-        assert_eq!(metrics.value("cluster_live", ""), Some(0.0));
-        assert_eq!(metrics.value("cluster_events_total", "joined"), Some(3.0));
-    }
-
-    /// The page that explains the numbers names each of them.
-    #[test]
-    fn the_operators_page_explains_every_number() {
-        let page = include_str!("../../../docs/operations.md");
-        let missing: Vec<&str> =
-            TABLE.iter().map(|row| row.name).filter(|name| !page.contains(&format!("`{name}`"))).collect();
-        assert!(missing.is_empty(), "docs/operations.md says nothing of {missing:?}");
-        let limits = page.split_once("### Every limit").expect("a part about limits").1;
-        let missing: Vec<&str> =
-            LIMITS.iter().map(|(limit, _)| *limit).filter(|limit| !limits.contains(&format!("`{limit}`"))).collect();
-        assert!(missing.is_empty(), "docs/operations.md does not say which limits {missing:?} are");
-    }
-}
+mod tests;

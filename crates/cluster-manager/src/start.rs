@@ -21,13 +21,13 @@ use crate::config::ClusterConfig;
 use crate::discovery::{Discovery, Ground as SearchGround, Searches};
 use crate::driver::{COMMANDS_MAX, Command, Driver, Ended};
 use crate::engine::Engine;
-use crate::seal::CertificateSeal;
 use crate::error::StartError;
 use crate::host::Host;
 use crate::memory::Memory;
 use crate::name_guard::NameGuard;
 use crate::peers::{Ground, Peers};
 use crate::planted::Bug;
+use crate::seal::CertificateSeal;
 
 /// What a started node hands to its handle.
 pub(crate) struct Parts {
@@ -240,6 +240,7 @@ pub(crate) fn assemble(
     };
     let searches = Searches::start(ground, discoveries);
     let certificate = Certificate::new(credentials.clone(), wall_clock);
-    let held = Held { own, cluster, pool, registry, commands, spawner, peers, searches, certificate, signatures, memory };
+    let held =
+        Held { own, cluster, pool, registry, commands, spawner, peers, searches, certificate, signatures, memory };
     Ok((node, Parts { held, events: first, name_lost, release }))
 }

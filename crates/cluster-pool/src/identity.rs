@@ -20,8 +20,8 @@ use rustls::pki_types::CertificateDer;
 pub use authority::Authority;
 pub use credentials::{Credentials, NodeSecret};
 pub use pki::{Pki, PkiError};
-pub use statements::{Signature, SignatureCheck, Signatures};
 pub use revocation::{Fingerprint, Revocations, RevocationsError};
+pub use statements::{Signature, SignatureCheck, Signatures};
 
 /// What a certificate says its holder is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

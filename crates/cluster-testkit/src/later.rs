@@ -144,10 +144,10 @@ pub(crate) fn frame_len(bytes: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cluster_gossip::seal::Proof;
     use cluster_gossip::wire::{Answer, Datagram, DatagramKind, DatagramWriter, Entry, Request, Update, Vote};
     use cluster_types::{Claim, Features, Incarnation, Life, Metadata, State};
     use proptest::prelude::*;
-    use cluster_gossip::seal::Proof;
     use std::time::Duration;
 
     fn any_facts() -> impl Strategy<Value = Facts> {

@@ -46,6 +46,8 @@ const SETTLE: Duration = Duration::from_secs(12);
 const LIES: Duration = Duration::from_secs(40);
 /// After the last lie everybody knows the truth again, by now.
 const TRUTH: Duration = Duration::from_secs(30);
+/// With so many there are too few helpers to outvote one.
+const FEW: usize = 4;
 /// A farewell and a death within this of each other may be known in either order.
 const LATE: Duration = Duration::from_secs(7);
 const STEP: Duration = Duration::from_millis(100);
@@ -131,30 +133,6 @@ fn play(world: &mut EngineWorld, course: &Course, passed: Duration) {
     }
 }
 
-pub fn world_of(swim: &SwimConfig, seed: u64) -> EngineWorld {
-    let course = Course::draw(Seed::new(seed).derive("liars", 0));
-    let (low, high) = course.latency;
-    let latency = Latency::Uniform(Duration::from_millis(low), Duration::from_millis(high));
-    let config = WorldConfig { swim: swim.clone(), links: LinkModel::lan().with_latency(latency) };
-    let mut world = EngineWorld::new(config.with_loss(course.loss), seed);
-    world.start_joined(course.nodes);
-    world.run_for(SETTLE);
-    let began = world.now();
-    let seen = world.trace().len();
-    world.begin_to_lie(LIAR);
-    let mut passed = Duration::ZERO;
-    while passed < LIES {
-        play(&mut world, &course, passed);
-        world.run_for(STEP);
-        passed += STEP;
-    }
-    let lies = world.lies();
-    world.stop_lying();
-    world.run_for(TRUTH);
-    world
-}
-
-
 fn judge(
     world: &EngineWorld,
     course: &Course,
@@ -175,7 +153,9 @@ fn judge(
             find(format!("{by} reports a conflict about {node} after {at:?}"));
             continue;
         }
-        let Some(about) = reported.kind.member().and_then(|member| numbers.get(member.node()).copied()) else { continue };
+        let Some(about) = reported.kind.member().and_then(|member| numbers.get(member.node()).copied()) else {
+            continue;
+        };
         let dead = crashed.filter(|(node, _)| *node == about).map(|(_, at)| at);
         match &reported.kind {
             EventKind::Suspected(..) if about != LIAR && dead.is_none() => outcome.suspicions += 1,
@@ -209,15 +189,14 @@ fn judge(
         }
     }
     if let Some((dead, at)) = crashed {
-        // Where nobody but the liar and one other is left to look, there is one honest vote: that takes six times the pause budget, in the hands of
-        // a liar or not.
+        // Where few are left, a liar may say, as a helper, that it has heard whoever is dead.
         let gone_before = course.leave.is_some_and(|(_, left)| left < course.crash.map_or(left, |(_, at)| at) + LATE);
-        let few = course.nodes - usize::from(gone_before) <= 3;
-        let times = if few { 6 } else { 2 };
+        let few = course.nodes - usize::from(gone_before) <= FEW;
+        let judges = honest.iter().filter(|judge| !few && **judge < course.nodes);
         // A newcomer learns of it from the others, as they learnt of it.
-        for judge in honest.iter().filter(|judge| **judge < course.nodes) {
+        for judge in judges {
             let stopped = course.pause.filter(|(node, ..)| node == judge).map_or(Duration::ZERO, |(.., span)| span);
-            let limit = swim.budget.total() * times + stopped + Duration::from_millis(3_500);
+            let limit = swim.budget.total() * 2 + stopped + Duration::from_millis(3_500);
             match declared.get(judge) {
                 Some(then) if *then <= at + limit => {}
                 Some(then) => find(format!("{judge} declared {dead}, which had died, after {:?}", then.since(at))),

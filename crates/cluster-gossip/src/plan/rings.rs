@@ -194,7 +194,8 @@ impl RingPlan {
         let scarce = |subject: &NodeId| self.too_many_impaired(&self.walk(subject)).is_some();
         let scarce: Vec<NodeId> = self.turns.subjects().filter(|subject| scarce(subject)).cloned().collect();
         for subject in scarce {
-            let by = now + self.period.mul_f64(self.draws.fraction());
+            // A quarter of a period: that they were dealt to this node at all took the time until their observers were suspected.
+            let by = now + self.period.mul_f64(self.draws.fraction() / 4.0);
             self.turns.hasten(&subject, by);
         }
     }

@@ -75,7 +75,9 @@ impl Swim {
         let vote = known.watch().and_then(|watch| watch.suspicion.vote_of(own, Instant::ORIGIN));
         let Some((vote, None)) = vote else { return };
         let proof = self.seal.sign(&statement_of_vote(known.claim(), &vote));
-        if let Some(charge) = self.view.get_mut(subject).and_then(|known| known.watched().suspicion.charges.get_mut(own)) {
+        if let Some(charge) =
+            self.view.get_mut(subject).and_then(|known| known.watched().suspicion.charges.get_mut(own))
+        {
             charge.proof = proof;
         }
     }

@@ -55,7 +55,7 @@ impl Swim {
     /// The sign of life that an accusation counts from. What somebody else says of its own ears is believed within bounds: no suspect is convicted
     /// by a silence that is longer than the pause budget before anybody accused it, nor kept alive by signs that only its accusers hear
     /// while it does not answer what it is accused of.
-    fn counted_sign(&self, suspicion: &Suspicion, accuser: &NodeId, charge: &Charge) -> Instant {
+    pub(super) fn counted_sign(&self, suspicion: &Suspicion, accuser: &NodeId, charge: &Charge) -> Instant {
         let silent_since = charge.silent_since();
         match suspicion.began {
             Some(began) if *accuser != self.own.node => {

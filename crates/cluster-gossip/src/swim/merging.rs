@@ -145,7 +145,7 @@ impl Swim {
     /// true verdict comes seconds after its votes. The suspicion is told, so that its subject can refute it. If the verdict is
     /// true, it comes again: whoever hears of a mere suspicion and knows better says so.
     ///
-    /// Nor is one teller believed where this node waits for its own verdict: it is there in a moment if it is true.
+    /// Nor is one teller believed alone: by the votes of somebody else, too, it must have been silent for long enough, or a second one says so.
     fn is_doubtful(&self, now: Instant, claim: &Claim, known: &Member, from: &NodeId) -> bool {
         let same_process = known.state().is_live() && known.claim.life == claim.life;
         if claim.state != State::Failed || !same_process {
@@ -156,7 +156,12 @@ impl Swim {
             && self.view.get(&claim.node).is_some_and(|known| known.last_sign() + budget.total() > now);
         let long_suspect = known.state() == State::Suspect && known.since + self.time_to_refute() <= now;
         let suspicion = self.view.get(&claim.node).and_then(|known| known.watch()).map(|watch| &watch.suspicion);
-        let another = suspicion.is_some_and(|suspicion| suspicion.verdict_by.iter().any(|teller| teller != from));
+        let another = suspicion.is_some_and(|suspicion| {
+            let silent =
+                |accuser: &NodeId, charge| self.counted_sign(suspicion, accuser, charge) + budget.total() <= now;
+            suspicion.verdict_by.iter().any(|teller| teller != from)
+                || suspicion.charges.iter().any(|(accuser, charge)| accuser != from && silent(accuser, charge))
+        });
         heard_lately || !long_suspect || !another
     }
 

@@ -268,7 +268,10 @@ mod tests {
         assert_eq!(heard(&mut suspicion, 2_100, "a", vote(1, 1_000, 0)), Heard::New);
         assert_eq!(heard(&mut suspicion, 2_200, "a", vote(1, 1_000, 100)), Heard::Known, "the same word again");
         let sign = Sign::own(Life::new(1, 2), at(1_500));
-        assert_eq!(suspicion.enter(at(2_600), b.clone(), Charge::own(at(2_600), sign, at(1_500), at(2_500))), Heard::New);
+        assert_eq!(
+            suspicion.enter(at(2_600), b.clone(), Charge::own(at(2_600), sign, at(1_500), at(2_500))),
+            Heard::New
+        );
         assert!(suspicion.accuses(&a) && suspicion.accuses(&b));
         assert_eq!(suspicion.began, Some(at(2_100)), "the first of them");
         let (vote, _) = suspicion.vote_of(&b, at(4_000)).unwrap();
@@ -310,7 +313,10 @@ mod tests {
         let mut suspicion = Suspicion::default();
         heard(&mut suspicion, 5_000, "x", vote(1, 1_000, 3_000));
         let age = |suspicion: &Suspicion| suspicion.vote_of(&accuser(), at(7_000)).unwrap().0;
-        assert_eq!((age(&suspicion).age, age(&suspicion).silence, age(&suspicion).sign_ms), (ms(2_000), ms(1_000), 1_000));
+        assert_eq!(
+            (age(&suspicion).age, age(&suspicion).silence, age(&suspicion).sign_ms),
+            (ms(2_000), ms(1_000), 1_000)
+        );
         heard(&mut suspicion, 5_000, "y", vote(1, 1_000, 2_500));
         assert_eq!(age(&suspicion).age, ms(4_500));
     }

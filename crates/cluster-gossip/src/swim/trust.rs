@@ -80,6 +80,12 @@ impl Swim {
         if self.goes_beyond_its_word(now, &entry.update.claim, from) {
             return None;
         }
+        let said = &entry.update.claim;
+        let accuses = matches!(said.state, State::Suspect | State::Failed);
+        if let Some(held) = self.view.claim(&said.node).filter(|held| accuses && held.incarnation == said.incarnation) {
+            // Where it is, and what else it is, says nobody but itself.
+            entry.update.claim = Claim { state: said.state, ..held.clone() };
+        }
         match entry.update.claim.state {
             State::Alive | State::Left => self.weigh_word(now, entry, from, first_hand),
             State::Suspect if entry.update.vote.is_none() => {

@@ -164,9 +164,7 @@ impl Request {
             Self::Push(entries) => (PUSH, bytes_of(&list_of(entries))),
             Self::Probe => (PROBE, Vec::new()),
             Self::Metadata(node) => (METADATA, bytes_of(&node.as_str())),
-            Self::Certificates(tags) => {
-                (CERTIFICATES, bytes_of(&tags.iter().map(|tag| tag.0).collect::<Vec<u64>>()))
-            }
+            Self::Certificates(tags) => (CERTIFICATES, bytes_of(&tags.iter().map(|tag| tag.0).collect::<Vec<u64>>())),
         }
     }
 

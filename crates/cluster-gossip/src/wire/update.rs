@@ -127,9 +127,8 @@ impl Update {
         };
         let vote = wire.vote.map(Vote::try_from).transpose()?;
         let state = STATES.get(usize::from(wire.state));
-        let proof = (!wire.proof.is_empty())
-            .then(|| Proof::from_bytes(wire.proof).ok_or(too_long(wire.proof)))
-            .transpose()?;
+        let proof =
+            (!wire.proof.is_empty()).then(|| Proof::from_bytes(wire.proof).ok_or(too_long(wire.proof))).transpose()?;
         Ok(state.map(|state| Self { claim: Claim { state: *state, ..claim }, vote, proof }))
     }
 }

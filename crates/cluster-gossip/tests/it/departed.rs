@@ -47,6 +47,7 @@ fn who_is_gone_for_three_days_is_reaped_and_no_old_story_brings_it_back() {
             hand.hear("b", std::slice::from_ref(&story));
             assert!(hand.swim.member(&node("x")).is_none(), "{story:?}");
         }
+        leap(&mut hand, ms(200));
         hand.read();
         hand.hear("b", &[alive("x")]);
         assert_eq!(told(&mut hand, "b", "x"), [end], "whoever tells the old story hears how it ended");

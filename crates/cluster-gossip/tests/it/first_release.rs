@@ -90,11 +90,7 @@ fn entry(name: &str, metadata: bool) -> Entry {
     let addr = "[::1]:7000".parse().expect("an address");
     let claim = Claim::alive(node(name), Life::from_raw(7), Incarnation::from_raw(9), addr);
     let zone = Metadata::new([("zone".to_owned(), "eu".to_owned())]).expect("short enough");
-    Entry {
-        update: Update::unproven(claim),
-        metadata: metadata.then_some(zone),
-        gone_for: Duration::from_secs(90),
-    }
+    Entry { update: Update::unproven(claim), metadata: metadata.then_some(zone), gone_for: Duration::from_secs(90) }
 }
 
 #[test]

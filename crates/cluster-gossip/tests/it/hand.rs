@@ -1,9 +1,10 @@
 //! A core in the hand: peers are played by the test, time is moved by the test, outputs are read as sentences.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_gossip::wire::{Datagram, DatagramKind, DatagramWriter, Update, Vote};
-use cluster_gossip::{Output, PeerInfo, Statement, Swim, SwimConfig};
+use cluster_gossip::{NoSeal, Output, PeerInfo, Seal, Statement, Swim, SwimConfig};
 use cluster_types::{Claim, Incarnation, Instant, Life, Metadata, NodeId, Seed, State};
 
 pub(crate) const BOOT_MS: u64 = 1_795_000_000_000;
@@ -41,9 +42,15 @@ pub(crate) struct Hand {
 impl Hand {
     /// Node "m" with these peers known and linked.
     pub(crate) fn with(peers: &[&str]) -> Self {
+        Self::sealed(peers, Arc::new(NoSeal))
+    }
+
+    /// As [`with`](Self::with), and it asks for signatures.
+    pub(crate) fn sealed(peers: &[&str], seal: Arc<dyn Seal>) -> Self {
         let cluster = "test".parse().expect("a name");
         let now = Instant::ORIGIN;
         let swim = Swim::new(SwimConfig::lan(), &cluster, alive("m"), Metadata::default(), BOOT_MS, Seed::new(5), now);
+        let swim = swim.with_seal(seal);
         let mut hand = Self { swim, now, outputs: Vec::new() };
         for peer in peers {
             hand.link(peer);

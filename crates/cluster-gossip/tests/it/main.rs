@@ -15,4 +15,5 @@ mod pulse;
 mod rules;
 mod solitude;
 mod together;
+mod trust;
 mod versions;

@@ -229,8 +229,8 @@ fn decode_chain(mut bytes: &[u8]) -> Option<Vec<CertificateDer<'_>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{Authority, Role};
     use crate::identity::authority::Validity;
+    use crate::identity::{Authority, Role};
 
     const NOW: u64 = 1_795_000_000;
 

@@ -90,8 +90,8 @@ impl QuicConnection {
 }
 
 /// What the peer showed in the handshake.
-fn chain_of(connection: &quinn::Connection) -> Option<Box<Vec<CertificateDer<'static>>>> {
-    connection.peer_identity().and_then(|any| any.downcast().ok())
+fn chain_of(connection: &quinn::Connection) -> Option<Vec<CertificateDer<'static>>> {
+    connection.peer_identity().and_then(|any| any.downcast().ok()).map(|chain| *chain)
 }
 
 #[async_trait]

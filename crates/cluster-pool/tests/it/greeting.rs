@@ -18,7 +18,7 @@ const HELLO: u16 = 1;
 const WELCOME: u16 = 2;
 
 /// The golden hello of the member `db-1` of `prod`, for a control link.
-const OF_DB_1: &str = "01010470726f640464622d3100888e98a8c0e08081014d000a0000018a3e010300020012";
+const OF_DB_1: &str = "01010470726f640464622d3100888e98a8c0e08081014d000a0000018a3e0103000200120203070707";
 
 fn golden() -> Vec<u8> {
     (0..OF_DB_1.len()).step_by(2).map(|at| u8::from_str_radix(&OF_DB_1[at..at + 2], 16).unwrap()).collect()

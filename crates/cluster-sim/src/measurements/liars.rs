@@ -44,7 +44,10 @@ pub(crate) fn liars(jobs: usize, base: u64, seeds: usize, plant: Option<&str>) -
     if let Some(last) = declared.last() {
         let at = |share: usize| declared[(declared.len() - 1) * share / 100].as_secs_f64();
         let (median, most, last) = (at(50), at(99), last.as_secs_f64());
-        println!("{} deaths, known to all after {median:.1} s (median), {most:.1} s (99 %), {last:.1} s", declared.len());
+        println!(
+            "{} deaths, known to all after {median:.1} s (median), {most:.1} s (99 %), {last:.1} s",
+            declared.len()
+        );
     }
     let findings = outcomes
         .iter()
@@ -62,7 +65,9 @@ fn config(plant: Option<&str>) -> Result<SwimConfig, String> {
     let Some(name) = plant else { return Ok(SwimConfig::lan()) };
     let bug = cluster_gossip::planted::Bug::ALL.into_iter().find(|bug| format!("{bug:?}") == name);
     let bug = bug.ok_or_else(|| format!("{name:?} is no mistake of the core"))?;
-    Ok(SwimConfig { bug: Some(bug), ..SwimConfig::lan() })
+    let mut config = SwimConfig::lan();
+    config.bug = Some(bug);
+    Ok(config)
 }
 
 #[cfg(not(feature = "planted"))]

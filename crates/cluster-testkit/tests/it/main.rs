@@ -6,6 +6,7 @@ mod engine;
 mod events;
 mod interleaved;
 mod levels;
+mod liars;
 #[cfg(feature = "mocks")]
 mod mocked;
 #[cfg(feature = "mocks")]

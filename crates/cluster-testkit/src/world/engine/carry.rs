@@ -200,7 +200,9 @@ impl EngineWorld {
 
     pub(super) fn carry_out(&mut self, i: usize, output: Output) {
         match output {
-            Output::Datagram { .. } | Output::Request { .. } | Output::Dial(_) | Output::FindRival { .. } if self.nodes[i].held => {
+            Output::Datagram { .. } | Output::Request { .. } | Output::Dial(_) | Output::FindRival { .. }
+                if self.nodes[i].held =>
+            {
                 self.nodes[i].unsent.push(output);
             }
             Output::Datagram { to, bytes } => self.send(i, &to, bytes),

@@ -39,8 +39,15 @@ enum What {
     /// Who is there? Only the first half of a dial.
     Visit(SocketAddr),
     /// Without a token where its engine knows nothing of it.
-    Request { token: Option<RequestToken>, kind: u16, body: Vec<u8> },
-    Answer { token: Option<RequestToken>, outcome: Result<(u16, Vec<u8>), String> },
+    Request {
+        token: Option<RequestToken>,
+        kind: u16,
+        body: Vec<u8>,
+    },
+    Answer {
+        token: Option<RequestToken>,
+        outcome: Result<(u16, Vec<u8>), String>,
+    },
 }
 
 /// Something that goes to and fro between two nodes.
