@@ -24,7 +24,8 @@ pub struct Statement {
     pub complete: bool,
     /// Why, for a suspicion or a failure.
     pub evidence: Option<Evidence>,
-    /// Whoever says it takes back an accusation or a verdict that nobody else has heard, of the same process and incarnation.
+    /// Whoever says it takes back an accusation or a verdict that nobody else has heard, or that goes beyond what its subject has said: of the same process
+    /// and the same incarnation, or a lower one.
     pub withdraws: bool,
 }
 
@@ -220,9 +221,9 @@ fn merge(own: &NodeId, table: &mut MemberTable, now: Instant, statement: Stateme
     kinds
 }
 
-/// Whether both are about one incarnation of one process.
-fn is_of(one: &Member, other: &Member) -> bool {
-    (one.claim.life, one.claim.incarnation) == (other.claim.life, other.claim.incarnation)
+/// Whether what is held may be taken back by what is said: of the same process, and no later.
+fn is_of(held: &Member, said: &Member) -> bool {
+    held.claim.life == said.claim.life && held.claim.incarnation >= said.claim.incarnation
 }
 
 /// The events between two records of one member; `before` is `None` when it was not introduced yet.

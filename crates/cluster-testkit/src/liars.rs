@@ -56,7 +56,7 @@ impl Course {
     fn draw(seed: Seed) -> Self {
         let mut draws = seed.stream();
         let mut below = |n: usize| usize::try_from(draws.below(n as u64)).unwrap_or(0);
-        let nodes = [3, 4, 5, 5, 6, 8, 12, 16, 24][below(9)];
+        let nodes = [3, 4, 5, 5, 6, 8, 12, 16, 24, 64][below(10)];
         let latency = [(1, 2), (1, 2), (5, 10), (40, 60), (100, 150)][below(5)];
         let loss = [0.0, 0.0, 0.0, 0.02][below(4)];
         let honest = |at: usize| 1 + at % (nodes - 1);

@@ -75,7 +75,8 @@ impl Swim {
         let claim = if doubtful { Claim { state: State::Suspect, ..claim } } else { claim };
         let (node, said) = (claim.node.clone(), claim.clone());
         let wins = known.as_ref().is_none_or(|known| claim.supersedes(&known.claim));
-        let wins = wins || self.outweighs_hearsay(&claim, proof.is_some(), from);
+        let withdraws = !wins && self.outweighs_hearsay(&claim, proof.is_some(), from);
+        let wins = wins || withdraws;
         let wins =
             wins || (self.config.has(Bug::AcceptEqualIncarnation) && is_equally_recent(&claim, known.as_deref()));
         sometimes!(sites::OLD_NEWS, !wins);
@@ -121,7 +122,7 @@ impl Swim {
         let of_this_version = (said.life, said.meta_version) == (life, version);
         let held = metadata.is_some_and(|metadata| of_this_version && self.hold_metadata(now, &node, metadata));
         if wins || held {
-            self.publish_with(now, &node, evidence);
+            self.state_publicly(now, &node, evidence, withdraws);
         }
     }
 
@@ -310,13 +311,17 @@ impl Swim {
     }
 
     pub(super) fn publish_with(&mut self, now: Instant, node: &NodeId, evidence: Option<Evidence>) {
+        self.state_publicly(now, node, evidence, false);
+    }
+
+    fn state_publicly(&mut self, now: Instant, node: &NodeId, evidence: Option<Evidence>, withdraws: bool) {
         let Some(known) = self.view.get(node) else { return };
         let evidence = match known.state() {
             State::Suspect | State::Failed => evidence.or_else(|| Some(self.evidence(now, node, known))),
             State::Alive | State::Left => None,
         };
         let (member, complete) = (Arc::clone(&known.member), known.complete);
-        let statement = Statement { member, complete, evidence, withdraws: false };
+        let statement = Statement { member, complete, evidence, withdraws };
         self.emit(Output::Publish(statement));
     }
 

@@ -125,10 +125,12 @@ impl Swim {
         demanded && self.is_hearsay(claim) && (is_proven || self.speaks_of_itself(from, claim))
     }
 
-    /// Whether what is held of a member is an accusation, and no word of its own is known to be behind it.
+    /// Whether what is held of a member is an accusation beyond its word, and no later one is known to be behind it.
     fn is_hearsay(&self, said: &Claim) -> bool {
         let held = self.view.get(&said.node).filter(|held| held.proof.is_none() && held.claim().life == said.life);
-        held.is_some_and(|held| matches!(held.state(), State::Suspect | State::Failed))
+        held.is_some_and(|held| {
+            matches!(held.state(), State::Suspect | State::Failed) && held.claim().incarnation > said.incarnation
+        })
     }
 
     /// Whether a peer speaks of itself, over its own link.

@@ -164,7 +164,10 @@ impl Request {
             Self::Push(entries) => (PUSH, bytes_of(&list_of(entries))),
             Self::Probe => (PROBE, Vec::new()),
             Self::Metadata(node) => (METADATA, bytes_of(&node.as_str())),
-            Self::Certificates(tags) => (CERTIFICATES, bytes_of(&tags.iter().map(|tag| tag.0).collect::<Vec<u64>>())),
+            // Fixed width, as buckets: they are hashes.
+            Self::Certificates(tags) => {
+                (CERTIFICATES, bytes_of(&tags.iter().map(|tag| tag.0.to_le_bytes()).collect::<Vec<[u8; 8]>>()))
+            }
         }
     }
 
@@ -184,9 +187,10 @@ impl Request {
             PROBE => Read::whole(Self::Probe),
             METADATA => Read::whole(Self::Metadata(NodeId::new(body(bytes)?)?)),
             CERTIFICATES => {
-                let tags: Vec<u64> = body(bytes)?;
+                let tags: Vec<[u8; 8]> = body(bytes)?;
                 at_most(tags.len())?;
-                Read::whole(Self::Certificates(tags.into_iter().map(CertificateTag).collect()))
+                let tags = tags.into_iter().map(u64::from_le_bytes).map(CertificateTag);
+                Read::whole(Self::Certificates(tags.collect()))
             }
             kind => return Err(WireError::Kind { kind }),
         })

@@ -288,3 +288,42 @@ fn an_accusation_beyond_ones_own_word_is_answered_with_that_word() {
     tell(&mut hand, "a", vote_of("b", alive("m"), ms(2_000)));
     assert!(hand.swim.own().incarnation > before);
 }
+
+/// A newcomer may be told of a stranger what the stranger could never refute. Its own word is better, over its own link or signed.
+#[test]
+fn the_own_word_of_somebody_is_better_than_an_accusation_beyond_it() {
+    for over_its_link in [true, false] {
+        let mut hand = sealed();
+        tell(&mut hand, "a", Update::unproven(state(raised(alive("y"), 1 << 19), State::Suspect)));
+        assert_eq!(held(&hand, "y").unwrap().0, State::Suspect);
+        hand.read();
+        if over_its_link {
+            hand.link("y");
+        } else {
+            let token = certificate_of(&mut hand, "y");
+            hand.swim.handle_answer(hand.now, token, Ok(Answer::Certificates(vec![b"y".to_vec()]).encode()));
+            tell(&mut hand, "b", word(alive("y")));
+        }
+        assert_eq!(held(&hand, "y"), Some((State::Alive, alive("y").incarnation)));
+        let taken_back = |output: &cluster_gossip::Output| match output {
+            cluster_gossip::Output::Publish(statement) => statement.withdraws && *statement.member.node() == node("y"),
+            _ => false,
+        };
+        assert!(hand.read().iter().any(taken_back), "subscribers hear it");
+    }
+    // At the incarnation that it has said, an accusation stands until it is refuted.
+    let mut hand = sealed();
+    tell(&mut hand, "a", Update::unproven(state(alive("y"), State::Suspect)));
+    hand.link("y");
+    assert_eq!(held(&hand, "y").unwrap().0, State::Suspect);
+}
+
+/// Has the core ask for somebody's certificate; the request.
+fn certificate_of(hand: &mut Hand, name: &str) -> cluster_gossip::RequestToken {
+    tell(hand, "b", vote_of(name, alive("x"), ms(2_000)));
+    let tokens = hand.read().into_iter().filter_map(|output| match output {
+        cluster_gossip::Output::Request { token, kind: 38, .. } => Some(token),
+        _ => None,
+    });
+    tokens.last().expect("a request")
+}

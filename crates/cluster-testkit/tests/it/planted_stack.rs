@@ -47,10 +47,8 @@ fn names(bugs: &[impl std::fmt::Debug]) -> Vec<String> {
 fn without_a_mistake_nothing_is_found() {
     let stages: BTreeSet<(&str, Level)> = SHOWN.iter().map(|shown| (shown.scenario, shown.level)).collect();
     for (scenario, level) in stages {
-        // Nearly all are found in the first one; the gate plays three of each scenario.
-        for seed in 1..SEEDS {
-            assert_eq!(checks(scenario, level, seed, None), BTreeSet::new(), "{scenario} seed {seed}");
-        }
+        // Nearly all are found in the first one; the gate plays ten of each scenario.
+        assert_eq!(checks(scenario, level, 1, None), BTreeSet::new(), "{scenario}");
     }
 }
 

@@ -17,13 +17,16 @@ use super::{EngineWorld, Happening};
 /// What it has heard, at most.
 const HEARD_MAX: usize = 256;
 
+/// Whoever is not heard for so long may be in trouble.
+const QUIET: Duration = Duration::from_millis(1_200);
+
 /// How often it lies: at most so much between two lies.
 const PAUSE_MAX: Duration = Duration::from_millis(400);
 
-/// One packet of its own.
+/// What it sends beside what its engine sends.
 #[derive(Debug, Clone)]
 enum Packet {
-    Datagram(Vec<u8>),
+    Datagrams(Vec<Vec<u8>>),
     Request(u16, Vec<u8>),
 }
 
@@ -94,11 +97,12 @@ impl EngineWorld {
         if !peers.is_empty() {
             liar.lies += 1;
             // To one, or to all: a lie that all hear is another one.
-            let to = if liar.draw(3) == 0 { peers.clone() } else { vec![liar.pick(&peers)] };
             let packet = self.invent(&mut liar);
+            let choir = matches!(&packet, Packet::Datagrams(several) if several.len() > 1);
+            let to = if choir || liar.draw(3) == 0 { peers.clone() } else { vec![liar.pick(&peers)] };
             for to in to {
                 match packet.clone() {
-                    Packet::Datagram(bytes) => self.send(node, &to, bytes),
+                    Packet::Datagrams(several) => several.into_iter().for_each(|bytes| self.send(node, &to, bytes)),
                     Packet::Request(kind, body) => self.begin_unasked(node, &to, kind, body),
                 }
             }
@@ -128,7 +132,7 @@ impl EngineWorld {
             // What it heard, again.
             0 if !liar.datagrams.is_empty() => {
                 let at = liar.draw(liar.datagrams.len());
-                Packet::Datagram(liar.datagrams[at].clone())
+                Packet::Datagrams(vec![liar.datagrams[at].clone()])
             }
             1 => {
                 let entries = self.entries(liar);
@@ -141,8 +145,42 @@ impl EngineWorld {
                 let (kind, body) = request.encode();
                 Packet::Request(kind, body)
             }
-            _ => Packet::Datagram(self.datagram(liar)),
+            2 => Packet::Datagrams(self.choir(liar)),
+            _ => Packet::Datagrams(vec![self.datagram(liar)]),
         }
+    }
+
+    /// One is accused in the name of all who watch it, and of a long silence: best somebody who has not been heard for a while.
+    fn choir(&self, liar: &mut Liar) -> Vec<Vec<u8>> {
+        let swim = self.nodes[liar.node].engine.swim();
+        let held = |at: usize| swim.member(&self.nodes[at].name).map(|member| member.claim.clone());
+        let known: Vec<Claim> = (0..self.nodes.len()).filter_map(held).filter(|claim| claim.state.is_live()).collect();
+        let grounds = |claim: &Claim| swim.explain(self.now, &claim.node);
+        let is_quiet = |claim: &&Claim| grounds(claim).is_some_and(|g| g.linked && g.last_sign > Some(QUIET));
+        let quiet: Vec<Claim> = known.iter().filter(is_quiet).cloned().collect();
+        let among = if quiet.is_empty() || liar.draw(3) == 0 { known } else { quiet };
+        if among.is_empty() {
+            return Vec::new();
+        }
+        let claim = Claim { state: State::Suspect, ..liar.pick(&among) };
+        let own = &self.nodes[liar.node].seal;
+        let observers = grounds(&claim).map(|grounds| grounds.observers).unwrap_or_default();
+        // Or in so many names of nobody that there is no room for others.
+        let nobody = (0..25).filter_map(|i| NodeId::new(&format!("x{i}")).ok()).collect();
+        let accusers: Vec<NodeId> = if liar.draw(2) == 0 { observers } else { nobody };
+        let life = self.nodes[liar.node].engine.swim().own().life;
+        let mut several = Vec::new();
+        for accuser in accusers {
+            let signer = accuser.clone();
+            let long = Duration::from_secs(40);
+            let vote = Vote { accuser, life, sign_ms: 0, silence: long, unanswered: long, age: Duration::ZERO };
+            let made_up = own.sign(&statement_of_vote(&claim, &vote));
+            let proof = made_up.map(|proof| Proof::new(tag_in(self, &signer), proof.signature()));
+            let mut writer = DatagramWriter::new(DatagramKind::Gossip, 0, None);
+            writer.push(&Update { claim: claim.clone(), vote: Some(vote), proof });
+            several.push(writer.finish());
+        }
+        several
     }
 
     fn datagram(&self, liar: &mut Liar) -> Vec<u8> {
