@@ -12,6 +12,7 @@ use super::{Output, PeerInfo, Swim};
 use crate::broadcast::{News, Rank};
 use crate::planted::Bug;
 use crate::registry::Statement;
+use crate::seal::{Proof, is_same_word};
 use crate::sites;
 use crate::wire::{Entry, Update, Vote};
 
@@ -90,6 +91,10 @@ impl Swim {
                 known.proof = proof.clone();
             }
             self.view.forget_by(&node, now + self.config.reap_after - gone_for);
+        } else if proof.is_some() && self.prove(&said, proof.as_ref()) {
+            // What was believed before can be told to others now.
+            self.queue.push(Rank::Membership, News::Claim(node.clone()));
+            self.urgency = self.urgency.max(Urgency::Some);
         } else if known.as_ref().is_some_and(|known| is_old_news(&said, &known.claim)) {
             self.corrections.insert((from.clone(), node.clone()));
         }
@@ -124,6 +129,17 @@ impl Swim {
         if wins || held {
             self.state_publicly(now, &node, evidence, withdraws);
         }
+    }
+
+    /// Whether a signature comes for what is held without one.
+    fn prove(&mut self, said: &Claim, proof: Option<&Proof>) -> bool {
+        let Some(known) = self.view.get_mut(&said.node) else { return false };
+        let own_word = matches!(said.state, State::Alive | State::Left);
+        let lacks = own_word && known.proof.is_none() && is_same_word(known.claim(), said);
+        if lacks {
+            known.proof = proof.cloned();
+        }
+        lacks
     }
 
     /// Facts that are held already are not held twice: the nodes of a cluster say the same of themselves, but for an upgrade.

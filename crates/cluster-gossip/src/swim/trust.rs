@@ -159,8 +159,11 @@ impl Swim {
         let statement = statement_of(&entry.update.claim);
         match self.look_at(&entry.update.claim.node, &statement, entry.update.proof.as_ref()) {
             Looked::At(Checked::Proven) => Some(entry),
-            // Its word to this node needs no signature; the others are told of it when it has signed.
-            Looked::Missing | Looked::At(Checked::Unknown) if first_hand => {
+            // Its word to this node needs no signature; the others believe it when it has one.
+            Looked::Missing if first_hand => Some(entry),
+            Looked::At(Checked::Unknown) if first_hand => {
+                // It has a new certificate, and this link is from before.
+                let _ = self.park(now, entry.clone(), from);
                 entry.update.proof = None;
                 Some(entry)
             }

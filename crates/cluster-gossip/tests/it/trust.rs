@@ -327,3 +327,21 @@ fn certificate_of(hand: &mut Hand, name: &str) -> cluster_gossip::RequestToken {
     });
     tokens.last().expect("a request")
 }
+
+/// A member has a new certificate, and its link is from before: what it says counts here at once, and for the others when it is known whose it is.
+#[test]
+fn a_word_under_a_new_certificate_is_told_on_when_that_has_come() {
+    let mut hand = sealed();
+    let renewed = raised(alive("x"), 1);
+    let proof = Proof::new(CertificateTag(tag("x'")), b"as x signs now");
+    tell(&mut hand, "x", Update { claim: renewed.clone(), vote: None, proof: Some(proof) });
+    assert_eq!(held(&hand, "x").unwrap().1, renewed.incarnation);
+    let asked = asked(&mut hand);
+    assert!(asked.contains(&("x".to_owned(), Request::Certificates(vec![CertificateTag(tag("x'"))]))), "{asked:?}");
+    // A proof for what is held already is told on.
+    hand.pass(ms(3_000), &PEERS);
+    hand.read();
+    tell(&mut hand, "x", word(renewed.clone()));
+    let told = hand.sent().into_iter().flat_map(|(_, datagram)| datagram.updates);
+    assert!(told.filter(|update| update.claim == renewed).any(|update| update == word(renewed.clone())));
+}
