@@ -12,6 +12,9 @@ use cluster_types::EventKind;
 /// A probe period.
 const PERIOD: Duration = Duration::from_secs(1);
 
+/// Beside it, what a turn and a vote are under way.
+const WAY: Duration = Duration::from_millis(50);
+
 /// Who declared whom failed, or heard its farewell, and when first.
 fn verdicts(outcome: &Outcome) -> BTreeMap<(usize, String), Duration> {
     let mut verdicts = BTreeMap::new();
@@ -86,7 +89,7 @@ fn both_levels_give_the_same_verdicts_within_a_period() {
         assert_eq!(l0.keys().collect::<Vec<_>>(), l1.keys().collect::<Vec<_>>(), "{name} {seed}");
         for (verdict, at) in &l0 {
             let apart = at.abs_diff(l1[verdict]);
-            assert!(apart <= PERIOD, "{name} {seed}: {verdict:?} at {at:?} and at {:?}", l1[verdict]);
+            assert!(apart <= PERIOD + WAY, "{name} {seed}: {verdict:?} at {at:?} and at {:?}", l1[verdict]);
             compared += 1;
         }
     }
