@@ -392,8 +392,7 @@ mod tests {
     fn the_longest_comes_first() {
         let mut jobs = jobs_of(&["--each", "10"]);
         jobs.sort_by_key(|job| std::cmp::Reverse(length(job)));
-        assert_eq!((jobs[0].scenario.as_str(), jobs[0].level), ("quiet-week", Level::L1));
-        assert!(jobs[1..3].iter().all(|job| job.scenario == "quiet-week"));
+        assert!(jobs[..3].iter().all(|job| job.scenario == "quiet-week"));
         let large = |job: &Job| entry(&job.scenario).is_some_and(|entry| entry.large);
         assert!(jobs[3..].iter().take_while(|job| large(job)).count() >= 40);
     }
