@@ -244,12 +244,6 @@ impl Swim {
         &self.own
     }
 
-    /// Its signature under that, if it signs.
-    #[must_use]
-    pub const fn own_proof(&self) -> Option<&Proof> {
-        self.own_proof.as_ref()
-    }
-
     /// The settings it was made with.
     #[must_use]
     pub const fn config(&self) -> &SwimConfig {
@@ -324,7 +318,7 @@ impl Swim {
                 self.say_aloud_in_time(now);
                 self.fetch_missing_metadata();
                 self.reap(now);
-                self.unmute(now);
+                self.forgive(now);
             }
             self.report_reunion(now);
             if now >= self.next_sync {

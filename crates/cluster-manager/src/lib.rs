@@ -20,8 +20,8 @@ mod name_guard;
 mod peers;
 #[cfg_attr(not(feature = "planted"), doc(hidden))]
 pub mod planted;
-pub mod seal;
-mod shutdown;
+mod seal;
+pub mod shutdown;
 #[doc(hidden)]
 pub mod sites;
 mod start;

@@ -41,7 +41,7 @@ impl Swim {
             self.adopt(now, claim, Some(&before));
         }
         let own = self.own.node.clone();
-        self.enter(now, target, own, charge, unanswered_since);
+        self.enter(now, target, own, charge);
         self.sign_accusation(target);
         if before.state() == State::Alive {
             self.publish(now, target);
@@ -64,8 +64,7 @@ impl Swim {
             return;
         }
         let charge = Charge::told_by(teller, now, &vote, proof);
-        let unanswered_since = charge.unanswered_since();
-        self.enter(now, subject, vote.accuser, charge, unanswered_since);
+        self.enter(now, subject, vote.accuser, charge);
     }
 
     /// Signs this node's own accusation, if it is not.
@@ -111,7 +110,8 @@ impl Swim {
         }
     }
 
-    fn enter(&mut self, now: Instant, subject: &NodeId, accuser: NodeId, charge: Charge, unanswered_since: Instant) {
+    fn enter(&mut self, now: Instant, subject: &NodeId, accuser: NodeId, charge: Charge) {
+        let unanswered_since = charge.unanswered_since();
         let Some(known) = self.view.get_mut(subject) else {
             return;
         };
@@ -150,7 +150,8 @@ impl Swim {
             if let Some(peer) = self.links.get(teller).filter(|_| room) {
                 // It is silent for the teller as well, for long enough: its vote, for this node alone, which has it over the teller's own link.
                 let sign = Sign { life: peer.life, ms: 0 };
-                let charge = Charge::own(now, sign, Instant::ORIGIN, Instant::ORIGIN);
+                let silent_since = suspicion.began.unwrap_or(now) - self.config.budget.total();
+                let charge = Charge::own(now, sign, silent_since, silent_since);
                 suspicion.enter(now, teller.clone(), charge);
             }
             let is_confirmed = suspicion.verdict_by.len() >= 2;
@@ -185,8 +186,7 @@ impl Swim {
     /// Some vote against a suspect: this node's own, if it has one.
     pub(super) fn any_vote(&self, subject: &NodeId, now: Instant) -> Option<(Vote, Option<Proof>)> {
         let suspicion = &self.view.get(subject)?.watch()?.suspicion;
-        let can_tell = |charge: &&Charge| charge.proof.is_some() || !self.seal.is_demanded();
-        let first = suspicion.charges.iter().find(|(_, charge)| can_tell(charge))?.0;
+        let first = suspicion.charges.iter().find(|(_, charge)| self.can_tell(charge.proof.as_ref()))?.0;
         suspicion.vote_of(&self.own.node, now).or_else(|| suspicion.vote_of(first, now))
     }
 

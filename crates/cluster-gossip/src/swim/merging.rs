@@ -111,7 +111,8 @@ impl Swim {
         let Some(current) = self.view.claim(&node) else { return };
         let (life, incarnation, version, state) =
             (current.life, current.incarnation, current.meta_version, current.state);
-        if said.state == State::Suspect && state == State::Suspect && said.incarnation == incarnation {
+        let of_this_word = (said.life, said.incarnation) == (life, incarnation);
+        if said.state == State::Suspect && state == State::Suspect && of_this_word {
             if let Some(vote) = vote {
                 if known.is_none() && !self.config.has(Bug::NewcomerPutsOff) {
                     self.take_sign_of(now, &node, &vote);

@@ -96,7 +96,7 @@ pub enum Output {
     OwnChanged {
         /// What it says of itself.
         claim: Claim,
-        /// Its signature under that.
+        /// Its signature under that it is there; none when it leaves.
         proof: Option<Proof>,
     },
     /// Look who answers at an address, where a process with this node's name is said to be, and say so to

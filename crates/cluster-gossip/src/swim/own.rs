@@ -13,11 +13,11 @@ use cluster_sites::{always, reachable};
 use cluster_types::{Claim, EventKind, Incarnation, Instant, Life, Member, NodeId, State};
 
 use super::spreading::Urgency;
-use super::{Output, Swim};
+use super::{Output, PeerInfo, Swim};
 use crate::broadcast::{News, Rank};
 use crate::planted::Bug;
 use crate::registry::Statement;
-use crate::seal::statement_of;
+use crate::seal::{Proof, statement_of};
 use crate::sites;
 
 /// Other lives heard of under this node's name.
@@ -53,6 +53,17 @@ const LOOKED_EVERY: Duration = Duration::from_secs(1);
 const RIVALS_MAX: usize = 16;
 
 impl Swim {
+    /// What it says of itself in a hello.
+    #[must_use]
+    pub fn as_peer(&self) -> PeerInfo {
+        PeerInfo { proof: self.hello_proof(), ..PeerInfo::from(&self.own) }
+    }
+
+    /// A hello says that its sender is there: the signature of one who leaves would not fit under it.
+    fn hello_proof(&self) -> Option<Proof> {
+        self.own_proof.clone().filter(|_| self.own.state == State::Alive)
+    }
+
     pub(super) fn hear_about_self(&mut self, now: Instant, heard: &Claim, from: &NodeId) {
         if self.farewell.is_some() || self.rivals.lost {
             return;
@@ -160,7 +171,7 @@ impl Swim {
     /// What this node says of itself has changed: it is signed, and said in hellos from now on.
     pub(super) fn publish_own(&mut self) {
         self.own_proof = self.seal.sign(&statement_of(&self.own));
-        self.emit(Output::OwnChanged { claim: self.own.clone(), proof: self.own_proof.clone() });
+        self.emit(Output::OwnChanged { claim: self.own.clone(), proof: self.hello_proof() });
         let (claim, metadata) = (self.own.clone(), self.own_metadata.clone());
         let member = Arc::new(Member { claim, metadata, since: Instant::ORIGIN });
         self.emit(Output::Publish(Statement { member, complete: true, evidence: None, withdraws: false }));

@@ -155,7 +155,11 @@ impl Swim {
                 (node != to || !same_life).then_some(word)
             }
             News::Vote { subject, accuser } if subject != to && accuser != to => {
-                let (vote, proof) = self.vote_of(subject, accuser, now)?;
+                let told = self.vote_of(subject, accuser, now);
+                let (vote, proof) = told.filter(|(vote, proof)| {
+                    // Its own word it may say over its own link.
+                    vote.accuser == self.own.node || self.can_tell(proof.as_ref())
+                })?;
                 Some(Update { claim: self.view.claim(subject)?.clone(), vote: Some(vote), proof })
             }
             News::Vote { .. } => None,

@@ -82,7 +82,8 @@ impl Swim {
         }
         let said = &entry.update.claim;
         let accuses = matches!(said.state, State::Suspect | State::Failed);
-        if let Some(held) = self.view.claim(&said.node).filter(|held| accuses && held.incarnation == said.incarnation) {
+        let same_word = |held: &&Claim| (held.life, held.incarnation) == (said.life, said.incarnation);
+        if let Some(held) = self.view.claim(&said.node).filter(same_word).filter(|_| accuses) {
             // Where it is, and what else it is, says nobody but itself.
             entry.update.claim = Claim { state: said.state, ..held.clone() };
         }
@@ -195,11 +196,22 @@ impl Swim {
             Looked::At(Checked::Proven) => Some(entry),
             Looked::At(Checked::Forged) => self.refuse_forged(now, from),
             Looked::At(Checked::Unknown) => self.park(now, entry, from),
+            // From the accuser itself it counts here, and goes no further.
+            Looked::Missing
+                if self.links.get(from).is_some_and(|peer| (&peer.node, peer.life) == (&vote.accuser, vote.life)) =>
+            {
+                Some(entry)
+            }
             Looked::Missing => {
                 self.stats.unproven += 1;
                 None
             }
         }
+    }
+
+    /// Whether others would believe a vote that is passed on to them.
+    pub(super) fn can_tell(&self, proof: Option<&Proof>) -> bool {
+        proof.is_some() || !self.seal.is_demanded()
     }
 
     /// That somebody has failed, which its votes prove and nothing that is said here.
@@ -211,7 +223,7 @@ impl Swim {
         if self.view.claim(&claim.node).is_some() || self.tombs.get(&claim.node).is_some() {
             return Some(entry);
         }
-        let patience = self.config.budget.total() * 6;
+        let patience = self.hearsay_patience();
         let crowded = self.trust.hearsay.len() >= HEARSAY_MAX;
         match self.trust.hearsay.get(&claim.node) {
             Some((teller, since)) if teller != from || now.since(*since) >= patience => {
@@ -314,9 +326,16 @@ impl Swim {
         self.trust.muted.get(peer).is_some_and(|until| now < *until)
     }
 
-    /// Listens again to whoever was quiet for long enough.
-    pub(super) fn unmute(&mut self, now: Instant) {
+    /// For how long one teller's word that a stranger has failed waits for a second one.
+    fn hearsay_patience(&self) -> Duration {
+        self.config.budget.total() * 6
+    }
+
+    /// Listens again to whoever was quiet for long enough, and forgets what nobody has said again, or what turned out to be otherwise.
+    pub(super) fn forgive(&mut self, now: Instant) {
         self.trust.muted.retain(|_, until| now < *until);
+        let (kept, view) = (self.hearsay_patience() * 2, &self.view);
+        self.trust.hearsay.retain(|node, (_, since)| now.since(*since) < kept && view.get(node).is_none());
     }
 
     /// How often a linked peer has said what cannot be decoded or cannot be true, since its link came up.

@@ -47,9 +47,14 @@ impl Hand {
 
     /// As [`with`](Self::with), and it asks for signatures.
     pub(crate) fn sealed(peers: &[&str], seal: Arc<dyn Seal>) -> Self {
+        Self::named("m", peers, seal)
+    }
+
+    /// As [`sealed`](Self::sealed), under another name.
+    pub(crate) fn named(own: &str, peers: &[&str], seal: Arc<dyn Seal>) -> Self {
         let cluster = "test".parse().expect("a name");
         let now = Instant::ORIGIN;
-        let swim = Swim::new(SwimConfig::lan(), &cluster, alive("m"), Metadata::default(), BOOT_MS, Seed::new(5), now);
+        let swim = Swim::new(SwimConfig::lan(), &cluster, alive(own), Metadata::default(), BOOT_MS, Seed::new(5), now);
         let swim = swim.with_seal(seal);
         let mut hand = Self { swim, now, outputs: Vec::new() };
         for peer in peers {

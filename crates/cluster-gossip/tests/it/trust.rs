@@ -71,8 +71,7 @@ fn word(claim: Claim) -> Update {
 
 fn vote_of(accuser: &str, subject: Claim, silence: Duration) -> Update {
     let claim = state(subject, State::Suspect);
-    let life = Life::new(1, 1);
-    let accuser = node(accuser);
+    let Claim { node: accuser, life, .. } = alive(accuser);
     let vote = Vote { accuser, life, sign_ms: 5, silence, unanswered: silence, age: Duration::ZERO };
     let proof = Some(signed(vote.accuser.as_str(), &statement_of_vote(&claim, &vote)));
     Update { claim, vote: Some(vote), proof }
@@ -344,4 +343,66 @@ fn a_word_under_a_new_certificate_is_told_on_when_that_has_come() {
     tell(&mut hand, "x", word(renewed.clone()));
     let told = hand.sent().into_iter().flat_map(|(_, datagram)| datagram.updates);
     assert!(told.filter(|update| update.claim == renewed).any(|update| update == word(renewed.clone())));
+}
+
+/// Of a former life with the incarnation that the present one began with: old news, and no lie of whoever tells it.
+#[test]
+fn an_accusation_of_a_former_life_is_old_news_and_no_lie() {
+    let mut hand = sealed();
+    let former = alive("x");
+    let present = Claim { life: Life::new(1_895_000_000_000, 9), ..alive("x") };
+    hand.swim.handle_link_up(hand.now, PeerInfo::from(&present));
+    tell(&mut hand, "a", word(raised(present.clone(), 1)));
+    tell(&mut hand, "a", vote_of("c", raised(present, 1), ms(2_000)));
+    assert_eq!(held(&hand, "x").unwrap().0, State::Suspect);
+    tell(&mut hand, "a", vote_of("b", raised(former, 1), ms(2_000)));
+    assert_eq!(hand.swim.explain(hand.now, &node("x")).unwrap().votes.len(), 1, "of another process");
+    assert_eq!((hand.swim.offences(&node("a")), hand.swim.stats().forged), (0, 0));
+}
+
+/// A key that cannot sign: what its holder says itself counts here, and is not passed on, since nobody could believe it.
+#[test]
+fn an_unsigned_accusation_counts_over_its_own_link_and_goes_no_further() {
+    let mut hand = sealed();
+    let unsigned = Update { proof: None, ..vote_of("b", alive("x"), ms(2_000)) };
+    tell(&mut hand, "a", unsigned.clone());
+    assert_eq!(held(&hand, "x").unwrap().0, State::Alive);
+    tell(&mut hand, "b", unsigned);
+    assert_eq!(held(&hand, "x").unwrap().0, State::Suspect);
+    hand.pass(ms(1_000), &["a", "b", "c"]);
+    let told: Vec<Update> = hand.sent().into_iter().flat_map(|(_, datagram)| datagram.updates).collect();
+    let of_b = |update: &&Update| update.vote.as_ref().is_some_and(|vote| vote.accuser == node("b"));
+    assert_eq!(told.iter().filter(of_b).count(), 0, "{told:?}");
+}
+
+/// Who links up with somebody about to leave hears no word that it could take for a forged one.
+#[test]
+fn a_hello_of_a_leaver_is_no_lie() {
+    let known = Mutex::new(BTreeSet::from([tag("x")]));
+    let mut leaver = Hand::named("x", &["m"], Arc::new(Names { own: node("x"), known }));
+    leaver.swim.leave(leaver.now);
+    let hello = leaver.swim.as_peer();
+    assert_eq!(hello.proof, None, "it signs that it leaves, and a hello says that it is there");
+    let mut hand = sealed();
+    hand.swim.handle_link_up(hand.now, PeerInfo { incarnation: raised(alive("x"), 1).incarnation, ..hello });
+    assert_eq!((hand.swim.offences(&node("x")), hand.swim.stats().forged), (0, 0));
+}
+
+/// What one has told of strangers is forgotten, when nobody else says so and when they turn out to live.
+#[test]
+fn hearsay_does_not_keep() {
+    let mut hand = sealed();
+    for i in 0..1_100 {
+        tell(&mut hand, "a", Update::unproven(state(alive(&format!("ghost{i}")), State::Failed)));
+    }
+    let failed = Update::unproven(state(alive("y"), State::Failed));
+    for from in ["b", "c"] {
+        tell(&mut hand, from, failed.clone());
+    }
+    assert_eq!(held(&hand, "y"), None, "there is no room for more");
+    hand.pass(ms(80_000), &PEERS);
+    tell(&mut hand, "b", failed.clone());
+    assert_eq!(held(&hand, "y"), None);
+    tell(&mut hand, "c", failed);
+    assert_eq!(held(&hand, "y").unwrap().0, State::Failed);
 }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cluster_gossip::SwimConfig;
+#[cfg(feature = "planted")]
+use cluster_manager::{ClusterConfig, Profile};
 use cluster_testkit::liars::{Outcome, live_through};
 
 use super::batch::run;
@@ -62,12 +64,13 @@ pub(crate) fn liars(jobs: usize, base: u64, seeds: usize, plant: Option<&str>) -
 
 #[cfg(feature = "planted")]
 fn config(plant: Option<&str>) -> Result<SwimConfig, String> {
-    let Some(name) = plant else { return Ok(SwimConfig::lan()) };
-    let bug = cluster_gossip::planted::Bug::ALL.into_iter().find(|bug| format!("{bug:?}") == name);
-    let bug = bug.ok_or_else(|| format!("{name:?} is no mistake of the core"))?;
-    let mut config = SwimConfig::lan();
-    config.bug = Some(bug);
-    Ok(config)
+    let mut config = ClusterConfig::new(Profile::Lan);
+    let Some(name) = plant else { return Ok(config.swim) };
+    cluster_testkit::planted::plant(name, &mut config);
+    if config.swim.bug.is_none() {
+        return Err(format!("{name:?} is no mistake of the core"));
+    }
+    Ok(config.swim)
 }
 
 #[cfg(not(feature = "planted"))]

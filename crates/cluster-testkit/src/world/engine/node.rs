@@ -69,8 +69,7 @@ impl Node {
     }
 
     pub(super) fn peer_info(&self) -> PeerInfo {
-        let swim = self.engine.swim();
-        PeerInfo { proof: swim.own_proof().cloned(), ..PeerInfo::from(swim.own()) }
+        self.engine.swim().as_peer()
     }
 
     /// It stops now: until here its loop has turned.
